@@ -1,0 +1,46 @@
+"""The errors of the package, one class per thing that a caller can do about it.
+
+What a user sees of them is their text: it says what is wrong and what would be right.
+"""
+
+from __future__ import annotations
+
+
+class WinserveError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class UsageError(WinserveError, ValueError):
+    """What was asked for cannot be: a wrong name, option or plan. Nothing was started."""
+
+
+class MissingComponent(WinserveError):
+    """Something that the lab needs is not installed here.
+
+    `component` is its name, `hint` the one line that gets it.
+    """
+
+    def __init__(self, component: str, reason: str, hint: str) -> None:
+        super().__init__(f"{component}: {reason}\n  to get it: {hint}")
+        self.component = component
+        self.hint = hint
+
+
+class StartError(WinserveError):
+    """A site could not be brought up; what was started has been stopped again."""
+
+
+class StopError(WinserveError):
+    """Something did not stop as it should; the text lists every step that went wrong."""
+
+
+class ProbeError(WinserveError):
+    """A probe could not measure: the paths do not behave as a probe needs."""
+
+
+class LoadError(WinserveError):
+    """A load could not be run to its end; nothing is known about the server."""
+
+
+class CriterionFailed(WinserveError, AssertionError):
+    """A criterion does not hold, or what it is about was not measured."""

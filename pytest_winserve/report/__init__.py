@@ -1,0 +1,41 @@
+"""Reports: the terminal summary, results.json, summary.md and report.html.
+
+Everything here reads the content of results.json (plain dicts); nothing knows of labs or pytest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_winserve.errors import UsageError
+from pytest_winserve.report.store import SCHEMA, read_json, write_json, write_text
+
+__all__ = ["SCHEMA", "read_json", "write_json", "write_report"]
+
+
+def write_report(directory: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
+    """Write results.json, report.html and summary.md into `directory`, each atomically.
+
+    The directory and its parents are created. UsageError when it is a file, cannot be created or is
+    not writable; OSError naming the file when one cannot be written (a full disk).
+    """
+    # Jinja and the templates are wanted here only: not by somebody who reads a results.json.
+    from pytest_winserve.report import html, markdown
+
+    folder = Path(directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"report directory {folder}: it, or a part of it, is a file") from error
+    except OSError as error:
+        raise UsageError(f"report directory {folder}: {error.strerror}") from error
+    try:
+        # The data first: it is what the other two can be made from again.
+        write_json(folder / "results.json", data)
+        write_text(folder / "report.html", html.render(data))
+        write_text(folder / "summary.md", markdown.render(data))
+    except PermissionError as error:
+        raise UsageError(f"report directory {folder}: not writable: {error}") from error

@@ -1,0 +1,235 @@
+"""The summary at the end of a pytest run.
+
+ASCII only, whatever the console: on Windows its encoding is often one that has no box characters,
+and what cannot be encoded there ends the whole run with a UnicodeEncodeError.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_winserve.load.tables import format_duration, format_rate
+from pytest_winserve.report import view
+from pytest_winserve.report.view import Block, Load, Row, Sentence
+
+MIN_WIDTH = 20
+_STYLES = {"bold": "1", "good": "32", "bad": "1;31"}
+_EVENT_LINES = 12
+_UNIT = re.compile(r"(\d) (?=(?:ms|s|%|/s)(?![\w/]))")
+
+# A line and its style; styled only when everything is laid out, since colour codes have no width.
+_Line = tuple[str, str]
+
+
+def render(data: Mapping[str, Any], *, width: int = 80, color: bool = False) -> str:
+    """The summary of `data` (the content of results.json), empty when there are no tests.
+
+    No line is longer than `width` characters (at least 20), not counting colour codes. Ends with a
+    newline unless it is empty.
+    """
+    width = max(width, MIN_WIDTH)
+    found = view.blocks(data)
+    lines: list[_Line] = []
+    for block in found:
+        lines += [*_block(block, width), ("", "")]
+    if not found:
+        return ""
+    rows = view.comparison(found)
+    if rows:
+        lines += [*_comparison(rows, width), ("", "")]
+    for requirement in data["requirements"]:
+        lines += _sentence(view.requirement_sentence(requirement), width, indent="")
+    while lines[-1][0] == "":
+        lines.pop()
+    return "".join(_styled(line, color) + "\n" for line in lines)
+
+
+def clean(text: str) -> str:
+    """`text` as one line of printable ASCII: it cannot move the cursor or fail to encode."""
+    text = " ".join(text.split())
+    return "".join(
+        character if " " <= character <= "~" else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """A table of at most `width` columns; the first column is text, the others are numbers.
+
+    A "\\n" in a header makes it two lines. Columns move closer together when there is not enough
+    room, then the first column is shortened in its middle unless two rows would then look the same;
+    what still does not fit is written as one paragraph per row.
+    """
+    for separator in (" | ", "  ", " "):
+        lines = _grid(header, rows, separator)
+        if max(map(len, lines)) <= width:
+            return lines
+    excess = max(map(len, lines)) - width
+    room = max(len(row[0]) for row in rows) - excess
+    names = [_shortened(row[0], room) for row in rows]
+    if room >= 12 and len(set(names)) == len(names):
+        short = [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
+        return _grid(header, short, " ")
+    titles = [title.replace("\n", " ") for title in header]
+    stacked: list[str] = []
+    for row in rows:
+        cells = ", ".join(f"{t} {cell}" for t, cell in zip(titles[1:], row[1:], strict=True))
+        stacked += _wrapped(f"{row[0]}: {cells}", width, "", "  ")
+    return stacked
+
+
+def _grid(header: Sequence[str], rows: Sequence[Sequence[str]], separator: str) -> list[str]:
+    titles = [title.split("\n") for title in header]
+    height = max(map(len, titles))
+    head = [[*[""] * (height - len(title)), *title] for title in titles]
+    cells = [*zip(*head, strict=True), *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        separator.join(
+            cell.rjust(size) if index else cell.ljust(size)
+            for index, (cell, size) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
+    rule = separator.replace(" | ", "-+-").replace(" ", "-" if "|" in separator else " ")
+    lines.insert(height, rule.join("-" * size for size in widths))
+    return lines
+
+
+def _shortened(text: str, room: int) -> str:
+    if len(text) <= room:
+        return text
+    kept = max(room - 2, 2)
+    return f"{text[: kept - kept // 2]}..{text[len(text) - kept // 2 :]}"
+
+
+def _wrapped(text: str, width: int, indent: str, more: str) -> list[str]:
+    # A number stays with its unit: DEL stands for the blank between them while lines are broken.
+    glued = _UNIT.sub("\\1\x7f", clean(text))
+    lines = textwrap.wrap(
+        glued, width, initial_indent=indent, subsequent_indent=more, break_on_hyphens=False
+    )
+    return [line.replace("\x7f", " ") for line in lines]
+
+
+def _sentence(sentence: Sentence, width: int, indent: str = "  ") -> Iterator[_Line]:
+    style = {True: "good", False: "bad", None: ""}[sentence.good]
+    for line in _wrapped(sentence.text, width, indent, indent + "  "):
+        yield line, style
+
+
+def _block(block: Block, width: int) -> Iterator[_Line]:
+    for line in _wrapped(f"{block.topology} on {block.host}: {block.app}", width, "", "  "):
+        yield line, "bold"
+    if not block.measured:
+        text = f"{view.NOT_MEASURED}: no probe, capacity or load came to an end ({block.outcomes})"
+        yield from _sentence(Sentence(text), width)
+    for verdict in block.verdicts:
+        yield from _sentence(view.verdict_sentence(verdict), width)
+        yield from _sentence(Sentence(view.verdict_details(verdict)), width, "    ")
+    for capacity in block.capacities:
+        yield from _sentence(view.capacity_sentence(capacity, block.topology), width)
+        yield from _sentence(Sentence(view.capacity_details(capacity)), width, "    ")
+    for load in block.loads:
+        yield "", ""
+        yield from _load(load, width)
+    if block.loads and (block.failed_checks or block.events):
+        yield "", ""
+    for check in block.failed_checks:
+        yield from _sentence(view.check_sentence(check), width)
+    for event in block.events:
+        yield from _event(event, width)
+
+
+def _event(event: str, width: int) -> Iterator[_Line]:
+    """An event keeps its lines (it often ends in the tail of a log), but not without end."""
+    first, *rest = event.strip().splitlines() or [""]
+    for line in _wrapped(f"event: {first}", width, "  ", "    "):
+        yield line, "bad"
+    if len(rest) > _EVENT_LINES:
+        yield from _sentence(
+            Sentence(f"({len(rest) - _EVENT_LINES} lines left out)"), width, "    "
+        )
+    for text in rest[-_EVENT_LINES:]:
+        for line in _wrapped(text, width, "    ", "      "):
+            yield line, ""
+
+
+def _load(load: Load, width: int) -> Iterator[_Line]:
+    result = load.result
+    yield from _sentence(Sentence(f"{view.load_title(result)} ({load.nodeid})"), width)
+    for warning in view.load_warnings(result):
+        yield from _sentence(warning, width)
+    for line in tsung_lines(load.tables, width):
+        yield line, ""
+    yield from _sentence(view.load_counts(result), width)
+    yield from _sentence(Sentence(view.latency(result)), width)
+    yield from _sentence(view.ledger_text(result), width)
+    if result.unmeasured:
+        yield from _sentence(Sentence(view.unmeasured_text(result)), width)
+
+
+def tsung_lines(tables: Mapping[str, Any], width: int) -> list[str]:
+    """The three tables of `tsung_tables()` as text, the errors only when there are any."""
+    rows = [
+        [
+            name,
+            format_duration(row["highest_10sec_mean"]),
+            format_duration(row["lowest_10sec_mean"]),
+            format_rate(row["highest_rate"]),
+            format_rate(row["mean_rate"]),
+            format_duration(row["mean"]),
+            str(row["count"]),
+        ]
+        for name, row in tables["rows"].items()
+    ]
+    header = ["Name", "highest\n10sec mean", "lowest\n10sec mean", "Highest\nRate", "Mean\nRate"]
+    lines = table([*header, "Mean", "Count"], rows, width)
+    codes = [
+        [name, format_rate(row["highest_rate"]), format_rate(row["mean_rate"]), str(row["total"])]
+        for name, row in tables["codes"].items()
+    ]
+    if codes:
+        lines += ["", *table(["Code", "Highest Rate", "Mean Rate", "Total number"], codes, width)]
+    errors = [
+        [name, format_rate(row["highest_rate"]), str(row["total"])]
+        for name, row in tables["errors"].items()
+    ]
+    if errors:
+        lines += ["", *table(["Name", "Highest Rate", "Total number"], errors, width)]
+    return [*lines, ""]
+
+
+def _comparison(rows: Sequence[Row], width: int) -> Iterator[_Line]:
+    yield "Comparison", "bold"
+    cells = [
+        [
+            clean(row.name),
+            row.blocks or "-",
+            row.at_once or "-",
+            "-" if row.rate is None else f"{row.rate:.1f}{'*' if row.doubtful else ''}",
+            "-" if row.p95 is None else view.seconds(row.p95),
+            "-" if row.error_rate is None else view.percent(row.error_rate),
+            "-" if row.unaccounted is None else str(row.unaccounted),
+        ]
+        for row in rows
+    ]
+    header = ["topology", "blocks?", "at\nonce", "rate\n/s", "p95", "error\nrate", "unac-\ncounted"]
+    for line in table(header, cells, width):
+        yield line, ""
+    notes = []
+    if any("-" in row[1:] for row in cells):
+        notes.append(f"-: {view.NOT_MEASURED}.")
+    notes.append(view.COMPARISON_NOTE)
+    if any(row.doubtful for row in rows):
+        notes.append(f"{view.DOUBTFUL_NOTE}.")
+    for line in _wrapped(" ".join(notes), width, "", "  "):
+        yield line, ""
+
+
+def _styled(line: _Line, color: bool) -> str:
+    text, style = line
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if color and style and text else text

@@ -1,0 +1,448 @@
+"""What results.json says, grouped by topology and put into words, for every form of the report.
+
+The three forms (terminal, Markdown, HTML) differ in layout only; that a capacity does not match, or
+that something was not measured, is decided and worded here once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from pytest_winserve.load.histogram import Histogram
+from pytest_winserve.load.result import Result
+from pytest_winserve.load.tables import tsung_tables
+
+NOT_MEASURED = "not measured"
+
+QUANTILES = (50.0, 95.0, 99.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A finding in words. `good` is None when it is neither good nor bad."""
+
+    text: str
+    good: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One load: the test that sent it, its result, the article's tables and the criteria."""
+
+    nodeid: str
+    result: Result
+    tables: Mapping[str, Any]
+    checks: Sequence[Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Block:
+    """All that was measured of one app on one topology of one host."""
+
+    host: str
+    topology: str
+    app: str
+    tests: list[tuple[str, str]] = field(default_factory=list)
+    verdicts: list[Mapping[str, Any]] = field(default_factory=list)
+    capacities: list[Mapping[str, Any]] = field(default_factory=list)
+    loads: list[Load] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is anything to show but the outcomes of the tests."""
+        return bool(self.verdicts or self.capacities or self.loads)
+
+    @property
+    def outcomes(self) -> str:
+        """Such as `2 passed, 1 failed`."""
+        counts = Counter(outcome for _, outcome in self.tests)
+        return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+
+    @property
+    def failed_checks(self) -> list[Mapping[str, Any]]:
+        """The criteria that do not hold, of the verdicts, the capacities and the loads."""
+        return [check for check in self.checks if not check["passed"]]
+
+    @property
+    def checks(self) -> list[Mapping[str, Any]]:
+        """Every criterion that was evaluated, in the order of the measurements."""
+        sources: list[Sequence[Mapping[str, Any]]] = [
+            *(verdict["checks"] for verdict in self.verdicts),
+            *(capacity["checks"] for capacity in self.capacities),
+            *(load.checks for load in self.loads),
+        ]
+        return [check for source in sources for check in source]
+
+
+def blocks(data: Mapping[str, Any]) -> list[Block]:
+    """The tests of `data` grouped by host, topology and app, in the order they first appear."""
+    found: dict[tuple[str, str, str], Block] = {}
+    for test in data["tests"]:
+        key = (test["host"], test["topology"], test["app"])
+        block = found.setdefault(key, Block(*key))
+        block.tests.append((test["nodeid"], test["outcome"]))
+        block.verdicts.extend(test["verdicts"])
+        block.capacities.extend(test["capacities"])
+        block.events.extend(test["events"])
+        for raw in test["results"]:
+            result = Result.from_dict({key: raw[key] for key in raw if key != "checks"})
+            block.loads.append(
+                Load(test["nodeid"], result, tsung_tables(result), raw.get("checks", ()))
+            )
+    return list(found.values())
+
+
+# Numbers
+
+
+def seconds(value: float | None) -> str:
+    """A duration with three significant digits in the unit that suits it: `0.42 ms`, `1.20 s`."""
+    if value is None:
+        return NOT_MEASURED
+    if value >= 100:
+        return f"{value:.0f} s"
+    if value >= 10:
+        return f"{value:.1f} s"
+    # 0.9995 s and more would print as 1000 ms.
+    if value >= 0.9995:
+        return f"{value:.2f} s"
+    milliseconds = value * 1000
+    if milliseconds >= 100:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds >= 10:
+        return f"{milliseconds:.1f} ms"
+    return f"{milliseconds:.2f} ms"
+
+
+def percent(fraction: float | None) -> str:
+    """A share as per cent. Only 0 and 1 themselves print as `0 %` and `100 %`."""
+    if fraction is None:
+        return NOT_MEASURED
+    value = fraction * 100
+    if 0 < value < 0.01:
+        return "< 0.01 %"
+    if 99.9 < value < 100:
+        return "> 99.9 %"
+    text = f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    return f"{text.rstrip('0').rstrip('.')} %"
+
+
+def per_second(value: float | None) -> str:
+    """A rate: `1203.4 /s`."""
+    return NOT_MEASURED if value is None else f"{value:.1f} /s"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 request`, `2 requests`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+# Findings
+
+
+def verdict_sentence(verdict: Mapping[str, Any]) -> Sentence:
+    """Whether a slow request holds up fast ones, how many, and on which backends."""
+    requests = verdict["fast_requests"]
+    number = len(requests) or len(verdict["fast_seconds"])
+    if number == 0:
+        return Sentence(f"blocking {NOT_MEASURED}: no fast request was sent", good=False)
+    fraction = verdict["blocked_fraction"]
+    slow = verdict["slow"]
+    if verdict["non_blocking"]:
+        which = "the fast request was" if number == 1 else f"all {number} fast requests were"
+        return Sentence(f"does not block: {which} answered during {slow}", good=True)
+    blocked = [request for request in requests if request["blocked"]]
+    count = len(blocked) if requests else round(fraction * number)
+    where = _backends(blocked)
+    return Sentence(
+        f"BLOCKS: {count} of {plural(number, 'fast request')} ({percent(fraction)}) "
+        f"had to wait for {slow}{f' ({where})' if where else ''}",
+        good=False,
+    )
+
+
+def verdict_details(verdict: Mapping[str, Any]) -> str:
+    """The times of a probe, and the answers that were no 2xx or 3xx."""
+    parts = []
+    for name in ("fast", "slow"):
+        times = verdict[f"{name}_seconds"]
+        if times:
+            parts.append(
+                f"{verdict[name]}: median {seconds(median(times))}, max {seconds(max(times))}"
+            )
+        bad = Counter(
+            request["status"]
+            for request in verdict[f"{name}_requests"]
+            if request["status"] is not None and not 200 <= request["status"] < 400
+        )
+        parts.extend(
+            f"{verdict[name]} answered {status} {plural(count, 'time')}"
+            for status, count in sorted(bad.items())
+        )
+    if verdict["sleepers"] != 1:
+        parts.append(f"{verdict['sleepers']} slow requests at the same time")
+    return "; ".join(parts)
+
+
+def _backends(requests: Iterable[Mapping[str, Any]]) -> str:
+    """Such as `backend 0: 2, backend 3: 1`; empty when no request says who served it."""
+    counts = Counter(request["backend"] for request in requests)
+    counts.pop(None, None)
+    return ", ".join(f"backend {index}: {count}" for index, count in sorted(counts.items()))
+
+
+def capacity_sentence(capacity: Mapping[str, Any], topology: str) -> Sentence:
+    """How many requests ran at once, against what the server declares."""
+    value, at_least, declared = (capacity[key] for key in ("value", "at_least", "declared"))
+    measured = f"at least {value}" if at_least else f"{value}"
+    runs = f"runs {measured} {'request' if value == 1 and not at_least else 'requests'} at once"
+    if declared == "unknown":
+        return Sentence(f"{runs}; what {topology} declares is unknown")
+    if declared is None:
+        if at_least:
+            return Sentence(f"{runs}; no bound declared", good=True)
+        return Sentence(f"MEASURED {value} at once, DECLARED no bound", good=False)
+    if value > declared or (value < declared and not at_least):
+        return Sentence(
+            f"MEASURED {measured} at once, DECLARED {declared} by {topology}", good=False
+        )
+    return Sentence(f"{runs}; {topology} declares {declared}", good=True)
+
+
+def capacity_details(capacity: Mapping[str, Any]) -> str:
+    """How the capacity was found, and its share per backend."""
+    shares = capacity["per_backend"]
+    parts = [capacity["how"]]
+    if shares and len(shares) > 1:
+        parts.append(f"per backend {' + '.join(str(share) for share in shares)}")
+    if capacity["at_least"]:
+        parts.append(f"not tried beyond {capacity['limit']}")
+    return "; ".join(parts)
+
+
+def check_sentence(check: Mapping[str, Any]) -> Sentence:
+    """A criterion, what was measured, and why it fails when it does."""
+    measured, reason = check["measured"], check["reason"]
+    value = NOT_MEASURED if measured is None else f"measured {measured}"
+    if measured is None and NOT_MEASURED in reason:
+        value, reason = reason, ""
+    state = "holds" if check["passed"] else "FAILED"
+    why = f" ({reason})" if reason else ""
+    return Sentence(f"{state} {check['criterion']}: {value}{why}", good=check["passed"])
+
+
+def requirement_sentence(requirement: Mapping[str, Any]) -> Sentence:
+    """What became of a criterion that the whole run requires."""
+    criterion, evaluated, failed = (
+        requirement[key] for key in ("criterion", "evaluated", "failed")
+    )
+    if evaluated == 0:
+        return Sentence(f"required {criterion}: NEVER MEASURED", good=False)
+    if failed:
+        return Sentence(
+            f"required {criterion}: FAILED in {failed} of {plural(evaluated, 'measurement')}",
+            good=False,
+        )
+    return Sentence(f"required {criterion}: held in {plural(evaluated, 'measurement')}", good=True)
+
+
+# A load
+
+
+def load_title(result: Result) -> str:
+    """What was sent: `load by builtin: 500 users, 10 s, one connection per request, GET /test`."""
+    plan = result.plan
+    if plan.rate is not None:
+        parts = [f"{plan.rate:g} arrivals/s" if not plan.stages else "staged arrivals"]
+    else:
+        parts = [plural(plan.users, "user")]
+    if plan.stages:
+        parts.append(f"in {plural(len(plan.stages), 'stage')}")
+    if plan.count is not None:
+        parts.append(plural(plan.count, "request"))
+    if plan.duration is not None:
+        parts.append(f"{plan.duration:g} s")
+    parts.append("keep-alive" if plan.keepalive else "one connection per request")
+    first, *more = plan.requests
+    parts.append(f"{first.method} {first.path}" + (f" and {len(more)} more" if more else ""))
+    return f"load by {result.engine}: {', '.join(parts)}"
+
+
+def load_warnings(result: Result) -> list[Sentence]:
+    """What makes the numbers of this load something else than the server's; read it first."""
+    found = []
+    generator = result.generator
+    if generator.limited_by != "none":
+        found.append(
+            f"LIMITED BY THE LOAD GENERATOR ({generator.limited_by}): "
+            "these numbers are its limit, not the server's"
+        )
+    if generator.lost:
+        found.append(
+            f"INCOMPLETE: {generator.lost} of {plural(generator.workers, 'load worker')} "
+            "died; what they sent last is missing"
+        )
+    if result.dropped:
+        found.append(
+            f"{plural(result.dropped, 'request')} never sent: "
+            f"{result.plan.users} were in flight already"
+        )
+    if result.sent == 0:
+        found.append("nothing was sent: every number of this load is not measured")
+    return [Sentence(text, good=False) for text in found]
+
+
+def load_counts(result: Result) -> Sentence:
+    """Sent, answered, errors and rate in one line."""
+    if result.sent == 0:
+        return Sentence("sent 0; error rate and answers per second not measured", good=False)
+    errors = f"errors {result.errors} ({percent(result.error_rate)})"
+    return Sentence(
+        f"sent {result.sent}, answered {result.answered}, {errors}, {per_second(rate(result))}",
+        good=result.errors == 0,
+    )
+
+
+def rate(result: Result) -> float | None:
+    """Answers per second; None when nothing was sent, for then none was measured."""
+    return result.rate if result.sent else None
+
+
+def latency(result: Result) -> str:
+    """`p50 12.0 ms, p95 312 ms, p99 1.20 s, max 3.40 s (12034 answers)` of the total times."""
+    return f"{histogram_text(result.total)} ({plural(result.total.count, 'answer')})"
+
+
+def histogram_text(histogram: Histogram) -> str:
+    """The quantiles of a histogram; those with fewer than 10 samples beyond them say so."""
+    if histogram.count == 0:
+        return f"p50, p95, p99 and max {NOT_MEASURED}"
+    parts = []
+    for quantile in QUANTILES:
+        small = "" if histogram.enough_for(quantile) else " (n small)"
+        parts.append(f"p{quantile:g} {seconds(histogram.percentile(quantile))}{small}")
+    parts.append(f"max {seconds(histogram.max)}")
+    return ", ".join(parts)
+
+
+def ledger_text(result: Result) -> Sentence:
+    """The reconciliation in one line; green only when everything adds up."""
+    ledger = result.ledger
+    if ledger is None:
+        return Sentence(f"ledger: {NOT_MEASURED}")
+    good = None if ledger.unaccounted is None else ledger.unaccounted == 0
+    return Sentence("; ".join(["ledger: " + "; ".join(ledger.lines()), *ledger.notes]), good)
+
+
+def unmeasured_text(result: Result) -> str:
+    """What the engine could not measure; empty when it measured everything."""
+    names = ", ".join(sorted(result.unmeasured))
+    return f"{result.engine} could not measure: {names}" if names else ""
+
+
+# The comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the comparison; None is "not measured"."""
+
+    name: str
+    blocked: float | None
+    at_once: str | None
+    rate: float | None
+    p95: float | None
+    error_rate: float | None
+    unaccounted: int | None
+    doubtful: bool  # the generator was the limit, or a part of it was lost
+
+    @property
+    def blocks(self) -> str | None:
+        """`no`, `YES`, or the share of fast requests that had to wait."""
+        if self.blocked is None:
+            return None
+        if self.blocked == 0:
+            return "no"
+        return "YES" if self.blocked >= 1 else percent(self.blocked)
+
+
+def comparison(found: Sequence[Block]) -> list[Row]:
+    """One row per block; empty when there is nothing to compare.
+
+    Of several probes and capacities the worst counts. The load is the one with the most users (of
+    equals the last): columns of one row from several loads would not belong together.
+    """
+    if len(found) < 2:
+        return []
+    hosts, apps = ({getattr(block, name) for block in found} for name in ("host", "app"))
+    return [_row(block, with_host=len(hosts) > 1, with_app=len(apps) > 1) for block in found]
+
+
+def _row(block: Block, *, with_host: bool, with_app: bool) -> Row:
+    name = block.topology
+    if with_host:
+        name += f" on {block.host}"
+    if with_app:
+        name += f", {block.app}"
+    fractions = [
+        verdict["blocked_fraction"]
+        for verdict in block.verdicts
+        if verdict["fast_requests"] or verdict["fast_seconds"]
+    ]
+    worst = min(
+        block.capacities,
+        key=lambda capacity: (capacity["value"], capacity["at_least"]),
+        default=None,
+    )
+    at_once = None
+    if worst is not None:
+        at_once = f">= {worst['value']}" if worst["at_least"] else str(worst["value"])
+    result = max(
+        enumerate(block.loads), key=lambda item: (item[1].result.plan.users, item[0]), default=None
+    )
+    if result is None:
+        return Row(name, max(fractions, default=None), at_once, None, None, None, None, False)
+    load = result[1].result
+    return Row(
+        name=name,
+        blocked=max(fractions, default=None),
+        at_once=at_once,
+        rate=rate(load),
+        p95=load.percentile(95),
+        error_rate=load.error_rate,
+        unaccounted=None if load.ledger is None else load.ledger.unaccounted,
+        doubtful=load.generator.limited_by != "none" or load.generator.lost > 0,
+    )
+
+
+COMPARISON_NOTE = "Of several loads the one with the most users is shown."
+DOUBTFUL_NOTE = "* the load generator was the limit, or a part of it was lost"
+
+
+def environment_rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The environment as (name, value), versions and settings flattened."""
+    environment = data["environment"]
+    rows = []
+    for name, value in environment.items():
+        if name == "memory_bytes" and isinstance(value, int):
+            rows.append(("memory", f"{value / 2**30:.1f} GiB"))
+        elif isinstance(value, Mapping):
+            rows.extend((f"{name}: {key}", _value_text(inner)) for key, inner in value.items())
+        else:
+            rows.append((name.replace("_", " "), _value_text(value)))
+    if "created" in data:
+        rows.insert(0, ("created", str(data["created"])))
+    return rows
+
+
+def _value_text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or "-"
+    return str(value)

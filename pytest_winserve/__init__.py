@@ -1,0 +1,38 @@
+"""Which way of serving a Flask (WSGI) application on Windows holds up, and how each one fails.
+
+`Lab` starts real servers and gives a `Site`; the pytest plugin wraps the same objects in fixtures.
+Names are imported on first use, so that a test suite that does not use the plugin pays nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_winserve.lab import Lab as Lab
+    from pytest_winserve.load.plan import Request as Request
+    from pytest_winserve.site import Site as Site
+    from pytest_winserve.topology import Topology as Topology
+
+__version__ = "0.1.0"
+__all__ = ["Lab", "Request", "Site", "Topology", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Lab":
+        from pytest_winserve.lab import Lab
+
+        return Lab
+    if name == "Request":
+        from pytest_winserve.load.plan import Request
+
+        return Request
+    if name == "Site":
+        from pytest_winserve.site import Site
+
+        return Site
+    if name == "Topology":
+        from pytest_winserve.topology import Topology
+
+        return Topology
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

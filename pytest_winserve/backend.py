@@ -1,0 +1,179 @@
+"""The process that runs one server with one app: `python -m pytest_winserve.backend`.
+
+It reads a line of JSON from its standard input, writes lines of JSON to its standard output (its
+address, then that it listens, or what went wrong), and ends when its standard input closes, so a
+killed lab leaves no backend behind. What the app prints goes to standard error, which is its log.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import json
+import os
+import socket
+import sys
+import threading
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pytest_winserve.errors import StartError, UsageError, WinserveError
+from pytest_winserve.options import Options
+from pytest_winserve.servers import get_server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+STOP_SECONDS = 1.0
+"""How long requests that still run may keep a backend that was asked to stop."""
+
+
+@dataclass(slots=True)
+class BackendJob:
+    """What the server of this process is given; see `pytest_winserve.servers.Job`."""
+
+    spec: dict[str, Any]
+    control: IO[str]
+    _socket: socket.socket | None = field(default=None, init=False)
+    _backlog: int = field(default=0, init=False)
+    instrumented: bool = field(default=False, init=False)
+
+    @property
+    def options(self) -> Options:
+        options: Options = self.spec["options"]
+        return options
+
+    @property
+    def command(self) -> str | None:
+        command: str | None = self.spec["command"]
+        return command
+
+    def bind(self, backlog: int) -> socket.socket:
+        from pytest_winserve.ports import bound_socket
+
+        self._socket, self._backlog = bound_socket(self.spec["port"]), backlog
+        self.tell(address=self._socket.getsockname()[1])
+        return self._socket
+
+    def port(self) -> int:
+        from pytest_winserve.ports import claim_port
+
+        port = claim_port(self.spec["port"])
+        self.tell(address=port.number)
+        return port.number
+
+    def app(self) -> WSGIApplication:
+        from pytest_winserve.instrument import Counters, Instrument
+
+        app = load_app(self.spec["app"])
+        counters = Counters(Path(self.spec["counters"]))
+        self.instrumented = True
+        if self._socket is not None:
+            self._socket.listen(self._backlog)
+        return Instrument(app, self.spec["nonce"], self.spec["index"], counters)
+
+    def tell(self, **message: Any) -> None:
+        """Send a message to the lab."""
+        self.control.write(json.dumps(message) + "\n")
+        self.control.flush()
+
+
+def load_app(spec: str) -> WSGIApplication:
+    """The app that `module:attribute` or `module:factory()` names.
+
+    Raises UsageError with what is wrong; an exception of the app's own import passes through.
+    """
+    module_name, colon, attribute = spec.partition(":")
+    called = attribute.endswith("()")
+    attribute = attribute.removesuffix("()")
+    names = [*module_name.split("."), *attribute.split(".")]
+    if not colon or not all(name.isidentifier() for name in names):
+        raise UsageError(f"the app {spec!r} is neither module:attribute nor module:factory()")
+    try:
+        value: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name + ".").startswith(error.name + "."):
+            raise UsageError(
+                f"the app {spec!r}: there is no module {error.name!r} in {os.getcwd()!r} "  # noqa: PTH109
+                "or on Python's path"
+            ) from None
+        raise
+    for name in attribute.split("."):
+        try:
+            value = getattr(value, name)
+        except AttributeError:
+            raise UsageError(f"the app {spec!r}: {module_name} has no {attribute!r}") from None
+    if called:
+        value = value()
+    if not callable(value):
+        raise UsageError(f"the app {spec!r} is not callable, but {type(value).__name__}")
+    if isinstance(value, type):
+        raise UsageError(f"the app {spec!r} is a class; name an instance of it")
+    app: WSGIApplication = value
+    return app
+
+
+def print_app_traceback(error: BaseException) -> None:
+    """The traceback of the app's own code, without the frames that led to it."""
+    ours = (__file__, importlib.__file__, "<frozen importlib._bootstrap")
+    trace = traceback.TracebackException.from_exception(error)
+    while trace.stack and trace.stack[0].filename.startswith(ours):
+        del trace.stack[0]
+    sys.stderr.write("".join(trace.format()))
+    sys.stderr.flush()
+
+
+def main() -> int:
+    # The app may print, read or close what it likes: the lab's two pipes are kept out of its way.
+    orders = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    control = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    spec: dict[str, Any] = json.loads(orders.readline())
+    # First what the command line put there, then what the lab's own Python has beyond it.
+    sys.path[1:1] = [entry for entry in spec["path"] if entry not in sys.path]
+    faulthandler.dump_traceback_later(spec["patience"])
+    job = BackendJob(spec, control)
+    stopped = threading.Event()
+    try:
+        running = get_server(spec["server"]).start(job)
+    except WinserveError as error:
+        job.tell(error=str(error), kind=type(error).__name__)
+        return 2
+    except (Exception, SystemExit) as error:
+        print_app_traceback(error)
+        job.tell(error=f"the app {spec['app']!r} could not be loaded: {_last_line(error)}",
+                 kind=StartError.__name__)  # fmt: skip
+        return 2
+    faulthandler.cancel_dump_traceback_later()
+
+    def wait_for_the_end() -> None:
+        orders.read()
+        running.stop()
+        if not stopped.wait(STOP_SECONDS):
+            sys.stderr.write("winserve: stopped with requests still running\n")
+            sys.stderr.flush()
+            os._exit(0)
+
+    threading.Thread(target=wait_for_the_end, daemon=True, name="winserve-stop").start()
+    job.tell(listening=True, pid=os.getpid(), instrumented=job.instrumented)
+    try:
+        running.serve()
+    except StartError as error:
+        sys.stderr.write(f"winserve: {error}\n")
+        return 3
+    finally:
+        stopped.set()
+    return 0
+
+
+def _last_line(error: BaseException) -> str:
+    return traceback.format_exception_only(error)[-1].strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

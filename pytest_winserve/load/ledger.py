@@ -1,0 +1,138 @@
+"""The ledger: what the client sent, held against what front and backends say they served.
+
+Every side must have seen at least what the client has an answer for, and at most that plus what
+the client gave up on after it was sent (it may have been served all the same). What lies outside
+of these bounds is unaccounted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+MAYBE_SERVED = ("reset", "timeout", "closed_early", "bad_response")
+"""Outcomes after which the server may have served the request although no answer was counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontCounts:
+    """What a front's log holds of one load: a count per status, and per backend's address the
+    tries that got a response header and those that did not."""
+
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    answered: Mapping[str, int] = field(default_factory=dict)
+    unanswered: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def logged(self) -> int:
+        """Requests in the log."""
+        return sum(self.statuses.values())
+
+
+@dataclass(frozen=True, slots=True)
+class BackendCounts:
+    """What one backend counted of one load: requests that its app started, those that it ended
+    with an exception, and the peak of requests in flight."""
+
+    index: int
+    address: str
+    started: int
+    raised: int
+    peak_in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of the ledger: it saw `seen` requests, and `low` to `high` add up."""
+
+    name: str
+    seen: int
+    low: int
+    high: int
+
+    @property
+    def unaccounted(self) -> int:
+        """How many requests are missing (too few seen) or unexplained (too many)."""
+        return max(self.low - self.seen, self.seen - self.high, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The reconciliation of one load. `sides` without the client's is "not measured"."""
+
+    sent: int
+    answered: int
+    failed: int
+    sides: tuple[Side, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unaccounted(self) -> int | None:
+        """Requests that do not add up, over all sides; None when only the client counted."""
+        missing = abs(self.sent - self.answered - self.failed)
+        if not self.sides and not missing:
+            return None
+        return missing + sum(side.unaccounted for side in self.sides)
+
+    def lines(self) -> list[str]:
+        """The ledger in words, a line per side."""
+        lines = [f"client: {self.sent} sent = {self.answered} answered + {self.failed} failed"]
+        for side in self.sides:
+            bounds = str(side.low) if side.low == side.high else f"{side.low} to {side.high}"
+            verdict = f"; {side.unaccounted} unaccounted" if side.unaccounted else ""
+            lines.append(f"{side.name}: {side.seen} seen, {bounds} expected{verdict}")
+        if not self.sides:
+            lines.append("server side: not measured")
+        return [*lines, *self.notes]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "unaccounted": self.unaccounted}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Ledger:
+        return cls(
+            data["sent"],
+            data["answered"],
+            data["failed"],
+            tuple(Side(**side) for side in data["sides"]),
+            tuple(data["notes"]),
+        )
+
+
+def reconcile(
+    outcomes: Mapping[str, int],
+    sent: int,
+    own: int,
+    front: FrontCounts | None,
+    backends: Sequence[BackendCounts],
+    notes: Sequence[str] = (),
+    front_died: bool = False,
+) -> Ledger:
+    """The ledger of a load.
+
+    `outcomes` and `sent` are the client's; `own` is how many of its answers carried a backend's
+    mark. `front_died`: a front that was killed may have sent one answer that it did not log,
+    because its only worker does both in one turn of its loop.
+    """
+    answered = sum(count for outcome, count in outcomes.items() if outcome.isdecimal())
+    failed = sum(count for outcome, count in outcomes.items() if not outcome.isdecimal())
+    maybe = sum(outcomes.get(outcome, 0) for outcome in MAYBE_SERVED)
+    sides: list[Side] = []
+    if front is not None:
+        low = max(0, answered - front_died)
+        sides.append(Side("front's log", front.logged, low, answered + maybe))
+        for backend in backends:
+            tries = front.answered.get(backend.address, 0)
+            unsure = front.unanswered.get(backend.address, 0)
+            # A try that the dead front never logged may have reached any backend.
+            unsure += maybe + 1 if front_died else 0
+            sides.append(
+                Side(f"backend {backend.index}", backend.started, tries, tries + unsure)
+            )
+    elif backends:
+        ran = sum(backend.started for backend in backends)
+        raised = sum(backend.raised for backend in backends)
+        # An answer without the mark is the server's own: its app may have raised, or never run.
+        sides.append(Side("backends", ran, own + raised, answered + maybe))
+    return Ledger(sent, answered, failed, tuple(sides), tuple(notes))

@@ -1,0 +1,129 @@
+"""Ports for programs that cannot be handed a socket, and the machine's measuring lock.
+
+A claimed port lies below the range that the system gives to outgoing connections, so no client can
+take it by chance, and it is held by a lock file until released, so no other worker picks it. The
+locks are the operating system's: they go with the process that holds them.
+"""
+
+from __future__ import annotations
+
+import getpass
+import random
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from pytest_winserve.errors import StartError, UsageError
+
+ADDRESS = "127.0.0.1"
+FIRST, LAST = 20_000, 22_000
+
+
+def shared_folder() -> Path:
+    """The folder that all runs of this user on this machine share."""
+    folder = Path(tempfile.gettempdir()) / f"winserve-{getpass.getuser()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def bound_socket(port: int = 0) -> socket.socket:
+    """A TCP socket bound to 127.0.0.1 that no other process can bind as well.
+
+    Raises UsageError when `port` is taken.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if sys.platform == "win32":
+            # There SO_REUSEADDR of another process would share the port; this forbids it.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        elif port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past TIME_WAIT
+        sock.bind((ADDRESS, port))
+    except OSError as error:
+        sock.close()
+        raise UsageError(f"port {port} cannot be used: {error.strerror}{holder_of(port)}") from None
+    return sock
+
+
+def holder_of(port: int) -> str:
+    """` (held by pid N, NAME)` when this user may know it, else nothing."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except (psutil.AccessDenied, OSError):
+        return ""
+    for connection in connections:
+        if (
+            connection.status == psutil.CONN_LISTEN
+            and connection.laddr.port == port
+            and connection.pid
+        ):
+            try:
+                return f" (held by pid {connection.pid}, {psutil.Process(connection.pid).name()})"
+            except psutil.NoSuchProcess:
+                return ""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedPort:
+    """A port that nobody else will claim until it is released."""
+
+    number: int
+    _lock: FileLock | None
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+
+def claim_port(wanted: int = 0) -> ClaimedPort:
+    """Claim `wanted`, or any port that is free. Raises UsageError, StartError when there is none."""
+    if wanted:
+        bound_socket(wanted).close()
+        return ClaimedPort(wanted, None)
+    folder = shared_folder()
+    candidates = list(range(FIRST, LAST))
+    random.shuffle(candidates)
+    for port in candidates:
+        lock = FileLock(folder / f"port-{port}.lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        try:
+            bound_socket(port).close()
+        except UsageError:
+            lock.release()
+            continue
+        return ClaimedPort(port, lock)
+    raise StartError(f"no free port between {FIRST} and {LAST} on {ADDRESS}")
+
+
+@contextmanager
+def measuring(on_wait: Callable[[float], None] | None = None) -> Iterator[float]:
+    """Hold this machine's measuring lock; gives the seconds spent waiting for it.
+
+    Two measurements at a time would measure each other. `on_wait` is called with the seconds
+    waited so far, about twice a second, while another process holds the lock.
+    """
+    lock = FileLock(shared_folder() / "measuring.lock", thread_local=False)
+    begun = time.perf_counter()
+    while True:
+        try:
+            lock.acquire(timeout=0.5)
+            break
+        except Timeout:
+            if on_wait is not None:
+                on_wait(time.perf_counter() - begun)
+    try:
+        yield time.perf_counter() - begun
+    finally:
+        lock.release()

@@ -1,0 +1,108 @@
+"""The kinds of WSGI server, one file each.
+
+A server file defines `SERVER`, an object of the `Server` protocol. Nothing outside of the file
+knows the server by name, so a new server is a new file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.options import Option, Options
+from pytest_winserve.registry import modules, nearest
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+Concurrency = int | None | Literal["unknown"]
+"""How many requests one backend runs at once: a number, None for no bound, or unknown."""
+
+
+class Job(Protocol):
+    """What a backend process gives to the server that it runs."""
+
+    @property
+    def options(self) -> Options:
+        """Every option of the server with its value."""
+
+    @property
+    def command(self) -> str | None:
+        """The user's own command line."""
+
+    def bind(self, backlog: int) -> socket.socket:
+        """A TCP socket bound to this backend's address, listening from the call of `app` on."""
+
+    def app(self) -> WSGIApplication:
+        """The user's application, imported and instrumented."""
+
+    def port(self) -> int:
+        """A free port for a server that cannot take a socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server about to serve: `serve` returns after `stop` was called from another thread."""
+
+    serve: Callable[[], None]
+    stop: Callable[[], None]
+
+
+class Server(Protocol):
+    """A kind of WSGI server."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def summary(self) -> str:
+        """What it is, in a few words."""
+
+    @property
+    def module(self) -> str | None:
+        """The top-level module that must be importable, if any."""
+
+    @property
+    def distribution(self) -> str | None:
+        """The distribution whose version is reported, if any."""
+
+    @property
+    def options(self) -> tuple[Option, ...]: ...
+
+    def unsupported(self, platform: str) -> str | None:
+        """Why it does not run on this `sys.platform`; None where it does."""
+
+    def concurrency(self, options: Options) -> Concurrency:
+        """How many requests one backend runs at once with these options."""
+
+    def start(self, job: Job) -> Running:
+        """Take a socket or a port from `job`, and its app, and be ready to serve."""
+
+
+def server_names() -> list[str]:
+    return list(modules(__name__))
+
+
+def get_server(name: str) -> Server:
+    """The server of that name; UsageError with the nearest names when there is none."""
+    try:
+        return cast(Server, modules(__name__)[name].SERVER)
+    except KeyError:
+        raise UsageError(f"unknown server {name!r}; {nearest(name, server_names())}") from None
+
+
+def require_server(server: Server, platform: str) -> None:
+    """Raise what keeps `server` from running in this Python, if anything does."""
+    reason = server.unsupported(platform)
+    if reason:
+        raise UsageError(f"{server.name} does not run here: {reason}")
+    if server.module and importlib.util.find_spec(server.module) is None:
+        raise MissingComponent(
+            server.name,
+            f"the Python package {server.distribution} is not installed",
+            f'python -m pip install "pytest-winserve[{server.name}]"',
+        )

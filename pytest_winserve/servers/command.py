@@ -1,0 +1,145 @@
+"""The user's own command line, such as `python manage.py runserver --port={port}`.
+
+The backend process is then only its keeper: it claims a port, starts the command without a shell,
+waits until the command's own processes listen there, and ends the whole tree.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import psutil
+
+from pytest_winserve.errors import StartError, UsageError
+from pytest_winserve.options import Option, Options
+from pytest_winserve.servers import Concurrency, Job, Running
+
+STOP_SECONDS = 3.0
+CLEAN_EXITS = {0, -signal.SIGTERM, 128 + signal.SIGTERM}
+if sys.platform == "win32":
+    CLEAN_EXITS.add(1)  # TerminateProcess as psutil calls it
+
+
+def check_command(command: str | None) -> str:
+    """The command line, if it can be one; UsageError says what is missing."""
+    if not command or not command.strip():
+        raise UsageError(
+            "the server `command` needs a command line: "
+            "--winserve-command='python manage.py runserver --port={port}'"
+        )
+    if "{port}" not in command:
+        raise UsageError(
+            f"the command {command!r} has no {{port}}: each backend listens on a port of its own, "
+            "put {port} where the command takes it"
+        )
+    try:
+        shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"the command {command!r} cannot be split into words: {error}") from None
+    return command
+
+
+def arguments(command: str, port: int) -> str | list[str]:
+    """What to start, never through a shell. Windows programs split their command line themselves."""
+    if sys.platform == "win32":
+        return command.replace("{port}", str(port))
+    return [word.replace("{port}", str(port)) for word in shlex.split(command)]
+
+
+def listening_ports(root: psutil.Process) -> set[int]:
+    """The TCP ports on which a process or one of its descendants listens."""
+    ports = set()
+    for process in [root, *root.children(recursive=True)]:
+        try:
+            connections = process.net_connections("tcp")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        ports |= {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+    return ports
+
+
+class CommandServer:
+    """A server of unknown kind: what it can do is measured, not declared."""
+
+    name = "command"
+    summary = "your own command line with {port}"
+    module: str | None = None
+    distribution: str | None = None
+    options: tuple[Option, ...] = ()
+
+    def unsupported(self, platform: str) -> str | None:
+        return None
+
+    def concurrency(self, options: Options) -> Concurrency:
+        return "unknown"
+
+    def start(self, job: Job) -> Running:
+        port = job.port()
+        command = check_command(job.command)
+        try:
+            child = subprocess.Popen(  # noqa: S603 - the user's own command is what is served
+                arguments(command, port), stdin=subprocess.DEVNULL
+            )
+        except OSError as error:
+            raise StartError(f"cannot start {command!r}: {error}") from None
+        wait_until_listening(child, port, command)
+        stopping = threading.Event()
+
+        def serve() -> None:
+            status = child.wait()
+            if not stopping.is_set():
+                raise StartError(f"the command ended by itself with exit status {status}")
+            if status not in CLEAN_EXITS:
+                raise StartError(f"the command ended with exit status {status} when asked to stop")
+
+        def stop() -> None:
+            stopping.set()
+            family = [*psutil.Process(child.pid).children(recursive=True), child]
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(STOP_SECONDS)
+            if child.poll() is None:
+                sys.stderr.write(
+                    f"winserve: the command ignored the request to stop for {STOP_SECONDS:g} s "
+                    "and was killed\n"
+                )
+                child.kill()
+
+        return Running(serve, stop)
+
+
+def wait_until_listening(child: subprocess.Popen[bytes], port: int, command: str) -> None:
+    """Return when `child`'s own processes listen on `port`; the caller's deadline ends the wait."""
+    root = psutil.Process(child.pid)
+    told = time.perf_counter() + 5
+    while True:
+        status = child.poll()
+        if status is not None:
+            raise StartError(f"the command {command!r} exited at once with exit status {status}")
+        try:
+            ports = listening_ports(root)
+        except psutil.NoSuchProcess:
+            continue
+        if port in ports:
+            return
+        if time.perf_counter() > told:
+            told = float("inf")
+            where = f"on {sorted(ports)}" if ports else "on no port at all"
+            sys.stderr.write(
+                f"winserve: pid {child.pid} of {os.fsdecode(command)!r} does not listen on port "
+                f"{port} yet; it listens {where}\n"
+            )
+            sys.stderr.flush()
+        time.sleep(0.02)
+
+
+SERVER = CommandServer()

@@ -1,0 +1,37 @@
+"""Flask's development server, which is Werkzeug's."""
+
+from __future__ import annotations
+
+from pytest_winserve.options import Option, Options
+from pytest_winserve.servers import Concurrency, Job, Running
+
+
+class FlaskServer:
+    """`threaded=true` is Flask's default since 1.0: a thread per connection, without bound."""
+
+    name = "flask"
+    summary = "Flask's development server (Werkzeug)"
+    module: str | None = "flask"
+    distribution: str | None = "flask"
+    options = (Option("threaded", True, "a thread for each connection"),)
+
+    def unsupported(self, platform: str) -> str | None:
+        return None
+
+    def concurrency(self, options: Options) -> Concurrency:
+        return None if options["threaded"] else 1
+
+    def start(self, job: Job) -> Running:
+        from werkzeug.serving import LISTEN_QUEUE, make_server
+
+        sock = job.bind(LISTEN_QUEUE)
+        host, port = sock.getsockname()
+        server = make_server(
+            host, port, job.app(), threaded=bool(job.options["threaded"]), fd=sock.fileno()
+        )
+        # The server serves on a duplicate; with both open, its close would not close the port.
+        sock.close()
+        return Running(lambda: server.serve_forever(poll_interval=0.05), server.shutdown)
+
+
+SERVER = FlaskServer()

@@ -1,0 +1,75 @@
+"""Tornado's HTTP server with `WSGIContainer`, as the Flask documentation describes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_winserve.options import Option, Options
+from pytest_winserve.servers import Concurrency, Job, Running
+
+BACKLOG = 128  # tornado.netutil.bind_sockets
+
+
+class TornadoServer:
+    """`WSGIContainer` runs the app inline in the event loop: one request at a time.
+
+    With `threads=N` it gets a thread pool (its `executor` argument, Tornado 6.3 and later).
+    """
+
+    name = "tornado"
+    summary = "Tornado with WSGIContainer"
+    module: str | None = "tornado"
+    distribution: str | None = "tornado"
+    options = (
+        Option("threads", 0, "threads of WSGIContainer's executor; 0: inline", maximum=1000),
+    )
+
+    def unsupported(self, platform: str) -> str | None:
+        return None
+
+    def concurrency(self, options: Options) -> Concurrency:
+        return int(options["threads"]) or 1
+
+    def start(self, job: Job) -> Running:
+        import asyncio
+        import warnings
+        from concurrent.futures import ThreadPoolExecutor
+
+        from tornado.httpserver import HTTPServer
+        from tornado.httputil import HTTPServerRequest
+        from tornado.wsgi import WSGIContainer
+
+        class Container(WSGIContainer):
+            def environ(self, request: HTTPServerRequest) -> dict[str, Any]:
+                environ = super().environ(request)
+                # Tornado leaves it out; the sample app finds its connection by it.
+                context: Any = getattr(request.connection, "context", None)
+                address = getattr(context, "address", None)
+                if address:
+                    environ["REMOTE_PORT"] = str(address[1])
+                return environ
+
+        sock = job.bind(BACKLOG)
+        sock.setblocking(False)
+        threads = int(job.options["threads"])
+        executor = ThreadPoolExecutor(threads) if threads else None
+        with warnings.catch_warnings():
+            # "No executor" is what is measured here, deprecated or not.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            container = Container(job.app(), executor)
+        loop = asyncio.new_event_loop()
+        stopping = asyncio.Event()
+
+        async def main() -> None:
+            server = HTTPServer(container)
+            server.add_sockets([sock])
+            await stopping.wait()
+            server.stop()
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(stopping.set)
+
+        return Running(lambda: loop.run_until_complete(main()), stop)
+
+
+SERVER = TornadoServer()

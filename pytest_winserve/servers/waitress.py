@@ -1,0 +1,53 @@
+"""waitress, the pure-Python production server of the Pylons project."""
+
+from __future__ import annotations
+
+from pytest_winserve.options import Option, Options
+from pytest_winserve.servers import Concurrency, Job, Running
+
+BACKLOG = 1024  # waitress.adjustments.Adjustments.backlog
+
+
+class WaitressServer:
+    """An asyncore loop in front of a fixed pool of threads."""
+
+    name = "waitress"
+    summary = "waitress"
+    module: str | None = "waitress"
+    distribution: str | None = "waitress"
+    options = (
+        Option("threads", 4, "threads that run the app", minimum=1, maximum=1000),
+        Option(
+            "connection_limit", 100, "connections beyond which none is accepted", 3, maximum=100_000
+        ),
+    )
+
+    def unsupported(self, platform: str) -> str | None:
+        return None
+
+    def concurrency(self, options: Options) -> Concurrency:
+        return int(options["threads"])
+
+    def start(self, job: Job) -> Running:
+        from typing import Any
+
+        from waitress.server import create_server
+
+        sock = job.bind(BACKLOG)
+        connections: dict[int, Any] = {}
+        server: Any = create_server(
+            job.app(),
+            map=connections,
+            sockets=[sock],
+            threads=int(job.options["threads"]),
+            connection_limit=int(job.options["connection_limit"]),
+        )
+
+        def stop() -> None:
+            # The loop ends when nothing is left in its map; only its own thread may empty it.
+            server.trigger.pull_trigger(lambda: server.asyncore.close_all(connections))
+
+        return Running(server.run, stop)
+
+
+SERVER = WaitressServer()

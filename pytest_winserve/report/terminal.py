@@ -11,13 +11,23 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_winserve.load.tables import format_duration, format_rate
 from pytest_winserve.report import view
 from pytest_winserve.report.view import Block, Load, Row, Sentence
 
 MIN_WIDTH = 20
 _STYLES = {"bold": "1", "good": "32", "bad": "1;31"}
 _EVENT_LINES = 12
+_NARROW = {
+    "highest 10sec mean": "highest\n10sec mean",
+    "lowest 10sec mean": "lowest\n10sec mean",
+    "Highest Rate": "Highest\nRate",
+    "Mean Rate": "Mean\nRate",
+    "Total number": "Total\nnumber",
+    "at once": "at\nonce",
+    "rate /s": "rate\n/s",
+    "error rate": "error\nrate",
+    "unaccounted": "unac-\ncounted",
+}
 _UNIT = re.compile(r"(\d) (?=(?:ms|s|%|/s)(?![\w/]))")
 
 # A line and its style; styled only when everything is laid out, since colour codes have no width.
@@ -59,12 +69,13 @@ def clean(text: str) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """A table of at most `width` columns; the first column is text, the others are numbers.
 
-    A "\\n" in a header makes it two lines. Columns move closer together when there is not enough
-    room, then the first column is shortened in its middle unless two rows would then look the same;
-    what still does not fit is written as one paragraph per row.
+    When there is not enough room the header takes two lines, then the columns move closer together,
+    then the first column is shortened in its middle unless two rows would then look the same; what
+    still does not fit is written as one paragraph per row.
     """
-    for separator in (" | ", "  ", " "):
-        lines = _grid(header, rows, separator)
+    narrow = [_NARROW.get(title, title) for title in header]
+    for titles, separator in ((header, " | "), (narrow, " | "), (narrow, "  "), (narrow, " ")):
+        lines = _grid(titles, rows, separator)
         if max(map(len, lines)) <= width:
             return lines
     excess = max(map(len, lines)) - width
@@ -72,11 +83,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> l
     names = [_shortened(row[0], room) for row in rows]
     if room >= 12 and len(set(names)) == len(names):
         short = [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
-        return _grid(header, short, " ")
-    titles = [title.replace("\n", " ") for title in header]
+        return _grid(narrow, short, " ")
     stacked: list[str] = []
     for row in rows:
-        cells = ", ".join(f"{t} {cell}" for t, cell in zip(titles[1:], row[1:], strict=True))
+        cells = ", ".join(f"{t} {cell}" for t, cell in zip(header[1:], row[1:], strict=True))
         stacked += _wrapped(f"{row[0]}: {cells}", width, "", "  ")
     return stacked
 
@@ -145,15 +155,12 @@ def _block(block: Block, width: int) -> Iterator[_Line]:
 
 
 def _event(event: str, width: int) -> Iterator[_Line]:
-    """An event keeps its lines (it often ends in the tail of a log), but not without end."""
-    first, *rest = event.strip().splitlines() or [""]
+    first, rest, left_out = view.event_parts(event, _EVENT_LINES)
     for line in _wrapped(f"event: {first}", width, "  ", "    "):
         yield line, "bad"
-    if len(rest) > _EVENT_LINES:
-        yield from _sentence(
-            Sentence(f"({len(rest) - _EVENT_LINES} lines left out)"), width, "    "
-        )
-    for text in rest[-_EVENT_LINES:]:
+    if left_out:
+        yield from _sentence(Sentence(f"({left_out} lines left out)"), width, "    ")
+    for text in rest:
         for line in _wrapped(text, width, "    ", "      "):
             yield line, ""
 
@@ -163,8 +170,11 @@ def _load(load: Load, width: int) -> Iterator[_Line]:
     yield from _sentence(Sentence(f"{view.load_title(result)} ({load.nodeid})"), width)
     for warning in view.load_warnings(result):
         yield from _sentence(warning, width)
-    for line in tsung_lines(load.tables, width):
-        yield line, ""
+    for part in view.article_tables(load):
+        rows = [[clean(cell) for cell in row] for row in part.rows]
+        for line in table(part.header, rows, width):
+            yield line, ""
+        yield "", ""
     yield from _sentence(view.load_counts(result), width)
     yield from _sentence(Sentence(view.latency(result)), width)
     yield from _sentence(view.ledger_text(result), width)
@@ -172,53 +182,10 @@ def _load(load: Load, width: int) -> Iterator[_Line]:
         yield from _sentence(Sentence(view.unmeasured_text(result)), width)
 
 
-def tsung_lines(tables: Mapping[str, Any], width: int) -> list[str]:
-    """The three tables of `tsung_tables()` as text, the errors only when there are any."""
-    rows = [
-        [
-            name,
-            format_duration(row["highest_10sec_mean"]),
-            format_duration(row["lowest_10sec_mean"]),
-            format_rate(row["highest_rate"]),
-            format_rate(row["mean_rate"]),
-            format_duration(row["mean"]),
-            str(row["count"]),
-        ]
-        for name, row in tables["rows"].items()
-    ]
-    header = ["Name", "highest\n10sec mean", "lowest\n10sec mean", "Highest\nRate", "Mean\nRate"]
-    lines = table([*header, "Mean", "Count"], rows, width)
-    codes = [
-        [name, format_rate(row["highest_rate"]), format_rate(row["mean_rate"]), str(row["total"])]
-        for name, row in tables["codes"].items()
-    ]
-    if codes:
-        lines += ["", *table(["Code", "Highest Rate", "Mean Rate", "Total number"], codes, width)]
-    errors = [
-        [name, format_rate(row["highest_rate"]), str(row["total"])]
-        for name, row in tables["errors"].items()
-    ]
-    if errors:
-        lines += ["", *table(["Name", "Highest Rate", "Total number"], errors, width)]
-    return [*lines, ""]
-
-
 def _comparison(rows: Sequence[Row], width: int) -> Iterator[_Line]:
     yield "Comparison", "bold"
-    cells = [
-        [
-            clean(row.name),
-            row.blocks or "-",
-            row.at_once or "-",
-            "-" if row.rate is None else f"{row.rate:.1f}{'*' if row.doubtful else ''}",
-            "-" if row.p95 is None else view.seconds(row.p95),
-            "-" if row.error_rate is None else view.percent(row.error_rate),
-            "-" if row.unaccounted is None else str(row.unaccounted),
-        ]
-        for row in rows
-    ]
-    header = ["topology", "blocks?", "at\nonce", "rate\n/s", "p95", "error\nrate", "unac-\ncounted"]
-    for line in table(header, cells, width):
+    cells = [[clean(cell) for cell in row.cells(missing="-")] for row in rows]
+    for line in table(view.COMPARISON_HEADER, cells, width):
         yield line, ""
     notes = []
     if any("-" in row[1:] for row in cells):

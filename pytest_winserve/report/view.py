@@ -13,8 +13,8 @@ from statistics import median
 from typing import Any
 
 from pytest_winserve.load.histogram import Histogram
-from pytest_winserve.load.result import Result
-from pytest_winserve.load.tables import tsung_tables
+from pytest_winserve.load.result import NO_BACKEND, Result
+from pytest_winserve.load.tables import format_duration, format_rate, tsung_tables
 
 NOT_MEASURED = "not measured"
 
@@ -285,7 +285,7 @@ def load_warnings(result: Result) -> list[Sentence]:
     if generator.lost:
         found.append(
             f"INCOMPLETE: {generator.lost} of {plural(generator.workers, 'load worker')} "
-            "died; what they sent last is missing"
+            f"were lost, with them the outcome of {plural(result.unfinished, 'request')} or more"
         )
     if result.dropped:
         found.append(
@@ -303,18 +303,15 @@ def load_counts(result: Result) -> Sentence:
         return Sentence("sent 0; error rate and answers per second not measured", good=False)
     errors = f"errors {result.errors} ({percent(result.error_rate)})"
     return Sentence(
-        f"sent {result.sent}, answered {result.answered}, {errors}, {per_second(rate(result))}",
+        f"sent {result.sent}, answered {result.answered}, {errors}, {per_second(result.rate)}",
         good=result.errors == 0,
     )
 
 
-def rate(result: Result) -> float | None:
-    """Answers per second; None when nothing was sent, for then none was measured."""
-    return result.rate if result.sent else None
-
-
 def latency(result: Result) -> str:
     """`p50 12.0 ms, p95 312 ms, p99 1.20 s, max 3.40 s (12034 answers)` of the total times."""
+    if "total" in result.unmeasured:
+        return f"p50, p95, p99 and max {NOT_MEASURED}"
     return f"{histogram_text(result.total)} ({plural(result.total.count, 'answer')})"
 
 
@@ -335,14 +332,111 @@ def ledger_text(result: Result) -> Sentence:
     ledger = result.ledger
     if ledger is None:
         return Sentence(f"ledger: {NOT_MEASURED}")
-    good = None if ledger.unaccounted is None else ledger.unaccounted == 0
-    return Sentence("; ".join(["ledger: " + "; ".join(ledger.lines()), *ledger.notes]), good)
+    unaccounted = ledger.unaccounted
+    total = NOT_MEASURED if unaccounted is None else str(unaccounted)
+    good = None if unaccounted is None else unaccounted == 0
+    return Sentence(f"ledger: {'; '.join(ledger.lines())}; unaccounted: {total}", good)
 
 
 def unmeasured_text(result: Result) -> str:
     """What the engine could not measure; empty when it measured everything."""
     names = ", ".join(sorted(result.unmeasured))
     return f"{result.engine} could not measure: {names}" if names else ""
+
+
+def event_parts(event: str, limit: int) -> tuple[str, list[str], int]:
+    """The first line of an event, the last `limit` lines of the rest, and how many are left out.
+
+    An event often ends in the tail of a log, and the end is what says why.
+    """
+    first, *rest = event.strip().splitlines() or [""]
+    left_out = max(len(rest) - limit, 0)
+    return first, rest[left_out:], left_out
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of text; the first column is a name, the others are numbers."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+_SOURCES = {"connect": "connect", "page": "total", "request": "total", "session": "sessions"}
+
+
+def article_tables(load: Load) -> list[Table]:
+    """The tables in the article's form; no codes and no errors make no table."""
+    rows, codes, errors = (load.tables[name] for name in ("rows", "codes", "errors"))
+    main = Table(
+        "Main statistics",
+        (
+            "Name",
+            "highest 10sec mean",
+            "lowest 10sec mean",
+            "Highest Rate",
+            "Mean Rate",
+            "Mean",
+            "Count",
+        ),
+        tuple(
+            (
+                name,
+                format_duration(row["highest_10sec_mean"]),
+                format_duration(row["lowest_10sec_mean"]),
+                format_rate(row["highest_rate"]),
+                format_rate(row["mean_rate"]),
+                format_duration(row["mean"]),
+                # What an engine cannot measure has a count of 0 here, which says something else.
+                "-" if _SOURCES[name] in load.result.unmeasured else str(row["count"]),
+            )
+            for name, row in rows.items()
+        ),
+    )
+    by_code = Table(
+        "HTTP statuses",
+        ("Code", "Highest Rate", "Mean Rate", "Total number"),
+        tuple(
+            (name, format_rate(c["highest_rate"]), format_rate(c["mean_rate"]), str(c["total"]))
+            for name, c in codes.items()
+        ),
+    )
+    by_error = Table(
+        "Errors",
+        ("Name", "Highest Rate", "Total number"),
+        tuple(
+            (name, format_rate(e["highest_rate"]), str(e["total"])) for name, e in errors.items()
+        ),
+    )
+    return [table for table in (main, by_code, by_error) if table.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one backend answered; `fraction` is of all answers."""
+
+    name: str
+    answers: int
+    fraction: float | None
+    latency: str
+
+
+def shares(result: Result) -> list[Share]:
+    """One share per backend; the last may be what the front answered by itself."""
+    whole = sum(share.answers for share in result.by_backend.values())
+    return [
+        Share(
+            "no backend (the front itself)" if index == NO_BACKEND else f"backend {index}",
+            share.answers,
+            share.answers / whole if whole else None,
+            histogram_text(share.total),
+        )
+        for index, share in sorted(
+            result.by_backend.items(),
+            key=lambda item: (item[0] == NO_BACKEND, len(item[0]), item[0]),
+        )
+    ]
 
 
 # The comparison
@@ -370,11 +464,24 @@ class Row:
             return "no"
         return "YES" if self.blocked >= 1 else percent(self.blocked)
 
+    def cells(self, missing: str) -> list[str]:
+        """The columns of COMPARISON_HEADER; `missing` stands for what was not measured."""
+        rate = missing if self.rate is None else f"{self.rate:.1f}{'*' if self.doubtful else ''}"
+        return [
+            self.name,
+            self.blocks or missing,
+            self.at_once or missing,
+            rate,
+            missing if self.p95 is None else seconds(self.p95),
+            missing if self.error_rate is None else percent(self.error_rate),
+            missing if self.unaccounted is None else str(self.unaccounted),
+        ]
+
 
 def comparison(found: Sequence[Block]) -> list[Row]:
     """One row per block; empty when there is nothing to compare.
 
-    Of several probes and capacities the worst counts. The load is the one with the most users (of
+    Of several probes and capacities the worst counts. The load is the one that sent the most (of
     equals the last): columns of one row from several loads would not belong together.
     """
     if len(found) < 2:
@@ -402,17 +509,16 @@ def _row(block: Block, *, with_host: bool, with_app: bool) -> Row:
     at_once = None
     if worst is not None:
         at_once = f">= {worst['value']}" if worst["at_least"] else str(worst["value"])
-    result = max(
-        enumerate(block.loads), key=lambda item: (item[1].result.plan.users, item[0]), default=None
-    )
-    if result is None:
-        return Row(name, max(fractions, default=None), at_once, None, None, None, None, False)
-    load = result[1].result
+    blocked = max(fractions, default=None)
+    if not block.loads:
+        return Row(name, blocked, at_once, None, None, None, None, doubtful=False)
+    # max() keeps the first of equals; the last one is wanted.
+    load = max(reversed(block.loads), key=lambda load: load.result.sent).result
     return Row(
         name=name,
-        blocked=max(fractions, default=None),
+        blocked=blocked,
         at_once=at_once,
-        rate=rate(load),
+        rate=load.rate,
         p95=load.percentile(95),
         error_rate=load.error_rate,
         unaccounted=None if load.ledger is None else load.ledger.unaccounted,
@@ -420,7 +526,16 @@ def _row(block: Block, *, with_host: bool, with_app: bool) -> Row:
     )
 
 
-COMPARISON_NOTE = "Of several loads the one with the most users is shown."
+COMPARISON_HEADER = (
+    "topology",
+    "blocks?",
+    "at once",
+    "rate /s",
+    "p95",
+    "error rate",
+    "unaccounted",
+)
+COMPARISON_NOTE = "Of several loads the one that sent the most is shown."
 DOUBTFUL_NOTE = "* the load generator was the limit, or a part of it was lost"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_winserve.load.histogram import Histogram
-from pytest_winserve.load.ledger import Ledger
+from pytest_winserve.load.ledger import Ledger, Side
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.result import BackendShare, Generator, Result, Second
 from pytest_winserve.report.store import SCHEMA
@@ -89,9 +89,14 @@ class Make:
                 for i in range(4 if times else 0)
             },
             "generator": Generator(workers=2, lost=0, cpu=0.41, lag=0.0008, limited_by="none"),
-            "ledger": Ledger(unaccounted=0, notes=()),
+            "ledger": self.ledger(sent, answered),
         }
         return {**Result(**{**made, **fields}).to_dict(), "checks": checks or []}
+
+    def ledger(self, sent: int, answered: int, seen: int | None = None) -> Ledger:
+        """The front's log has `seen` requests, by default what was answered."""
+        side = Side("front's log", answered if seen is None else seen, answered, answered)
+        return Ledger(sent, answered, sent - answered, (side,))
 
     def timeline(self, outcomes: dict[str, int], times: list[float]) -> tuple[Second, ...]:
         """Twelve seconds with equal shares of everything, the rest in the last one."""
@@ -104,6 +109,7 @@ class Make:
             mine = times[i::12]
             seconds.append(
                 Second(
+                    at=i,
                     started=sum(part.values()),
                     finished=sum(part.values()),
                     outcomes=part,
@@ -111,8 +117,6 @@ class Make:
                     connect_sum=sum(mine) / 10,
                     total_count=len(mine),
                     total_sum=sum(mine),
-                    sessions_count=0,
-                    sessions_sum=0.0,
                 )
             )
         return tuple(seconds)

@@ -1,0 +1,144 @@
+"""summary.md: the report as GitHub-flavoured Markdown, for a CI job's summary page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_winserve.report import view
+from pytest_winserve.report.view import Block, Load, Row, Sentence
+
+_EVENT_LINES = 40
+_SPECIAL = re.compile(r"[\\`*_\[\]|~#]")
+# GitHub reads $...$ as a formula, and a backslash does not prevent it.
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """The content of results.json as Markdown; says so when no test measured anything."""
+    found = view.blocks(data)
+    lines = ["# pytest-winserve", ""]
+    if not found:
+        lines += ["No test used a site.", ""]
+    rows = view.comparison(found)
+    if rows:
+        lines += ["## Comparison", "", *_comparison(rows), ""]
+    if data["requirements"]:
+        lines += [_item(view.requirement_sentence(r)) for r in data["requirements"]] + [""]
+    for block in found:
+        lines += [*_block(block), ""]
+    lines += ["## Environment", "", *_environment(data)]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """`text` on one line with nothing left that Markdown, HTML or a table would interpret."""
+    text = " ".join(text.split())
+    text = "".join(_ENTITIES.get(character, character) for character in text)
+    # The "#" of an entity made above is not the user's.
+    return _SPECIAL.sub(lambda match: "\\" + match[0], text).replace("&\\#36;", "&#36;")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
+    """The first `texts` columns are aligned as text, the others as numbers."""
+    ruler = ["---" if index < texts else "---:" for index in range(len(header))]
+    return [
+        _cells(header),
+        _cells(ruler),
+        *(_cells([escape(cell) for cell in row]) for row in rows),
+    ]
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _item(sentence: Sentence) -> str:
+    text = escape(sentence.text)
+    return f"- {'**' + text + '**' if sentence.good is False else text}"
+
+
+def _comparison(rows: Sequence[Row]) -> Iterator[str]:
+    cells = [row.cells(missing=view.NOT_MEASURED) for row in rows]
+    yield from _table(view.COMPARISON_HEADER, cells)
+    yield ""
+    yield view.COMPARISON_NOTE
+    if any(row.doubtful for row in rows):
+        yield escape(view.DOUBTFUL_NOTE)
+
+
+def _block(block: Block) -> Iterator[str]:
+    yield f"## {escape(block.topology)} on {escape(block.host)}"
+    yield ""
+    yield f"App: {escape(block.app)}"
+    yield ""
+    if not block.measured:
+        yield f"- **{view.NOT_MEASURED}**: no probe, capacity or load came to an end"
+    for verdict in block.verdicts:
+        yield _item(view.verdict_sentence(verdict))
+        yield f"  - {escape(view.verdict_details(verdict))}"
+    for capacity in block.capacities:
+        yield _item(view.capacity_sentence(capacity, block.topology))
+        yield f"  - {escape(view.capacity_details(capacity))}"
+    for load in block.loads:
+        yield ""
+        yield from _load(load)
+    if block.checks:
+        yield ""
+        yield "**Criteria**"
+        yield ""
+        yield from (_item(view.check_sentence(check)) for check in block.checks)
+    if block.events:
+        yield ""
+        yield "**Events**"
+        yield ""
+        for event in block.events:
+            yield from _event(event)
+    yield ""
+    yield f"Tests: {escape(block.outcomes)}"
+    yield ""
+    yield from _table(["test", "outcome"], block.tests, texts=2)
+
+
+def _event(event: str) -> Iterator[str]:
+    first, rest, left_out = view.event_parts(event, _EVENT_LINES)
+    yield f"- {escape(first)}" + (f" ({left_out} lines left out)" if left_out else "")
+    if rest:
+        # A fence longer than any run of backticks inside cannot be closed from inside.
+        longest = max((len(run) for line in rest for run in re.findall("`+", line)), default=0)
+        fence = "`" * max(longest + 1, 3)
+        yield ""
+        yield from (f"  {line}".rstrip() for line in (f"{fence}text", *rest, fence))
+        yield ""
+
+
+def _load(load: Load) -> Iterator[str]:
+    result = load.result
+    yield f"### {escape(view.load_title(result))}"
+    yield ""
+    yield f"Test: {escape(load.nodeid)}"
+    yield ""
+    warnings = view.load_warnings(result)
+    if warnings:
+        yield from (_item(warning) for warning in warnings)
+        yield ""
+    for table in view.article_tables(load):
+        yield from _table(table.header, table.rows)
+        yield ""
+    yield _item(view.load_counts(result))
+    yield _item(Sentence(view.latency(result)))
+    yield _item(view.ledger_text(result))
+    if result.unmeasured:
+        yield _item(Sentence(view.unmeasured_text(result)))
+    if result.by_backend:
+        rows = [
+            [share.name, str(share.answers), view.percent(share.fraction), share.latency]
+            for share in view.shares(result)
+        ]
+        yield ""
+        yield from _table(["Backend", "Answers", "Share", "Latency"], rows)
+
+
+def _environment(data: Mapping[str, Any]) -> list[str]:
+    return _table(["what", "value"], view.environment_rows(data), texts=2)

@@ -60,12 +60,12 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
     not measured is null.
     """
     try:
-        text = json.dumps(data, allow_nan=False, ensure_ascii=False, indent=1)
+        text = json.dumps(data, allow_nan=False, ensure_ascii=False)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{os.fspath(path)}: the results are not JSON: {error}") from error
     # A lone surrogate (a file name from Windows, say) has no UTF-8; escaped it is valid JSON.
     if not _encodable(text):
-        text = json.dumps(data, allow_nan=False, indent=1)
+        text = json.dumps(data, allow_nan=False)
     write_text(path, text + "\n")
 
 

@@ -1,0 +1,35 @@
+"""report.html: one file with everything in it, for a browser that has no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pytest_winserve.report import charts, view
+
+_EVENT_LINES = 200
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """The content of results.json as a HTML page: no script, nothing loaded from anywhere."""
+    environment = Environment(
+        loader=PackageLoader("pytest_winserve.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    blocks = view.blocks(data)
+    text = environment.get_template("report.html.j2").render(
+        data=data,
+        blocks=blocks,
+        comparison=view.comparison(blocks),
+        environment_rows=view.environment_rows(data),
+        event_lines=_EVENT_LINES,
+        charts=charts,
+        view=view,
+    )
+    # A lone surrogate (an undecodable file name) cannot be written as UTF-8.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -15,7 +15,7 @@ import mmap
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +28,14 @@ BACKEND_HEADER = "X-Winserve-Backend"
 PROCESS_HEADER = "X-Winserve-Process"
 TOTALS = "load-0"
 
-_SLOT = struct.Struct("<qqqqq")  # run, started, raised, in flight, peak in flight
+_SLOT = struct.Struct("<qqqqq")  # run, started, raised, running, peak of running
 _SLOTS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What one process counted for one run: requests started, raised, in flight, and their peak."""
+    """What one process counted for one run: requests started, those that the app ended with an
+    exception, those whose app code runs now, and the peak of these."""
 
     started: int = 0
     raised: int = 0
@@ -76,34 +77,37 @@ class Counters:
         self._lock = threading.Lock()
 
     def start(self, tag: str) -> tuple[int, ...]:
-        """Count a request in; the result is what `finish` wants."""
+        """Count a request in; the result is what the other methods want."""
         run, own = _run_of(tag)
-        slots = [] if own else [0]
-        if run:
-            slots.append(_slot_of(run))
-        with self._lock:
-            for slot in slots:
-                held, started, raised, now, peak = _SLOT.unpack_from(self._map, slot * _SLOT.size)
-                if slot and held != run:
-                    started = raised = now = peak = 0
-                now += 1
-                _SLOT.pack_into(
-                    self._map, slot * _SLOT.size,
-                    run if slot else 0, started + 1, raised, now, max(peak, now),
-                )  # fmt: skip
-        return (run, *slots)
+        token = (run, *([] if own else [0]), *([_slot_of(run)] if run else []))
+        self._change(token, started=1, running=1)
+        return token
 
-    def finish(self, token: tuple[int, ...], raised: bool) -> None:
-        """Count a request out; `raised` when the app ended it with an exception."""
+    def leave(self, token: tuple[int, ...], raised: bool = False) -> None:
+        """The app's code is left, for good or until its body is asked for more."""
+        self._change(token, raised=raised, running=-1)
+
+    def enter(self, token: tuple[int, ...]) -> None:
+        """The app's code runs again, to make more of its body."""
+        self._change(token, running=1)
+
+    def _change(
+        self, token: tuple[int, ...], *, started: int = 0, raised: int = 0, running: int
+    ) -> None:
         run, *slots = token
         with self._lock:
             for slot in slots:
-                held, started, failed, now, peak = _SLOT.unpack_from(self._map, slot * _SLOT.size)
+                at = slot * _SLOT.size
+                held, all_started, all_raised, now, peak = _SLOT.unpack_from(self._map, at)
                 if slot and held != run:
-                    continue  # a later run has taken the slot over
+                    if not started:
+                        continue  # a later run has taken the slot over
+                    held, all_started, all_raised, now, peak = run, 0, 0, 0, 0
+                now += running
                 _SLOT.pack_into(
-                    self._map, slot * _SLOT.size, held, started, failed + raised, now - 1, peak
-                )
+                    self._map, at,
+                    held, all_started + started, all_raised + raised, now, max(peak, now),
+                )  # fmt: skip
 
 
 def read_counts(path: Path, tag: str) -> Counts:
@@ -137,38 +141,43 @@ class Instrument:
             return start_response(status, [*headers, *extra], *exc_info)
 
         token = self._counters.start(tag)
+        raised = True
         try:
             body = self._app(environ, start)
-        except BaseException:
-            self._counters.finish(token, True)
-            raise
-        if type(body) in (list, tuple):
-            self._counters.finish(token, False)
-            return body
-        return _Body(body, lambda raised: self._counters.finish(token, raised))
+            raised = False
+        finally:
+            self._counters.leave(token, raised)
+        # A server may look at the type or the length of a list; anything else is only iterated.
+        return body if type(body) in (list, tuple) else _Body(body, self._counters, token)
 
 
 class _Body:
-    """The app's body; tells once when it is over."""
+    """The app's body; what runs while the server asks for the next part counts as running.
 
-    def __init__(self, body: Iterable[bytes], finish: Callable[[bool], None]) -> None:
+    Between two parts the request is the server's business: Tornado, for one, runs another request
+    before it asks for the rest of this one.
+    """
+
+    def __init__(self, body: Iterable[bytes], counters: Counters, token: tuple[int, ...]) -> None:
         self._body = body
-        self._finish: Callable[[bool], None] | None = finish
-        self._raised = False
+        self._counters = counters
+        self._token = token
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._body
-        except Exception:
-            self._raised = True
-            raise
+        parts = iter(self._body)
+        while True:
+            self._counters.enter(self._token)
+            raised = True
+            try:
+                part = next(parts, None)
+                raised = False
+            finally:
+                self._counters.leave(self._token, raised)
+            if part is None:
+                return
+            yield part
 
     def close(self) -> None:
-        try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
-        finally:
-            finish, self._finish = self._finish, None
-            if finish is not None:
-                finish(self._raised)
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()

@@ -17,11 +17,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from pytest_winserve.errors import StartError, UsageError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+# psutil and filelock are imported where they are used: every backend imports this module.
 
 ADDRESS = "127.0.0.1"
 FIRST, LAST = 20_000, 22_000
@@ -55,6 +58,8 @@ def bound_socket(port: int = 0) -> socket.socket:
 
 def holder_of(port: int) -> str:
     """` (held by pid N, NAME)` when this user may know it, else nothing."""
+    import psutil
+
     try:
         connections = psutil.net_connections("tcp")
     except (psutil.AccessDenied, OSError):
@@ -89,6 +94,8 @@ def claim_port(wanted: int = 0) -> ClaimedPort:
     if wanted:
         bound_socket(wanted).close()
         return ClaimedPort(wanted, None)
+    from filelock import FileLock, Timeout
+
     folder = shared_folder()
     candidates = list(range(FIRST, LAST))
     random.shuffle(candidates)
@@ -114,6 +121,8 @@ def measuring(on_wait: Callable[[float], None] | None = None) -> Iterator[float]
     Two measurements at a time would measure each other. `on_wait` is called with the seconds
     waited so far, about twice a second, while another process holds the lock.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(shared_folder() / "measuring.lock", thread_local=False)
     begun = time.perf_counter()
     while True:

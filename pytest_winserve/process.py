@@ -73,6 +73,16 @@ class Program:
             return None
         return f"{self.name} (pid {self.pid}) {describe_exit(code)}"
 
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input; a program that died meanwhile is found elsewhere."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            return
+
     def ask_to_stop(self) -> None:
         """Close its standard input: what a backend of the lab understands everywhere."""
         assert self._process is not None

@@ -11,16 +11,20 @@ from types import ModuleType
 
 
 @cache
-def modules(package: str) -> dict[str, ModuleType]:
-    """The modules of a package by name. They import what they serve with only when asked to run."""
+def names(package: str) -> tuple[str, ...]:
+    """The names of a package's modules, without importing them."""
     path = importlib.import_module(package).__path__
-    names = sorted(info.name for info in pkgutil.iter_modules(path))
-    return {name: importlib.import_module(f"{package}.{name}") for name in names}
+    return tuple(sorted(info.name for info in pkgutil.iter_modules(path)))
+
+
+def load(package: str, name: str) -> ModuleType | None:
+    """The module of that name, or None. It imports what it serves with only when asked to run."""
+    return importlib.import_module(f"{package}.{name}") if name in names(package) else None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`nearest: a, b; known: a, b, c`: the end of an error about an unknown name."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    valid = sorted(known)
+    close = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
     hint = f"nearest: {', '.join(close)}; " if close else ""
-    return f"{hint}known: {', '.join(names)}"
+    return f"{hint}known: {', '.join(valid)}"

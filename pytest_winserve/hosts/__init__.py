@@ -1,0 +1,48 @@
+"""The kinds of machine that a topology can run on, one file each.
+
+A host file defines `open_host(argument)`, which returns an object of the `Host` protocol;
+`argument` is what follows the colon in `--winserve-host=NAME:ARGUMENT`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from pytest_winserve.deployment import Deployment, Spec
+from pytest_winserve.errors import UsageError
+from pytest_winserve.registry import load, names, nearest
+
+
+class Host(Protocol):
+    """A machine that runs topologies."""
+
+    @property
+    def name(self) -> str:
+        """As in the option: `local`."""
+
+    @property
+    def platform(self) -> str:
+        """Its `sys.platform`."""
+
+    def deploy(self, spec: Spec) -> Deployment:
+        """A deployment over there, not yet started. Raises what keeps it from being started."""
+
+    def path(self) -> tuple[str, ...]:
+        """The entries of Python's path on which the app is looked for over there."""
+
+    def missing(self, server: str) -> str | None:
+        """Why a server cannot run over there, or None."""
+
+
+def host_names() -> list[str]:
+    """The hosts of this version."""
+    return list(names(__name__))
+
+
+def open_host(text: str) -> Host:
+    """The host that `NAME` or `NAME:ARGUMENT` names; UsageError when there is none."""
+    name, _, argument = text.partition(":")
+    module = load(__name__, name)
+    if module is None:
+        raise UsageError(f"unknown host {text!r}; {nearest(name, host_names())}")
+    return cast(Host, module.open_host(argument))

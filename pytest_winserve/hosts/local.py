@@ -1,0 +1,38 @@
+"""This machine, in this Python."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_winserve.deployment import Deployment, Spec
+from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.servers import get_server, require_server
+
+
+@dataclass(frozen=True, slots=True)
+class LocalHost:
+    """Servers run as children of this process."""
+
+    name: str = "local"
+    platform: str = sys.platform
+
+    def deploy(self, spec: Spec) -> Deployment:
+        return Deployment(spec)
+
+    def path(self) -> tuple[str, ...]:
+        return tuple(str(Path(entry).absolute()) for entry in sys.path if entry)
+
+    def missing(self, server: str) -> str | None:
+        try:
+            require_server(get_server(server), self.platform)
+        except (MissingComponent, UsageError) as error:
+            return str(error)
+        return None
+
+
+def open_host(argument: str) -> LocalHost:
+    if argument:
+        raise UsageError(f"the host local takes no argument, but has {argument!r}")
+    return LocalHost()

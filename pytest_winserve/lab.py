@@ -1,0 +1,110 @@
+"""`Lab`: puts host, front and backends together. Works without pytest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pytest_winserve.deployment import Spec
+from pytest_winserve.errors import UsageError
+from pytest_winserve.hosts import Host, open_host
+from pytest_winserve.load.criteria import Criterion
+from pytest_winserve.load.engines import get_engine
+from pytest_winserve.servers import server_names
+from pytest_winserve.site import Observer, Silent, Site
+from pytest_winserve.topology import ARTICLE, Topology
+
+SAMPLE_APP = "pytest_winserve.sample_app:app"
+SLOW, FAST = "/sleep?seconds=1", "/test"
+START_SECONDS = 30.0
+
+
+class Lab:
+    """Serves apps in topologies on one host.
+
+        with Lab(host="local").serve("nginx4", app="shop:create_app()") as site:
+            print(site.url, site.load(users=100, duration=5).summary())
+
+    `nginx` is a path, `system`, `wheel` or `auto`; `start_timeout` the seconds that a site may
+    take to come up. Raises UsageError for a host, engine or criterion that cannot be.
+    """
+
+    def __init__(
+        self,
+        host: str = "local",
+        *,
+        nginx: str = "auto",
+        engine: str = "builtin",
+        start_timeout: float = START_SECONDS,
+        require: Sequence[Criterion | str] = (),
+        observer: Observer | None = None,
+    ) -> None:
+        if not (math.isfinite(start_timeout) and start_timeout > 0):
+            raise UsageError(f"start_timeout={start_timeout}: seconds greater than 0 are needed")
+        get_engine(engine)
+        self.host: Host = open_host(host)
+        self._nginx = nginx
+        self._engine = engine
+        self._start_timeout = start_timeout
+        self._require = tuple(
+            each if isinstance(each, Criterion) else Criterion.parse(each) for each in require
+        )
+        self._observer = observer or Silent()
+
+    def serve(
+        self,
+        topology: str | Topology,
+        app: str = SAMPLE_APP,
+        *,
+        command: str | None = None,
+        slow: str = SLOW,
+        fast: str = FAST,
+        port: int = 0,
+    ) -> Site:
+        """Bring a site up and return it; leave it as a context, or `close` it.
+
+        `slow` and `fast` are the paths of the concurrency probe; `fast` is also the first request
+        that the app is asked. `port` 0 takes any free one. Raises UsageError and MissingComponent
+        before anything is started, StartError after what was started has been stopped again.
+        """
+        if isinstance(topology, str):
+            topology = Topology.parse(topology)
+        spec = Spec(
+            topology=topology,
+            app=app,
+            command=command,
+            fast=fast,
+            nginx=self._nginx,
+            start_timeout=self._start_timeout,
+            port=port,
+            path=self.host.path(),
+        )
+        deployment = self.host.deploy(spec)
+        deployment.start()
+        return Site(
+            topology=topology,
+            host=self.host.name,
+            app=command if topology.server == "command" and command else app,
+            slow=slow,
+            fast=fast,
+            engine=self._engine,
+            deployment=deployment,
+            require=self._require,
+            observer=self._observer,
+        )
+
+
+def expand(text: str, host: Host, command: str | None) -> list[Topology]:
+    """The topology that `text` names, or those of a named set: `article`, `all`.
+
+    `all` is every server that the host can run, alone and behind nginx with four backends;
+    the server `command` only when there is a command.
+    """
+    if text == "article":
+        return [Topology.parse(name) for name in ARTICLE]
+    if text != "all":
+        return [Topology.parse(text)]
+    able = [name for name in server_names() if host.missing(name) is None]
+    if not command:
+        able.remove("command")
+    return [Topology.parse(each) for name in able for each in (name, f"nginx4-{name}")]

@@ -1,0 +1,309 @@
+"""The article's first question, with numbers: does a slow request block a fast one?
+
+A probe sends slow requests and, while they are in flight, fast ones; a capacity is how many slow
+requests run at the same time. Both keep what each request met: when, and who served it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pytest_winserve.errors import ProbeError
+from pytest_winserve.instrument import BACKEND_HEADER, PROCESS_HEADER, REQUEST_HEADER
+from pytest_winserve.load.criteria import Criterion, require
+from pytest_winserve.servers import Concurrency
+
+FAST_PER_BACKEND = 2
+SHORTEST_SLOW = 0.2
+TIMEOUT = 120.0
+SETTLE_SECONDS = 0.25
+"""Slow requests that did not start within this time of the last one that did are queued."""
+SAME_MOMENT = 0.05
+"""Share of the slow request's time within which two answers count as given at the same moment:
+the threads that receive them may be woken in either order."""
+FIRST_WAVE = 1.5
+"""Without counters: slow requests that took up to this many times the shortest ran at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request of a probe. `started` and `ended` are seconds on the performance counter;
+    `backend`, `pid` and `thread` are None when the server cannot be made to say who served it."""
+
+    path: str
+    started: float
+    ended: float
+    status: int | None
+    error: str | None
+    backend: int | None
+    pid: int | None
+    thread: int | None
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.started
+
+    @property
+    def good(self) -> bool:
+        """Whether it was answered with 2xx or 3xx."""
+        return self.status is not None and self.status < 400
+
+    def to_dict(self) -> dict[str, Any]:
+        data = asdict(self)
+        del data["started"], data["ended"]
+        return {**data, "seconds": self.seconds}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a concurrency probe saw.
+
+    `blocked` has the fast requests that were not answered before the first slow one.
+    """
+
+    slow: tuple[Exchange, ...]
+    fast: tuple[Exchange, ...]
+    blocked: tuple[Exchange, ...]
+
+    @property
+    def non_blocking(self) -> bool:
+        """Whether every fast request was answered before any slow one."""
+        return not self.blocked
+
+    @property
+    def blocked_fraction(self) -> float:
+        """The share of the fast requests that had to wait for a slow one."""
+        return len(self.blocked) / len(self.fast)
+
+    @property
+    def fast_seconds(self) -> tuple[float, ...]:
+        return tuple(exchange.seconds for exchange in self.fast)
+
+    @property
+    def slow_seconds(self) -> tuple[float, ...]:
+        return tuple(exchange.seconds for exchange in self.slow)
+
+    def metric(self, name: str) -> tuple[float | None, int | None]:
+        """`non_blocking` as 1 or 0 with the number of fast requests; else not measured."""
+        return (float(self.non_blocking), len(self.fast)) if name == "non_blocking" else (None, None)
+
+    def require(self, *criteria: Criterion | str) -> Verdict:
+        """This verdict, or CriterionFailed with every criterion that fails and the evidence."""
+        require(self, criteria, evidence=self.summary().splitlines())
+        return self
+
+    def summary(self) -> str:
+        """A line for the verdict, and a line for each fast request that was blocked."""
+        paths = f"{self.fast[0].path} during {self.slow[0].path}"
+        if self.non_blocking:
+            return f"does not block: all {len(self.fast)} answered, {paths}"
+        lines = [
+            f"BLOCKS: {len(self.blocked)} of {len(self.fast)} fast requests waited "
+            f"({self.blocked_fraction:.0%}), {paths}"
+        ]
+        for exchange in self.blocked:
+            who = "" if exchange.backend is None else f" (backend {exchange.backend})"
+            end = exchange.error or f"answered {exchange.status}"
+            lines.append(f"  {end} after {exchange.seconds:.3f} s{who}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        fast = [e.to_dict() | {"blocked": e in self.blocked} for e in self.fast]
+        return {
+            "non_blocking": self.non_blocking,
+            "blocked_fraction": self.blocked_fraction,
+            "sleepers": len(self.slow),
+            "slow": self.slow[0].path,
+            "fast": self.fast[0].path,
+            "fast_seconds": list(self.fast_seconds),
+            "slow_seconds": list(self.slow_seconds),
+            "fast_requests": fast,
+            "slow_requests": [e.to_dict() | {"blocked": False} for e in self.slow],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many slow requests a site runs at the same time; `at_least` when `limit` was reached.
+
+    `declared` is what its server declares. `per_backend` are the peaks counted in the backends,
+    None when it was inferred from when the answers came.
+    """
+
+    value: int
+    at_least: bool
+    limit: int
+    declared: Concurrency
+    per_backend: tuple[int, ...] | None
+
+    @property
+    def as_declared(self) -> bool | None:
+        """Whether it is what the server declares; None when that is unknown."""
+        if self.declared == "unknown":
+            return None
+        if self.declared is None or self.declared > self.limit:
+            return self.at_least
+        return self.value == self.declared
+
+    def metric(self, name: str) -> tuple[float | None, int | None]:
+        """`capacity`; else not measured."""
+        return (float(self.value), None) if name == "capacity" else (None, None)
+
+    def require(self, *criteria: Criterion | str) -> Capacity:
+        """This capacity, or CriterionFailed with every criterion that fails and the evidence."""
+        require(self, criteria, evidence=[self.summary()])
+        return self
+
+    def summary(self) -> str:
+        """`runs 4 requests at once; 4 declared`"""
+        declared = "no bound" if self.declared is None else self.declared
+        return f"runs {'at least ' * self.at_least}{self.value} at once; {declared} declared"
+
+    def to_dict(self) -> dict[str, Any]:
+        counted = self.per_backend is not None
+        return {
+            "value": self.value,
+            "at_least": self.at_least,
+            "limit": self.limit,
+            "declared": self.declared,
+            "how": "counted in the backends" if counted else "inferred from the answers' times",
+            "per_backend": list(self.per_backend) if self.per_backend is not None else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What the site can say about requests of a tag: those in flight now, and the peaks per
+    backend. Both give None where the server cannot be made to count."""
+
+    in_flight: Callable[[str], int | None]
+    peaks: Callable[[str], tuple[int, ...] | None]
+
+
+def probe(
+    port: int,
+    slow: str,
+    fast: str,
+    sleepers: int,
+    backends: int,
+    tags: tuple[str, str],
+    counting: Counting,
+) -> Verdict:
+    """Send `sleepers` slow requests and, while they are in flight, two fast ones per backend.
+
+    `tags` mark the slow and the fast requests. Raises ProbeError when the paths cannot show
+    anything: an error status, or a slow path that is not slow.
+    """
+    with ThreadPoolExecutor(sleepers) as pool:
+        sent = threading.Barrier(sleepers + 1)
+        slow_ones = [pool.submit(_exchange, port, slow, tags[0], sent) for _ in range(sleepers)]
+        sent.wait()
+        _wait_until_running(sleepers, lambda: counting.in_flight(tags[0]))
+        early = next((one.result() for one in slow_ones if one.done()), None)
+        if early is not None:
+            _judge_slow([early])
+            raise ProbeError(f"the slow path {slow} answered before a fast request could be sent")
+        fast_answers = _all_at_once(port, fast, tags[1], backends * FAST_PER_BACKEND)
+        slow_answers = [one.result() for one in slow_ones]
+    _judge_slow(slow_answers)
+    for answer in fast_answers:
+        if answer.status is not None and 400 <= answer.status < 500:
+            raise ProbeError(f"the fast path {fast} answered {answer.status}: a path that works is needed")
+    first = min(slow_answers, key=lambda answer: answer.ended)
+    moment = first.ended - SAME_MOMENT * first.seconds
+    blocked = [answer for answer in fast_answers if not answer.good or answer.ended > moment]
+    return Verdict(tuple(slow_answers), tuple(fast_answers), tuple(blocked))
+
+
+def capacity(
+    port: int,
+    slow: str,
+    limit: int,
+    backends: int,
+    declared: Concurrency,
+    next_tag: Callable[[], str],
+    counting: Counting,
+) -> Capacity:
+    """How many slow requests run at once, up to `limit`.
+
+    Asks for one more per backend than is declared, or for 4, 16, 64 ... where no bound is known,
+    and for more as long as all that were sent ran at once. Raises ProbeError as `probe` does.
+    """
+    wanted = min(limit, declared + backends if isinstance(declared, int) else 4 * backends)
+    while True:
+        tag = next_tag()
+        answers = _all_at_once(port, slow, tag, wanted)
+        good = [answer for answer in answers if answer.good]
+        if not good:
+            _judge_slow(answers)
+        _judge_slow(good)
+        peaks = counting.peaks(tag)
+        if peaks is not None:
+            value = sum(peaks)
+        else:
+            shortest = min(answer.seconds for answer in good)
+            value = sum(answer.seconds < FIRST_WAVE * shortest for answer in good)
+        if value < wanted or wanted == limit:
+            return Capacity(value, value >= limit, limit, declared, peaks)
+        wanted = min(limit, 4 * wanted)
+
+
+def _judge_slow(answers: Sequence[Exchange]) -> None:
+    for answer in answers:
+        if not answer.good:
+            said = answer.error or f"answered {answer.status}"
+            raise ProbeError(f"the slow path {answer.path}: {said}; nothing can be concluded from it")
+        if answer.seconds < SHORTEST_SLOW:
+            raise ProbeError(
+                f"the slow path {answer.path} answered after {answer.seconds * 1000:.0f} ms: "
+                f"a path that takes about a second is needed"
+            )
+
+
+def _wait_until_running(wanted: int, in_flight: Callable[[], int | None]) -> None:
+    """Return when `wanted` requests run, or when no further one starts to."""
+    running = -1
+    changed = time.perf_counter()
+    while time.perf_counter() - changed < SETTLE_SECONDS:
+        now = in_flight()
+        if now == wanted:
+            return
+        if now is not None and now != running:
+            running, changed = now, time.perf_counter()
+        time.sleep(0.005)
+
+
+def _all_at_once(port: int, path: str, tag: str, count: int) -> list[Exchange]:
+    with ThreadPoolExecutor(count) as pool:
+        together = threading.Barrier(count)
+        return list(pool.map(lambda _: _exchange(port, path, tag, together), range(count)))
+
+
+def _exchange(port: int, path: str, tag: str, together: threading.Barrier) -> Exchange:
+    """Send one request on a connection of its own, when all the others are ready to as well."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    together.wait(TIMEOUT)
+    started = time.perf_counter()
+    try:
+        connection.request("GET", path, headers={REQUEST_HEADER: tag, "Connection": "close"})
+        response = connection.getresponse()
+        response.read()
+        ended = time.perf_counter()
+    except (OSError, http.client.HTTPException) as error:
+        what = str(error) or type(error).__name__
+        return Exchange(path, started, time.perf_counter(), None, what, None, None, None)
+    finally:
+        connection.close()
+    _, _, index = (response.getheader(BACKEND_HEADER) or "").partition(".")
+    pid, _, thread = (response.getheader(PROCESS_HEADER) or "").partition(".")
+    return Exchange(path, started, ended, response.status, None, _int(index), _int(pid), _int(thread))
+
+
+def _int(text: str) -> int | None:
+    return int(text) if text else None

@@ -1,0 +1,62 @@
+"""Readiness: ask with a real request, and keep looking at the program that should answer."""
+
+from __future__ import annotations
+
+import http.client
+import select
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pytest_winserve.errors import StartError
+from pytest_winserve.ports import ADDRESS
+from pytest_winserve.process import Deadline
+
+LOOK_EVERY = 0.05
+CONNECT_SECONDS = 5.0  # a refused connect alone takes 2 s on Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, reason and headers (names in lower case) of an answer."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+
+
+def first_answer(
+    port: int,
+    path: str,
+    headers: Mapping[str, str],
+    deadline: Deadline,
+    look: Callable[[], None],
+) -> Answer:
+    """The answer to GET `path` on 127.0.0.1, retried while nobody answers.
+
+    `look` is called at every turn and raises when it is pointless to go on. Raises StartError at
+    the deadline.
+    """
+    last = "nothing answered"
+    while True:
+        look()
+        if not deadline.left:
+            raise StartError(f"no answer to GET {path} on port {port} in time: {last}")
+        connection = http.client.HTTPConnection(ADDRESS, port, timeout=CONNECT_SECONDS)
+        try:
+            connection.request("GET", path, headers=dict(headers))
+            last = "connected, but there was no answer"
+            while not select.select([connection.sock], [], [], LOOK_EVERY)[0]:
+                look()
+                if not deadline.left:
+                    break
+            else:
+                response = connection.getresponse()
+                response.read()
+                fields = {name.lower(): value for name, value in response.getheaders()}
+                return Answer(response.status, response.reason, fields)
+        except (OSError, http.client.HTTPException) as error:
+            last = str(error) or type(error).__name__
+            time.sleep(0.01)
+        finally:
+            connection.close()

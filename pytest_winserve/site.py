@@ -1,0 +1,343 @@
+"""`Site`: a running topology that can be asked, probed and loaded."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+from urllib.parse import urljoin
+
+import requests
+
+from pytest_winserve.deployment import READY_RUN, Deployment
+from pytest_winserve.errors import StopError, UsageError
+from pytest_winserve.instrument import lab_tag, load_tag
+from pytest_winserve.load.criteria import Check, Criterion, evaluate
+from pytest_winserve.load.engine import Progress, Target
+from pytest_winserve.load.engines import get_engine
+from pytest_winserve.load.histogram import Histogram
+from pytest_winserve.load.ledger import Ledger, reconcile
+from pytest_winserve.load.plan import Plan, Request, Stage
+from pytest_winserve.load.result import NO_BACKEND, BackendShare, Result
+from pytest_winserve.ports import ADDRESS, measuring
+from pytest_winserve.probe import Capacity, Counting, Verdict, capacity, probe
+from pytest_winserve.servers import Concurrency
+from pytest_winserve.topology import Topology
+
+LEDGER_SECONDS = 2.0
+"""How long the servers' side may lag behind: a front logs a request after its last byte."""
+
+WORTH_TELLING = 1.0
+"""Seconds of waiting for the measuring lock that the reader of the results is told of."""
+
+Kind = Literal["verdict", "capacity", "result"]
+
+
+class Observer(Protocol):
+    """Who follows what a site does."""
+
+    def progress(self, text: str) -> None:
+        """A line about what is going on; an empty one when it is over."""
+
+    def event(self, text: str) -> None:
+        """Something that the reader of the results should know."""
+
+    def measured(self, kind: Kind, data: dict[str, Any], checks: Sequence[Check]) -> None:
+        """A measurement, as in `results.json`, and the run's criteria on it."""
+
+
+class Silent:
+    """An observer that looks away."""
+
+    def progress(self, text: str) -> None:
+        return
+
+    def event(self, text: str) -> None:
+        return
+
+    def measured(self, kind: Kind, data: dict[str, Any], checks: Sequence[Check]) -> None:
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One process of the server. The counts are of all traffic but the lab's own since the start;
+    None where the server cannot be made to count. `log` is the end of what it wrote."""
+
+    index: int
+    url: str
+    pid: int
+    requests: int | None
+    peak_in_flight: int | None
+    log: str
+
+
+class Client(requests.Session):
+    """A requests session that resolves paths against the site, and ignores proxy settings."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self._base = base
+        self.trust_env = False
+
+    def request(self, method: str, url: str, *args: Any, **kw: Any) -> requests.Response:  # type: ignore[override]
+        return super().request(method, urljoin(self._base, url), *args, **kw)
+
+
+@dataclass(slots=True)
+class Site:
+    """A running topology. Made by `Lab.serve` and by the fixtures, never directly."""
+
+    topology: Topology
+    host: str
+    app: str
+    slow: str
+    fast: str
+    engine: str
+    deployment: Deployment
+    require: tuple[Criterion, ...] = ()
+    observer: Observer = field(default_factory=Silent)
+    client: Client = field(init=False)
+    _runs: itertools.count[int] = field(init=False)
+    _closed: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.client = Client(self.url)
+        self._runs = itertools.count(READY_RUN + 1)
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`, of the front or of the one backend."""
+        return f"http://{ADDRESS}:{self.deployment.port}"
+
+    @property
+    def declared(self) -> Concurrency:
+        """How many requests the site runs at once, by what its server declares."""
+        return self.topology.declared
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The backends with their counts as of now."""
+        counts = {count.index: count for count in self.deployment.backend_counts()}
+        logs = self.deployment.logs()
+        return tuple(
+            Backend(
+                info.index,
+                f"http://{info.address}",
+                info.pid,
+                counts[info.index].started if info.index in counts else None,
+                counts[info.index].peak_in_flight if info.index in counts else None,
+                logs[f"backend-{info.index}"],
+            )
+            for info in self.deployment.backends
+        )
+
+    def get(self, path: str, **kw: Any) -> requests.Response:
+        """GET `path`; arguments and errors are those of `requests.get`."""
+        return self.client.get(path, **kw)
+
+    def logs(self) -> dict[str, str]:
+        """The end of each log by name: `backend-0`, ..., and the front's."""
+        return self.deployment.logs()
+
+    def deaths(self) -> list[str]:
+        """Which processes of the site died, and how; empty while all is well."""
+        return self.deployment.deaths()
+
+    def probe(self, slow: str | None = None, fast: str | None = None, sleepers: int = 1) -> Verdict:
+        """Does a slow request block a fast one? See `Verdict`.
+
+        Raises UsageError for fewer than 1 sleeper, ProbeError when the paths cannot show it, and
+        CriterionFailed when a criterion of the run does not hold.
+        """
+        if sleepers < 1:
+            raise UsageError(f"sleepers={sleepers}: at least 1 slow request is needed")
+        with self._alone("probe"):
+            verdict = probe(
+                self.deployment.port,
+                _path(slow or self.slow, "slow"),
+                _path(fast or self.fast, "fast"),
+                sleepers,
+                self.topology.count,
+                (self._lab_tag(), self._lab_tag()),
+                self._counting(),
+            )
+        self._judge("verdict", verdict, verdict.to_dict())
+        return verdict
+
+    def capacity(self, limit: int = 64, slow: str | None = None) -> Capacity:
+        """How many slow requests the site runs at the same time. See `Capacity`.
+
+        Raises as `probe` does.
+        """
+        if limit < 1:
+            raise UsageError(f"limit={limit}: at least 1 is needed")
+        with self._alone("capacity"):
+            found = capacity(
+                self.deployment.port,
+                _path(slow or self.slow, "slow"),
+                limit,
+                self.topology.count,
+                self.declared,
+                self._lab_tag,
+                self._counting(),
+            )
+        self._judge("capacity", found, found.to_dict())
+        return found
+
+    def load(
+        self,
+        *,
+        users: int | None = None,
+        duration: float | None = None,
+        count: int | None = None,
+        path: str | None = None,
+        requests: Iterable[Request | str] | None = None,
+        keepalive: bool = True,
+        rate: float | None = None,
+        stages: Iterable[Stage | tuple[float, float]] | None = None,
+        think_time: float = 0.0,
+        timeout: float = 10.0,
+        warmup: float = 0.0,
+        connect_rate: float | None = None,
+        engine: str | None = None,
+    ) -> Result:
+        """Send a load and account for every request of it. See `Plan.make` for the arguments.
+
+        `path` is the site's fast path unless given. Raises UsageError for a plan that cannot be,
+        LoadError when the engine fails, CriterionFailed when a criterion of the run does not hold.
+        """
+        plan = Plan.make(
+            users=users,
+            duration=duration,
+            count=count,
+            path=self.fast if path is None and requests is None else path,
+            requests=requests,
+            keepalive=keepalive,
+            rate=rate,
+            stages=stages,
+            think_time=think_time,
+            timeout=timeout,
+            warmup=warmup,
+            connect_rate=connect_rate,
+        )
+        runner = get_engine(engine or self.engine)
+        tag = load_tag(next(self._runs))
+        target = Target(self.url, tag, self._lab_tag(), self.deployment.nonce)
+        with self._alone("load"):
+            before = self.deployment.deaths()
+            try:
+                result = runner.run(plan, target, self._show)
+            finally:
+                self.observer.progress("")
+            result = self._with_ledger(result, tag, before)
+        self._judge("result", result, result.to_dict())
+        return result
+
+    def close(self) -> None:
+        """Stop the site. Raises StopError that lists all that did not stop as it should."""
+        if self._closed:
+            return
+        self._closed = True
+        self.client.close()
+        deaths = self.deployment.deaths()
+        problems = self.deployment.stop()
+        if problems:
+            died = [f"before that: {death}" for death in deaths]
+            raise StopError("\n".join([f"{self.topology} did not stop as it should:", *problems, *died]))
+
+    def __enter__(self) -> Site:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _lab_tag(self) -> str:
+        return lab_tag(next(self._runs))
+
+    @contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        """Hold the machine's measuring lock, with the wait for it shown and kept."""
+
+        def show(seconds: float) -> None:
+            self.observer.progress(
+                f"{self.topology}: {what} waits for another measurement, {seconds:.0f} s"
+            )
+
+        with measuring(show) as waited:
+            self.observer.progress("")
+            if waited > WORTH_TELLING:
+                self.observer.event(
+                    f"{what} waited {waited:.1f} s for another measurement on this machine"
+                )
+            yield
+
+    def _counting(self) -> Counting:
+        def peaks(tag: str) -> tuple[int, ...] | None:
+            if self.deployment.in_flight(tag) is None:
+                return None
+            return tuple(count.peak_in_flight for count in self.deployment.backend_counts(tag))
+
+        return Counting(self.deployment.in_flight, peaks)
+
+    def _show(self, progress: Progress) -> None:
+        failed = sum(n for outcome, n in progress.outcomes.items() if outcome[0] not in "23")
+        self.observer.progress(
+            f"{self.topology}: {progress.elapsed:.0f} s, {progress.sent} sent, {failed} failed"
+        )
+
+    def _with_ledger(self, result: Result, tag: str, before: list[str]) -> Result:
+        deadline = time.perf_counter() + LEDGER_SECONDS
+        while True:
+            ledger = self._reconcile(result, tag, before)
+            if not ledger.unaccounted or time.perf_counter() > deadline:
+                break
+            time.sleep(0.02)
+        shares = result.by_backend
+        front = self.deployment.front_counts(tag)
+        if front is not None and set(shares) <= {NO_BACKEND}:
+            # A server that cannot be made to say who answered; the front knows.
+            shares = {
+                str(info.index): BackendShare(front.answered.get(info.address, 0), Histogram())
+                for info in self.deployment.backends
+            }
+        return replace(result, ledger=ledger, by_backend=shares)
+
+    def _reconcile(self, result: Result, tag: str, before: list[str]) -> Ledger:
+        deaths = [death for death in self.deployment.deaths() if death not in before]
+        counts = self.deployment.backend_counts(tag)
+        notes = [f"died during the load: {death}" for death in deaths]
+        raised = sum(count.raised for count in counts)
+        if raised:
+            notes.append(f"the app ended {raised} requests with an exception")
+        if self.deployment.in_flight(tag):
+            notes.append(f"{self.deployment.in_flight(tag)} requests still run in the backends")
+        own = sum(share.answers for key, share in result.by_backend.items() if key != NO_BACKEND)
+        front_died = any(death.startswith(self.topology.front or "-") for death in deaths)
+        return reconcile(
+            result.outcomes,
+            result.sent,
+            own,
+            self.deployment.front_counts(tag),
+            counts,
+            notes,
+            front_died,
+        )
+
+    def _judge(self, kind: Kind, subject: Verdict | Capacity | Result, data: dict[str, Any]) -> None:
+        """Tell the observer, then raise when a criterion of the run does not hold."""
+        of = {"verdict": "probe", "capacity": "capacity", "result": "load"}[kind]
+        criteria = [criterion for criterion in self.require if criterion.subject == of]
+        self.observer.measured(kind, data, [evaluate(each, subject) for each in criteria])
+        subject.require(*criteria)
+
+
+def _path(path: str, what: str) -> str:
+    """A path that can be written into a request; UsageError says which of them cannot."""
+    try:
+        return Request(path).path
+    except UsageError as error:
+        raise UsageError(f"the {what} path: {error}") from None

@@ -5,6 +5,7 @@ Everything here reads the content of results.json (plain dicts); nothing knows o
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.report.store import SCHEMA, read_json, write_json, write_text
 
 __all__ = ["SCHEMA", "read_json", "write_json", "write_report"]
+
+# ENOENT: the directory is there, so it is one in which no file can be made (as in /proc).
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 
 
 def write_report(directory: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
@@ -37,5 +41,7 @@ def write_report(directory: str | os.PathLike[str], data: Mapping[str, Any]) -> 
         write_json(folder / "results.json", data)
         write_text(folder / "report.html", html.render(data))
         write_text(folder / "summary.md", markdown.render(data))
-    except PermissionError as error:
-        raise UsageError(f"report directory {folder}: not writable: {error}") from error
+    except OSError as error:
+        if error.errno in _NOT_WRITABLE:
+            raise UsageError(f"report directory {folder}: is not writable: {error}") from error
+        raise

@@ -147,7 +147,7 @@ def latency_chart(identifier: str, result: Result) -> Markup:
 
 def share_bar(fraction: float | None) -> Markup:
     """A bar beside a number that says the same, so it is hidden from screen readers."""
-    width = 100 * (fraction or 0)
+    width = 100 * (fraction or 0.0)
     bar = _tag("rect", "", "good", x=0, y=0, width=width, height=10)
     return Markup(
         '<svg class="share" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'

@@ -22,7 +22,7 @@ def render(data: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     blocks = view.blocks(data)
-    text = environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html.j2").render(
         data=data,
         blocks=blocks,
         comparison=view.comparison(blocks),
@@ -31,5 +31,3 @@ def render(data: Mapping[str, Any]) -> str:
         charts=charts,
         view=view,
     )
-    # A lone surrogate (an undecodable file name) cannot be written as UTF-8.
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -77,10 +77,10 @@ def _block(block: Block) -> Iterator[str]:
         yield f"- **{view.NOT_MEASURED}**: no probe, capacity or load came to an end"
     for verdict in block.verdicts:
         yield _item(view.verdict_sentence(verdict))
-        yield f"  - {escape(view.verdict_details(verdict))}"
+        yield from _details(view.verdict_details(verdict))
     for capacity in block.capacities:
         yield _item(view.capacity_sentence(capacity, block.topology))
-        yield f"  - {escape(view.capacity_details(capacity))}"
+        yield from _details(view.capacity_details(capacity))
     for load in block.loads:
         yield ""
         yield from _load(load)
@@ -101,9 +101,13 @@ def _block(block: Block) -> Iterator[str]:
     yield from _table(["test", "outcome"], block.tests, texts=2)
 
 
+def _details(text: str) -> list[str]:
+    return [f"  - {escape(text)}"] if text else []
+
+
 def _event(event: str) -> Iterator[str]:
     first, rest, left_out = view.event_parts(event, _EVENT_LINES)
-    yield f"- {escape(first)}" + (f" ({left_out} lines left out)" if left_out else "")
+    yield f"- event: {escape(first)}" + (f" ({left_out} lines left out)" if left_out else "")
     if rest:
         # A fence longer than any run of backticks inside cannot be closed from inside.
         longest = max((len(run) for line in rest for run in re.findall("`+", line)), default=0)

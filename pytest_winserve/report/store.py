@@ -33,6 +33,8 @@ _REQUIREMENT_KEYS: Mapping[str, type] = {"criterion": str, "evaluated": int, "fa
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8 to `path`, atomically: a reader sees the old file or the new one.
 
+    What has no UTF-8 (a lone surrogate, from a file name that could not be decoded) is written as
+    the escape `\\udcff`, which is also right inside JSON.
     Raises OSError, naming `path`, when it cannot be written (no such folder, full disk, no
     permission); then `path` is as it was and nothing half-written is left beside it.
     """
@@ -40,7 +42,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     # Not tempfile: its files are readable by the owner only, and a report is there to be shared.
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+        with temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -63,9 +65,6 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
         text = json.dumps(data, allow_nan=False, ensure_ascii=False)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{os.fspath(path)}: the results are not JSON: {error}") from error
-    # A lone surrogate (a file name from Windows, say) has no UTF-8; escaped it is valid JSON.
-    if not _encodable(text):
-        text = json.dumps(data, allow_nan=False)
     write_text(path, text + "\n")
 
 
@@ -94,14 +93,6 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink(missing_ok=True)
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _refuse_constant(name: str) -> NoReturn:

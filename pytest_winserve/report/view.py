@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from pytest_winserve.errors import UsageError
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.result import NO_BACKEND, Result
 from pytest_winserve.load.tables import format_duration, format_rate, tsung_tables
@@ -80,7 +81,10 @@ class Block:
 
 
 def blocks(data: Mapping[str, Any]) -> list[Block]:
-    """The tests of `data` grouped by host, topology and app, in the order they first appear."""
+    """The tests of `data` grouped by host, topology and app, in the order they first appear.
+
+    UsageError when a result in `data` is damaged.
+    """
     found: dict[tuple[str, str, str], Block] = {}
     for test in data["tests"]:
         key = (test["host"], test["topology"], test["app"])
@@ -90,11 +94,16 @@ def blocks(data: Mapping[str, Any]) -> list[Block]:
         block.capacities.extend(test["capacities"])
         block.events.extend(test["events"])
         for raw in test["results"]:
-            result = Result.from_dict({key: raw[key] for key in raw if key != "checks"})
-            block.loads.append(
-                Load(test["nodeid"], result, tsung_tables(result), raw.get("checks", ()))
-            )
+            block.loads.append(_load(test["nodeid"], raw))
     return list(found.values())
+
+
+def _load(nodeid: str, raw: Mapping[str, Any]) -> Load:
+    try:
+        result = Result.from_dict({key: raw[key] for key in raw if key != "checks"})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"a result of {nodeid} cannot be read: {error!r}") from error
+    return Load(nodeid, result, tsung_tables(result), raw["checks"])
 
 
 # Numbers
@@ -175,6 +184,9 @@ def verdict_details(verdict: Mapping[str, Any]) -> str:
             parts.append(
                 f"{verdict[name]}: median {seconds(median(times))}, max {seconds(max(times))}"
             )
+        unanswered = sum(request["status"] is None for request in verdict[f"{name}_requests"])
+        if unanswered:
+            parts.append(f"{verdict[name]} got no answer {plural(unanswered, 'time')}")
         bad = Counter(
             request["status"]
             for request in verdict[f"{name}_requests"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -91,7 +92,9 @@ class Make:
             "generator": Generator(workers=2, lost=0, cpu=0.41, lag=0.0008, limited_by="none"),
             "ledger": self.ledger(sent, answered),
         }
-        return {**Result(**{**made, **fields}).to_dict(), "checks": checks or []}
+        result = Result(**{**made, **fields}).to_dict()
+        # As it comes back from a file: lists, no tuples.
+        return {**json.loads(json.dumps(result)), "checks": checks or []}
 
     def ledger(self, sent: int, answered: int, seen: int | None = None) -> Ledger:
         """The front's log has `seen` requests, by default what was answered."""

@@ -1,9 +1,9 @@
 """Latency histograms: bounded size, bounded error, exact merge.
 
-The layout is HdrHistogram's (log-linear counters, http://hdrhistogram.org): with SUB_BITS = 7 a value
-v in whole microseconds below 256 has a counter of its own; above, h = bit_length(v) - 8 and the
-counter is h * 128 + (v >> h). A counter is at most 1/128 of its values wide, so a percentile is
-never below the true one and at most 0.8 % (1/128) above it. 3328 counters reach 2**32 us (71 min).
+The layout is HdrHistogram's (log-linear counters, http://hdrhistogram.org): with SUB_BITS = 7 a
+value v in whole microseconds below 256 has a counter of its own; above, h = bit_length(v) - 8 and
+the counter is h * 128 + (v >> h). A counter is at most 1/128 of its values wide, so a percentile is
+never below the true one and at most 0.8 % (1/128) above. 3328 counters reach 2**32 us (71 min).
 """
 
 from __future__ import annotations

@@ -232,7 +232,9 @@ class Plan:
             return OPEN_MODEL_IN_FLIGHT if users is None else _whole("users", users)
         if stages:
             if users is not None:
-                raise UsageError("users with stages: the stages' levels are the users; leave it out")
+                raise UsageError(
+                    "users with stages: the stages' levels are the users; leave it out"
+                )
             for stage in stages:
                 if stage.level != int(stage.level):
                     raise UsageError(f"level={stage.level!r}: a whole number of users is needed")

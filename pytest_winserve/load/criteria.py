@@ -1,0 +1,270 @@
+"""Pass/fail conditions on what was measured: `METRIC OP VALUE[UNIT]`, such as `error_rate < 1%`.
+
+A criterion is parsed before anything runs, so that a misspelt one cannot pass; one whose metric has
+no samples fails: "not measured" is never zero.
+"""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pytest_winserve.errors import CriterionFailed, UsageError
+
+OUTCOMES = (
+    "refused",
+    "reset",
+    "connect_timeout",
+    "timeout",
+    "closed_early",
+    "bad_response",
+    "client_limit",
+)
+"""Outcomes of a request that are not an HTTP status."""
+
+Kind = Literal["share", "latency", "rate", "count", "truth"]
+Subject = Literal["load", "probe", "capacity"]
+
+_PLAIN: Mapping[str, Kind] = {
+    "error_rate": "share",
+    "rate": "rate",
+    "mean": "latency",
+    "max": "latency",
+    "unaccounted": "count",
+    "non_blocking": "truth",
+    "capacity": "count",
+}
+_PREFIXES = ("connect.", "first_byte.")
+_UNITS: Mapping[Kind, Mapping[str, float]] = {
+    "share": {"": 1.0, "%": 0.01},
+    "latency": {"ms": 0.001, "s": 1.0},
+    "rate": {"": 1.0, "/s": 1.0},
+    "count": {"": 1.0},
+    "truth": {"": 1.0},
+}
+_OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_SHAPE = re.compile(r"\s*(?P<metric>[^\s<>=!]+)\s*(?P<op>[<>=!]+)\s*(?P<value>\S+?)\s*")
+_VALUE = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+|true|false)\s*(?P<unit>[^\d\s.]*)")
+_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100(?:\.0+)?)")
+_CALL = re.compile(r"(outcome|status)\((.*)\)")
+
+
+class Measured(Protocol):
+    """What criteria are evaluated on: a Result, a Verdict, a Capacity.
+
+    An attribute `at_least` that is true marks a `capacity` that is only a lower bound.
+    """
+
+    def metric(self, name: str) -> tuple[float | None, int | None]:
+        """The value in seconds, per second, as a share or a count, and its number of samples.
+
+        None for a value that was not measured, None for a number that means nothing here.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a criterion said about one value; `reason` is one line, also when it passed."""
+
+    criterion: Criterion
+    measured: float | None
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """`value` is in seconds, per second, a share of 1, a count, or 1/0 for true/false.
+
+    `percent` tells that a count is compared as a share of what was sent.
+    """
+
+    metric: str
+    op: str
+    value: float
+    unit: str
+    kind: Kind
+    percent: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Criterion:
+        """UsageError when the metric, the operator, the number or the unit cannot be.
+
+        `non_blocking` alone means `non_blocking == true`.
+        """
+        if text.strip() == "non_blocking":
+            text = "non_blocking == true"
+        shape = re.fullmatch(_SHAPE, text)
+        if not shape:
+            raise UsageError(
+                f"criterion {text!r}: METRIC OP VALUE is needed, such as 'error_rate < 1%'"
+            )
+        metric, kind = _parse_metric(shape["metric"], text)
+        if shape["op"] not in _OPERATORS:
+            raise UsageError(
+                f"criterion {text!r}: unknown operator {shape['op']!r}; "
+                f"there are {' '.join(sorted(_OPERATORS))}"
+            )
+        value = _VALUE.fullmatch(shape["value"])
+        if not value:
+            raise UsageError(f"criterion {text!r}: {shape['value']!r} is not a number with a unit")
+        return cls._with_value(text, metric, kind, shape["op"], value["number"], value["unit"])
+
+    @classmethod
+    def _with_value(
+        cls, text: str, metric: str, kind: Kind, op: str, number: str, unit: str
+    ) -> Criterion:
+        if kind == "truth":
+            if op != "==" or unit or number not in {"true", "false", "1", "0"}:
+                raise UsageError(f"criterion {text!r}: '{metric} == true' (or false) is needed")
+            return cls(metric, op, float(number in {"true", "1"}), "", kind)
+        if number in {"true", "false"}:
+            raise UsageError(f"criterion {text!r}: {metric} is a number, not {number}")
+        percent = unit == "%" and kind == "count" and "(" in metric
+        factor = 0.01 if percent else _UNITS[kind].get(unit)
+        if factor is None:
+            units = [name for name in _UNITS[kind] if name]
+            if kind == "count" and "(" in metric:
+                units = ["%"]
+            if not unit:
+                raise UsageError(f"criterion {text!r}: {metric} needs a unit: {' or '.join(units)}")
+            fitting = f"takes {' or '.join(units)}" if units else "takes no unit"
+            raise UsageError(
+                f"criterion {text!r}: the unit {unit!r} does not fit; {metric} {fitting}"
+            )
+        value = float(number) * factor
+        if (kind == "share" or percent) and value > 1:
+            raise UsageError(f"criterion {text!r}: a share is at most 100% (or 1 without the unit)")
+        return cls(metric, op, value, unit or ("/s" if kind == "rate" else ""), kind, percent)
+
+    @property
+    def subject(self) -> Subject:
+        """What it can be evaluated on: a load's Result, a probe's Verdict or a Capacity."""
+        if self.metric == "non_blocking":
+            return "probe"
+        return "capacity" if self.metric == "capacity" else "load"
+
+    def check(self, value: float | None, n: int | None, note: str = "") -> Check:
+        """Compare a measured value; None is "not measured" and fails.
+
+        `n` is the number of samples behind it, or of requests sent for a share of a count.
+        """
+        if self.percent and value is not None:
+            value = value / n if n else None
+        if value is None:
+            reason = "not measured" + (f": {note}" if note else "")
+            return Check(self, None, False, f"{self}: {reason}")
+        passed = _OPERATORS[self.op](value, self.value)
+        details = [f"measured {self._show(value)}"]
+        if n is not None:
+            details.append(f"n={n}")
+        if note:
+            details.append(note)
+        return Check(self, value, passed, f"{self}: {', '.join(details)}")
+
+    def _show(self, value: float) -> str:
+        if self.kind == "truth":
+            return "true" if value else "false"
+        unit = self.unit
+        if self.kind == "share" or self.percent:
+            return f"{value / 0.01:.6g}%" if unit == "%" else f"{value:.6g}"
+        return f"{value / _UNITS[self.kind][unit]:.6g}{unit}"
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.op} {self._show(self.value)}"
+
+
+def _parse_metric(name: str, text: str) -> tuple[str, Kind]:
+    call = _CALL.fullmatch(name)
+    if call:
+        return _parse_call(call[1], call[2], text)
+    prefix = next((p for p in _PREFIXES if name.startswith(p)), "")
+    bare = name.removeprefix(prefix)
+    quantile = _QUANTILE.fullmatch(bare)
+    if quantile and float(quantile[1]) > 0:
+        return f"{prefix}p{float(quantile[1]):.10g}", "latency"
+    if bare in _PLAIN and (not prefix or _PLAIN[bare] == "latency"):
+        return name, _PLAIN[bare]
+    if re.fullmatch(r"p[\d.]+", bare):
+        raise UsageError(f"criterion {text!r}: {bare} is no percentile; there are p0.1 to p100")
+    names = [*_PLAIN, "p50", "p90", "p95", "p99", "p99.9", "status(502)"]
+    names += [f"{p}{m}" for p in _PREFIXES for m in ("p50", "p95", "p99", "mean", "max")]
+    names += [f"outcome({outcome})" for outcome in OUTCOMES]
+    raise UsageError(f"criterion {text!r}: unknown metric {name!r}; {_nearest(name, names)}")
+
+
+def _parse_call(function: str, argument: str, text: str) -> tuple[str, Kind]:
+    if function == "status":
+        if not re.fullmatch(r"[1-5]\d\d", argument):
+            raise UsageError(f"criterion {text!r}: status({argument}): a status such as 502")
+    elif argument not in OUTCOMES and not re.fullmatch(r"[1-5]\d\d", argument):
+        near = _nearest(argument, OUTCOMES)
+        raise UsageError(f"criterion {text!r}: unknown outcome {argument!r}; {near}")
+    return f"{function}({argument})", "count"
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
+
+
+def evaluate(criterion: Criterion, measured: Measured, broken: str = "") -> Check:
+    """One criterion on one subject; `broken` is why nothing measured there may be believed."""
+    value, n = measured.metric(criterion.metric)
+    if broken:
+        return Check(criterion, value, False, f"{criterion}: {broken}")
+    if (
+        criterion.metric == "capacity"
+        and value is not None
+        and getattr(measured, "at_least", False)
+    ):
+        # The true value lies somewhere above: only a demand for more than something can hold.
+        check = criterion.check(value, n, "at least; the limit of the measurement was reached")
+        holds = check.passed and criterion.op in {">", ">="}
+        return Check(criterion, value, holds, check.reason)
+    return criterion.check(value, n, _sample_note(criterion, n))
+
+
+def quantile_of(metric: str) -> float | None:
+    """The q of pNN, connect.pNN or first_byte.pNN; None for every other metric."""
+    match = _QUANTILE.fullmatch(metric.removeprefix("connect.").removeprefix("first_byte."))
+    return float(match[1]) if match else None
+
+
+def _sample_note(criterion: Criterion, n: int | None) -> str:
+    q = quantile_of(criterion.metric)
+    if q is None or q == 100 or n is None or round(n * (100 - q), 6) >= 1000:
+        return ""
+    return f"few samples: {1000 / (100 - q):.0f} are needed to trust it"
+
+
+def require(
+    subject: Measured,
+    criteria: Sequence[Criterion | str],
+    *,
+    evidence: Sequence[str] = (),
+    broken: str = "",
+) -> tuple[Check, ...]:
+    """Evaluate all criteria and return the checks; CriterionFailed when one does not hold.
+
+    The error lists every failing criterion and then the lines of `evidence`. UsageError, before
+    anything is evaluated, when one cannot be parsed.
+    """
+    parsed = [c if isinstance(c, Criterion) else Criterion.parse(c) for c in criteria]
+    checks = tuple(evaluate(criterion, subject, broken) for criterion in parsed)
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        lines = [f"{len(failed)} of {len(checks)} criteria failed:"]
+        lines += [f"  {check.reason}" for check in failed]
+        raise CriterionFailed("\n".join([*lines, *(f"  {line}" for line in evidence)]))
+    return checks

@@ -1,0 +1,295 @@
+"""What came back from a load: one value, whichever engine sent it. Times are seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pytest_winserve.load.criteria import Criterion, quantile_of, require
+from pytest_winserve.load.histogram import Histogram
+from pytest_winserve.load.ledger import Ledger
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.tables import format_duration, format_rate, tsung_tables
+
+NO_BACKEND = "-"
+"""Key of `by_backend` for answers that name no backend, such as a front's own error page."""
+
+
+def is_status(outcome: str) -> bool:
+    """Whether an outcome is an HTTP status, so that there was an answer."""
+    return outcome.isdigit()
+
+
+@dataclass(frozen=True, slots=True)
+class BackendShare:
+    """What one backend answered: how often, and total times."""
+
+    answers: int
+    total: Histogram
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"answers": self.answers, "total": self.total.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> BackendShare:
+        return cls(data["answers"], Histogram.from_dict(data["total"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """What happened in one second of a load; `at` counts from 0, sums are in seconds.
+
+    `started` counts requests begun, `finished` and `outcomes` those that ended, in this second.
+    """
+
+    at: int
+    started: int = 0
+    finished: int = 0
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    connect_count: int = 0
+    connect_sum: float = 0.0
+    total_count: int = 0
+    total_sum: float = 0.0
+    session_count: int = 0
+    session_sum: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {
+            "outcomes": dict(self.outcomes)
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Second:
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """The engine about itself.
+
+    `workers` started, `lost` of them before their end; `cpu` is the largest share of one core that
+    a worker used in any second; `lag` the 99th percentile in seconds of how late the event loop
+    was (in the open model also of how late requests were sent), of the worst worker; `limited_by`
+    "none" or what made the generator the limit instead of the server.
+    """
+
+    workers: int
+    lost: int
+    cpu: float
+    lag: float
+    limited_by: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Generator:
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came back. ValueError when outcomes do not add up to what was sent.
+
+    `outcomes` counts every request once: under its HTTP status, or "refused", "reset",
+    "connect_timeout", "timeout", "closed_early", "bad_response", "client_limit". `dropped` requests
+    were never sent (open model). `elapsed` runs from the first request counted to the last outcome.
+    `connect` has successful connects, `first_byte` (from writing the request) and `total` (from
+    wanting it, connect included; in the open model from its intended start) complete HTTP answers
+    only. `sessions` has users that ended by themselves. `unmeasured` names what the engine cannot
+    measure, such as "first_byte".
+
+    After a lost worker (`generator.lost`) the result holds what that worker last reported: `sent`
+    may then exceed the outcomes, by `unfinished`, and no criterion holds on it.
+    """
+
+    plan: Plan
+    engine: str
+    url: str
+    sent: int
+    outcomes: Mapping[str, int]
+    dropped: int
+    elapsed: float
+    connect: Histogram
+    first_byte: Histogram
+    total: Histogram
+    sessions: Histogram
+    timeline: tuple[Second, ...]
+    by_backend: Mapping[str, BackendShare]
+    generator: Generator
+    ledger: Ledger | None = None
+    unmeasured: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        known = sum(self.outcomes.values())
+        if self.sent != known and (self.generator.lost == 0 or self.sent < known):
+            raise ValueError(f"{self.sent} requests sent, but {known} outcomes: {self.outcomes}")
+
+    @property
+    def unfinished(self) -> int:
+        """Requests sent whose outcome was lost together with a worker; 0 without such a loss."""
+        return self.sent - sum(self.outcomes.values())
+
+    @property
+    def answered(self) -> int:
+        """Complete HTTP answers of any status."""
+        return sum(n for outcome, n in self.outcomes.items() if is_status(outcome))
+
+    @property
+    def errors(self) -> int:
+        """Everything sent that was not answered with 2xx or 3xx."""
+        good = sum(n for outcome, n in self.outcomes.items() if outcome[0] in "23")
+        return self.sent - good
+
+    @property
+    def error_rate(self) -> float | None:
+        """errors / sent; None when nothing was sent."""
+        return self.errors / self.sent if self.sent else None
+
+    @property
+    def rate(self) -> float | None:
+        """Answers per second over `elapsed`; None when nothing was sent."""
+        return self.answered / self.elapsed if self.sent and self.elapsed > 0 else None
+
+    def percentile(self, q: float) -> float | None:
+        """Of the total time, in seconds; None without answers."""
+        return self.total.percentile(q)
+
+    def metric(self, name: str) -> tuple[float | None, int | None]:
+        """The value of a criterion's metric and its number of samples; (None, n) if unmeasured."""
+        if name == "error_rate":
+            return self.error_rate, self.sent
+        if name == "rate":
+            return self.rate, self.answered
+        if name == "unaccounted":
+            return (None if self.ledger is None else self.ledger.unaccounted), None
+        if name.startswith(("outcome(", "status(")):
+            key = name.partition("(")[2].rstrip(")")
+            return (self.outcomes.get(key, 0) if self.sent else None), self.sent
+        return self._latency(name)
+
+    def _latency(self, name: str) -> tuple[float | None, int | None]:
+        if name.startswith(("connect.", "first_byte.")):
+            row, bare = name.split(".", 1)
+        else:
+            row, bare = "total", name
+        if row in self.unmeasured:
+            return None, 0
+        histogram: Histogram = getattr(self, row)
+        q = quantile_of(bare)
+        if q is not None:
+            return histogram.percentile(q), histogram.count
+        if bare == "mean":
+            return histogram.mean, histogram.count
+        if bare == "max":
+            return histogram.max, histogram.count
+        return None, None
+
+    def require(self, *criteria: Criterion | str) -> Result:
+        """This result, or CriterionFailed with every criterion that fails and the evidence."""
+        lost = self.generator.lost
+        broken = f"{lost} of {self.generator.workers} load workers were lost" if lost else ""
+        require(self, criteria, evidence=self._evidence(), broken=broken)
+        return self
+
+    def _evidence(self) -> list[str]:
+        lines = [f"sent {self.sent} to {self.url}, outcomes: {_counts(self.outcomes)}"]
+        answers = {index: share.answers for index, share in self.by_backend.items()}
+        lines.append(f"answers by backend: {_counts(answers)}")
+        if self.dropped:
+            lines.append(f"dropped, never sent: {self.dropped}")
+        if self.generator.limited_by != "none":
+            lines.append(f"the generator was the limit: {self.generator.limited_by}")
+        if self.ledger is not None:
+            lines += [f"ledger: {note}" for note in self.ledger.notes]
+        return lines
+
+    def summary(self) -> str:
+        """A few lines of text: what was the limit first, then counts, rates and times."""
+        lines = []
+        if self.generator.limited_by != "none":
+            lines.append(f"LIMITED BY THE GENERATOR ({self.generator.limited_by}), not the server")
+        if self.generator.lost:
+            lines.append(
+                f"INCOMPLETE: {self.generator.lost} of {self.generator.workers} workers were lost, "
+                f"{self.unfinished} requests without an outcome"
+            )
+        share = "-" if self.error_rate is None else f"{self.error_rate:.2%}"
+        lines.append(
+            f"{self.sent} sent in {self.elapsed:.2f} s: {self.answered} answered "
+            f"({format_rate(self.rate)}), {self.errors} errors ({share})"
+            + (f", {self.dropped} dropped" if self.dropped else "")
+        )
+        lines.append(f"outcomes: {_counts(self.outcomes)}")
+        for name in ("connect", "first_byte", "total"):
+            lines.append(f"{name}: {self._times(name)}")
+        if set(self.by_backend) - {NO_BACKEND}:
+            answers = {index: share.answers for index, share in self.by_backend.items()}
+            lines.append(f"answers by backend: {_counts(answers)}")
+        if self.ledger is not None:
+            lines += self.ledger.lines()
+        return "\n".join(lines)
+
+    def _times(self, name: str) -> str:
+        histogram: Histogram = getattr(self, name)
+        if name in self.unmeasured or not histogram.count:
+            return "not measured"
+        values = [f"mean {format_duration(histogram.mean)}"]
+        for q in (50, 95, 99):
+            if histogram.enough_for(q):
+                values.append(f"p{q} {format_duration(histogram.percentile(q))}")
+        return ", ".join([*values, f"max {format_duration(histogram.max)}, n={histogram.count}"])
+
+    def tsung_tables(self) -> dict[str, Any]:
+        """The article's tables; see `pytest_winserve.load.tables.tsung_tables`."""
+        return tsung_tables(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able and exact."""
+        return {
+            "plan": self.plan.to_dict(),
+            "engine": self.engine,
+            "url": self.url,
+            "sent": self.sent,
+            "outcomes": dict(self.outcomes),
+            "dropped": self.dropped,
+            "elapsed": self.elapsed,
+            "connect": self.connect.to_dict(),
+            "first_byte": self.first_byte.to_dict(),
+            "total": self.total.to_dict(),
+            "sessions": self.sessions.to_dict(),
+            "timeline": [second.to_dict() for second in self.timeline],
+            "by_backend": {key: share.to_dict() for key, share in self.by_backend.items()},
+            "generator": self.generator.to_dict(),
+            "ledger": None if self.ledger is None else self.ledger.to_dict(),
+            "unmeasured": sorted(self.unmeasured),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Result:
+        """The inverse of to_dict."""
+        ledger = data["ledger"]
+        shares = data["by_backend"].items()
+        return cls(
+            plan=Plan.from_dict(data["plan"]),
+            engine=data["engine"],
+            url=data["url"],
+            sent=data["sent"],
+            outcomes=dict(data["outcomes"]),
+            dropped=data["dropped"],
+            elapsed=data["elapsed"],
+            connect=Histogram.from_dict(data["connect"]),
+            first_byte=Histogram.from_dict(data["first_byte"]),
+            total=Histogram.from_dict(data["total"]),
+            sessions=Histogram.from_dict(data["sessions"]),
+            timeline=tuple(Second.from_dict(second) for second in data["timeline"]),
+            by_backend={key: BackendShare.from_dict(share) for key, share in shares},
+            generator=Generator.from_dict(data["generator"]),
+            ledger=None if ledger is None else Ledger.from_dict(ledger),
+            unmeasured=frozenset(data["unmeasured"]),
+        )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in sorted(counts.items())) or "none"

@@ -1,0 +1,740 @@
+"""One process of the built-in engine: `python -m pytest_winserve.load.worker`.
+
+Everything happens in one event loop. A `User` makes one request at a time over a connection of its
+own; in the closed model it goes on by itself, in the open model a schedule gives it requests and
+idle users (with their kept connections) are the pool. See engine.py for the protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import json
+import math
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from time import perf_counter, process_time
+from typing import Any, cast
+
+import httptools
+
+from pytest_winserve.load.histogram import Histogram
+from pytest_winserve.load.plan import Plan, Request
+from pytest_winserve.load.tally import Tally
+
+TICK = 0.05
+"""Seconds between two looks at timeouts, levels and lag."""
+BACKOFF_FIRST, BACKOFF_MOST = 0.01, 1.0
+"""Pause of a user after a request without an HTTP answer, doubling until an answer comes."""
+LINGER = 1.0
+"""Seconds that the server gets to close a connection that is over, before we do: who closes first
+keeps the port in TIME_WAIT, and our ports are the scarce ones."""
+HEADS = 512
+"""Heads of answers that are remembered; see Head."""
+LATE = 0.010
+
+BACKEND_HEADER = b"x-winserve-backend"
+NO_BACKEND = "-"
+
+CONNECT_TIMEOUTS = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
+RESETS = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
+PORTS = {errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.ENOBUFS}
+FDS = {errno.EMFILE, errno.ENFILE}
+# Winsock's numbers, for loops that report them as they are: connection refused and aborted by
+# ConnectEx, semaphore timeout, host and network unreachable, netname deleted (a reset).
+WIN_REFUSED = {10061, 1225}
+WIN_TIMEOUTS = {10060, 121, 10065, 10051, 1231, 1232}
+WIN_RESETS = {10053, 10054, 64, 1236}
+WIN_PORTS = {10048, 10049, 10055}
+WIN_FDS = {10024}
+
+
+def classify(error: BaseException) -> tuple[str, str]:
+    """The outcome for a socket error, and for "client_limit" which limit it was."""
+    code = getattr(error, "winerror", None) or getattr(error, "errno", None)
+    if isinstance(error, ConnectionRefusedError) or code in WIN_REFUSED:
+        return "refused", ""
+    if isinstance(error, ConnectionError) or code in RESETS or code in WIN_RESETS:
+        return "reset", ""
+    if isinstance(error, TimeoutError) or code in CONNECT_TIMEOUTS or code in WIN_TIMEOUTS:
+        return "connect_timeout", ""
+    if code in FDS or code in WIN_FDS:
+        return "client_limit", "client-fds"
+    # Whatever else the system refuses to do, it is this machine that refuses.
+    return "client_limit", "client-ports"
+
+
+class Route:
+    """A request as the bytes to send."""
+
+    __slots__ = ("data", "head")
+
+    def __init__(self, request: Request, host: str, tag: str | None, keepalive: bool) -> None:
+        headers = dict(request.headers)
+        if not any(name.lower() == "host" for name in headers):
+            headers = {"Host": host, **headers}
+        if not keepalive:
+            headers["Connection"] = "close"
+        if tag is not None:
+            headers["X-Winserve"] = tag
+        if request.body or request.method in {"POST", "PUT", "PATCH"}:
+            headers["Content-Length"] = str(len(request.body))
+        lines = [f"{request.method} {request.path} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body
+        self.head = request.method == "HEAD"
+
+
+class Head:
+    """What the head of an answer says: enough to take an equal one, byte by byte, as read.
+
+    Servers repeat heads (the date changes once a second), and comparing one is much cheaper than
+    parsing it again. Only answers with a known length that came in one piece are remembered.
+    """
+
+    __slots__ = ("keep", "size", "status", "totals")
+
+    def __init__(self, status: str, keep: bool, size: int, totals: list[int]) -> None:
+        self.status = status
+        self.keep = keep
+        self.size = size
+        """Length of the whole answer, less that of its head without the empty line."""
+        self.totals = totals
+
+
+class Parse:
+    """The answer that is being read, by httptools; and whether it is complete."""
+
+    __slots__ = ("backend", "chunked", "complete", "extra", "headers", "length", "parser")
+
+    def __init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.reset()
+
+    def reset(self) -> None:
+        self.backend: bytes | None = None
+        self.length: int | None = None
+        self.chunked = False
+        self.headers = False
+        self.complete = False
+        self.extra = False
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.extra = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.complete:
+            return
+        size = len(name)
+        if size == 14 and name.lower() == b"content-length":
+            self.length = int(value)
+        elif size == 17 and name.lower() == b"transfer-encoding":
+            self.chunked = True
+        elif size == 18 and name.lower() == BACKEND_HEADER:
+            self.backend = value
+
+    def on_headers_complete(self) -> None:
+        self.headers = True
+
+    def on_message_complete(self) -> None:
+        if not self.complete:
+            if self.parser.get_status_code() < 200:
+                self.reset()  # an interim answer (100, 103): the real one follows
+            else:
+                self.complete = True
+
+
+class User:
+    """One request at a time, over a connection of its own."""
+
+    __slots__ = (
+        "active",
+        "backoff",
+        "began",
+        "conn",
+        "connecting",
+        "deadline",
+        "index",
+        "pause",
+        "requests",
+        "route",
+        "start",
+    )
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.active = False
+        self.conn: Conn | None = None
+        self.connecting: asyncio.Task[None] | None = None
+        self.pause: asyncio.TimerHandle | None = None
+        self.route: Route
+        self.start = 0.0
+        self.deadline = math.inf
+        self.backoff = 0.0
+        self.began = 0.0
+        self.requests = 0
+
+
+class Conn(asyncio.Protocol):
+    """One TCP connection of a user; reads one answer at a time."""
+
+    __slots__ = ("began", "first", "parse", "run", "sent_at", "transport", "user", "waiting")
+
+    transport: asyncio.Transport
+
+    def __init__(self, run: Run, user: User) -> None:
+        self.run = run
+        self.user: User | None = user
+        self.parse: Parse | None = None
+        self.waiting = False
+        self.first = 0.0
+        self.sent_at = 0.0
+        self.began = perf_counter()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclass of asyncio's.
+        self.transport = cast("asyncio.Transport", transport)
+        user, run = self.user, self.run
+        if user is None or user.connecting is None:
+            self.transport.abort()  # it timed out in the same moment
+            return
+        user.connecting = None
+        user.conn = self
+        now = perf_counter()
+        if now >= run.tally.second_end:
+            run.tally.roll(now)
+        run.tally.connects.append(int((now - self.began) * 1e6))
+        self.send(now)
+
+    def send(self, now: float) -> None:
+        user = self.user
+        assert user is not None
+        self.first = 0.0
+        self.waiting = True
+        self.sent_at = now
+        self.transport.write(user.route.data)
+
+    def data_received(self, data: bytes) -> None:
+        now = perf_counter()
+        if not self.waiting:
+            self._unasked()
+            return
+        if self.first == 0.0:
+            self.first = now
+            if type(data) is not bytes:  # Proactor hands out a bytearray
+                data = bytes(data)
+            end = data.find(b"\r\n\r\n")
+            head = self.run.heads.get(data[:end])
+            if head is not None and head.size == len(data) - end:
+                self._answered(now, head)
+                return
+        self._parse(data, now)
+
+    def _parse(self, data: bytes, now: float) -> None:
+        parse = self.parse
+        if parse is None:
+            parse = self.parse = Parse()
+        user = self.user
+        assert user is not None
+        try:
+            parse.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, ValueError):
+            if not parse.complete:
+                self._failed("bad_response")
+                return
+            parse.extra = True  # the answer was whole; what follows it is not an answer
+        if parse.headers and user.route.head and parse.parser.get_status_code() >= 200:
+            parse.complete = True  # httptools cannot know that no body follows
+            parse.extra = True
+        if parse.complete:
+            self._parsed(data, now)
+
+    def _parsed(self, data: bytes, now: float) -> None:
+        parse, run, user = self.parse, self.run, self.user
+        assert parse is not None
+        assert user is not None
+        keep = parse.parser.should_keep_alive() and not parse.extra
+        if user.route.head:
+            keep = _head_keeps(data)
+        backend = run.backend_of(parse.backend)
+        if backend is None:
+            self._failed("bad_response")
+            return
+        status = str(parse.parser.get_status_code())
+        end = data.find(b"\r\n\r\n")
+        head = Head(status, keep, len(data) - end, run.tally.totals_of(backend))
+        whole = parse.length is not None and len(data) == end + 4 + parse.length
+        if whole and end > 0 and not parse.chunked and not parse.extra:
+            if len(run.heads) >= HEADS:
+                run.heads.clear()
+            run.heads[data[:end]] = head
+        if parse.extra:
+            self.parse = None
+        else:
+            parse.reset()
+        self._answered(now, head)
+
+    def _answered(self, now: float, head: Head) -> None:
+        run, user = self.run, self.user
+        assert user is not None
+        self.waiting = False
+        tally = run.tally
+        if now >= tally.second_end:
+            tally.roll(now)
+        tally.first_bytes.append(int((self.first - self.sent_at) * 1e6))
+        head.totals.append(int((now - user.start) * 1e6))
+        outcomes = tally.outcomes
+        status = head.status
+        outcomes[status] = outcomes.get(status, 0) + 1
+        tally.last = now
+        if not (head.keep and run.keepalive):
+            self.leave()
+        user.backoff = 0.0
+        run.finished(user)
+
+    def _failed(self, outcome: str) -> None:
+        user = self.user
+        assert user is not None
+        self.drop()
+        self.run.failed(user, outcome)
+
+    def leave(self) -> None:
+        """Let the server close; see LINGER."""
+        if self.user is not None:
+            self.user.conn = None
+            self.user = None
+        if not self.transport.is_closing():
+            self.run.lingering[self] = perf_counter() + LINGER
+
+    def drop(self) -> None:
+        """Close at once; nothing that arrives counts any more."""
+        self.waiting = False
+        if self.user is not None:
+            self.user.conn = None
+            self.user = None
+        self.transport.abort()
+
+    def _unasked(self) -> None:
+        # Data that no request asked for: whatever it is, no later answer may be mixed with it.
+        if self.user is not None:
+            self.drop()
+
+    def eof_received(self) -> bool | None:
+        if self.waiting:
+            parse = self.parse
+            if parse and parse.headers and not parse.chunked and parse.length is None:
+                parse.extra = True  # neither length nor chunks: the end is the end of the answer
+                self._parsed(b"", perf_counter())
+            else:
+                self._failed("closed_early")
+        elif self.user is not None:
+            self.user.conn = None
+            self.user = None
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.run.lingering.pop(self, None)
+        if self.waiting:
+            self._failed(classify(exc)[0] if exc else "closed_early")
+        elif self.user is not None:
+            self.user.conn = None
+            self.user = None
+
+
+def _head_keeps(data: bytes) -> bool:
+    # For answers to HEAD the parser waits for the body, so its own opinion is not to be had.
+    head = data.lower()
+    return head.startswith(b"http/1.1") and b"\r\nconnection: close" not in head
+
+
+class Run:
+    """All users of this worker, through the warm-up and the counted load."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.plan = Plan.from_dict(job["plan"])
+        self.job = job
+        self.host, self.port = job["address"]
+        self.nonce = None if job["nonce"] is None else job["nonce"].encode("ascii")
+        self.keepalive = self.plan.keepalive
+        self.timeout = self.plan.timeout
+        self.think = self.plan.think_time
+        self.users: list[User] = []
+        self.idle: list[User] = []
+        self.heads: dict[bytes, Head] = {}
+        self.lingering: dict[Conn, float] = {}
+        self.connect_gap = 1 / self.plan.connect_rate if self.plan.connect_rate else 0.0
+        self.next_connect = 0.0
+        self.lag = Histogram()
+        self.lags: list[int] = []
+        self.cpu = 0.0
+        self.achieved = 1.0
+
+    async def phase(self, *, counted: bool, report: Callable[[], None] | None = None) -> None:
+        """One load from its start until every request has its outcome."""
+        plan = self.plan
+        self.loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = self.loop.create_future()
+        self.report = report
+        tag = self.job["tag"] if counted else self.job["warmup_tag"]
+        routes = [Route(r, self.job["host"], tag, plan.keepalive) for r in plan.requests]
+        self.route = routes[0]
+        self.mix = None if len(routes) == 1 else self._mixed(routes)
+        self.heads.clear()
+        self.counted = counted
+        self.lag = Histogram()
+        self.cpu = 0.0
+        self.active = 0
+        self.busy = 0
+        self.ending = False
+        self.ramping = counted and bool(plan.stages)
+        self.remaining = plan.count if counted and plan.count is not None else -1
+        seconds = plan.seconds if counted else plan.warmup
+        began = perf_counter()
+        self.tally = Tally(began)
+        self.began = began
+        self.stop_at = math.inf if seconds is None else began + seconds
+        self.next_connect = began
+        self.ticks = 0
+        self.cpu_mark = (began, process_time())
+        self.loop.call_later(TICK, self._tick)
+        if plan.open_model:
+            self.arrivals = 0
+            self._arrive()
+        else:
+            self._grow()
+        await self.done
+
+    def _mixed(self, routes: list[Route]) -> Iterator[Route]:
+        chance = random.Random(self.job["index"])  # reproducible, not secret
+        weights = list(itertools.accumulate(request.weight for request in self.plan.requests))
+        while True:
+            yield from chance.choices(routes, cum_weights=weights, k=1024)
+
+    def backend_of(self, header: bytes | None) -> str | None:
+        """Whose answer it is; None when it is that of a foreign server."""
+        if header is None:
+            return NO_BACKEND
+        nonce, dot, index = header.rpartition(b".")
+        if self.nonce is not None and (not dot or nonce != self.nonce):
+            return None
+        return index.decode("latin-1") if dot else NO_BACKEND
+
+    # The closed model: users that go on by themselves.
+
+    def _level(self) -> int:
+        if not self.ramping:
+            if self.plan.stages:  # warm-up of a ramp
+                return max(1, int(self.plan.stages[0].level))
+            return self.plan.users
+        return round(self.plan.level_at(perf_counter() - self.began))
+
+    def _grow(self) -> None:
+        """Bring in the users that the level wants; too many leave before their next request."""
+        self.want = self._level()
+        while len(self.users) < self.want:
+            self.users.append(User(len(self.users)))
+        for user in self.users[: self.want]:
+            if not user.active:
+                user.active = True
+                user.requests = 0
+                user.backoff = 0.0
+                user.began = perf_counter()
+                self.active += 1
+                self._next(user)
+
+    def _next(self, user: User) -> None:
+        user.pause = None
+        now = perf_counter()
+        if now >= self.stop_at or user.index >= self.want:
+            self._retire(user, ended=False)
+        elif self.remaining == 0:
+            self._retire(user, ended=True)
+        elif self.connect_gap and user.conn is None and not self._may_connect(user, now):
+            pass
+        else:
+            self._begin(user, now, now)
+
+    def _may_connect(self, user: User, now: float) -> bool:
+        """Whether it is this user's turn to connect; if not, it is called again when it is."""
+        due = max(self.next_connect, now)
+        if due > now + 0.0005:
+            user.pause = self.loop.call_later(due - now, self._next, user)
+            return False
+        self.next_connect = due + self.connect_gap
+        return True
+
+    def _retire(self, user: User, *, ended: bool) -> None:
+        user.active = False
+        self.active -= 1
+        if ended and user.requests:
+            now = perf_counter()
+            if now >= self.tally.second_end:
+                self.tally.roll(now)
+            self.tally.sessions.append(int((self.tally.last - user.began) * 1e6))
+        if user.conn is not None and self.counted:
+            user.conn.leave()
+        if not self.active and (self.remaining == 0 or perf_counter() >= self.stop_at):
+            self._finish()
+
+    # The open model: requests that come when they are due.
+
+    def _arrive(self) -> None:
+        now = perf_counter()
+        tally = self.tally
+        while True:
+            if self.remaining == 0:
+                self.ending = True
+                break
+            due = self._due(self.arrivals)
+            if due >= self.stop_at - 1e-9:
+                self.ending = True
+                break
+            if due > now:
+                # Timers have milliseconds; anything shorter would make the loop spin.
+                self.loop.call_later(max(0.001, due - now), self._arrive)
+                return
+            self.arrivals += 1
+            late = now - due
+            self.lags.append(int(late * 1e6))
+            ran = now - self.began
+            self.achieved = 1.0 if late <= LATE else (ran - late) / ran
+            if self.busy >= self.plan.users:
+                tally.dropped += 1
+            else:
+                user = self._idle_user()
+                self.busy += 1
+                self._begin(user, due, now)
+            now = perf_counter()
+        if not self.busy:
+            self._finish()
+
+    def _due(self, k: int) -> float:
+        # The workers' schedules interleave: theirs together is the plan's.
+        place = k + self.job["index"] / self.job["of"]
+        if self.counted:
+            return self.began + self.plan.arrival_time(place)
+        rate = self.plan.rate or self.plan.stages[0].level or 1.0
+        return self.began + float(place / rate)
+
+    def _idle_user(self) -> User:
+        if self.idle:
+            return self.idle.pop()  # the latest one: its connection is the least likely to be stale
+        user = User(len(self.users))
+        self.users.append(user)
+        return user
+
+    # One request of either model.
+
+    def _begin(self, user: User, start: float, now: float) -> None:
+        tally = self.tally
+        if now >= tally.second_end:
+            tally.roll(now)
+        if tally.first is None:
+            tally.first = now
+        self.remaining -= 1
+        tally.started += 1
+        user.requests += 1
+        user.start = start
+        user.deadline = now + self.timeout
+        user.route = self.route if self.mix is None else next(self.mix)
+        conn = user.conn
+        if conn is not None:
+            conn.send(now)
+        else:
+            user.connecting = self.loop.create_task(self._connect(user))
+
+    async def _connect(self, user: User) -> None:
+        try:
+            await self.loop.create_connection(lambda: Conn(self, user), self.host, self.port)
+        except OSError as error:
+            user.connecting = None
+            outcome, limit = classify(error)
+            if limit:
+                self.tally.client_limits[limit] += 1
+            self.failed(user, outcome)
+
+    def failed(self, user: User, outcome: str) -> None:
+        """The request ended without an HTTP answer."""
+        now = perf_counter()
+        tally = self.tally
+        if now >= tally.second_end:
+            tally.roll(now)
+        tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
+        tally.last = now
+        user.backoff = min(BACKOFF_MOST, user.backoff * 2 or BACKOFF_FIRST)
+        self.finished(user)
+
+    def finished(self, user: User) -> None:
+        """The request has its outcome; what comes next is up to the model."""
+        user.deadline = math.inf
+        if self.plan.rate is not None:
+            self.tally.sessions.append(int((self.tally.last - user.start) * 1e6))
+            self.busy -= 1
+            self.idle.append(user)
+            if self.ending and not self.busy:
+                self._finish()
+            return
+        delay = max(self.think, user.backoff)
+        if delay and self.remaining != 0:
+            user.pause = self.loop.call_later(delay, self._next, user)
+        else:
+            self._next(user)
+
+    # Once in a while.
+
+    def _tick(self) -> None:
+        if self.done.done():
+            return
+        now = perf_counter()
+        self.ticks += 1
+        due = self.began + self.ticks * TICK
+        self.lags.append(max(0, int((now - due) * 1e6)))
+        if now >= due + TICK:
+            self.ticks = int((now - self.began) / TICK)
+        self._sweep(now)
+        if now >= self.tally.second_end:
+            self._second(now)
+        else:
+            self.tally.fold()
+        if self.done.done():
+            return
+        wait = self.began + (self.ticks + 1) * TICK - perf_counter()
+        self.loop.call_later(max(0.001, wait), self._tick)
+
+    def _sweep(self, now: float) -> None:
+        for user in self.users:
+            if user.deadline <= now:
+                self._time_out(user)
+        for conn in [conn for conn, until in self.lingering.items() if until <= now]:
+            conn.transport.close()
+            self.lingering.pop(conn, None)
+        if self.plan.rate is not None:
+            return
+        if self.ramping and now < self.stop_at:
+            self._grow()
+        if now >= self.stop_at or self.remaining == 0:
+            for user in self.users:
+                if user.pause is not None:
+                    user.pause.cancel()
+                    self._next(user)
+            if not self.active:
+                self._finish()
+
+    def _time_out(self, user: User) -> None:
+        if user.connecting is not None:
+            user.connecting.cancel()
+            user.connecting = None
+            self.failed(user, "connect_timeout")
+        elif user.conn is not None:
+            user.conn.drop()
+            self.failed(user, "timeout")
+
+    def _second(self, now: float) -> None:
+        self.tally.roll(now)
+        self._measure(now)
+        if self.report is not None:
+            self.report()
+
+    def _measure(self, now: float) -> None:
+        wall, cpu = self.cpu_mark
+        used = process_time()
+        if now - wall >= 0.5:  # a share of less would be a reading of the clocks' steps
+            self.cpu = max(self.cpu, (used - cpu) / (now - wall))
+            self.cpu_mark = (now, used)
+        self.lag.record_many(self.lags)
+        self.lags.clear()
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self._measure(perf_counter())
+            self.done.set_result(None)
+
+    def own_figures(self) -> dict[str, float]:
+        """What the worker knows about itself, in the engine's names."""
+        self.lag.record_many(self.lags)
+        self.lags.clear()
+        return {
+            "cpu": self.cpu,
+            "lag": self.lag.percentile(99) or 0.0,
+            "achieved": self.achieved,
+        }
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _listen(loop: asyncio.AbstractEventLoop, words: asyncio.Queue[str]) -> None:
+    """Hand the engine's words to the loop; end this process when there is no engine any more."""
+    for line in sys.stdin:
+        loop.call_soon_threadsafe(words.put_nowait, line.strip())
+    os._exit(1)
+
+
+async def _work(job: dict[str, Any]) -> None:
+    loop = asyncio.get_running_loop()
+    words: asyncio.Queue[str] = asyncio.Queue()
+    threading.Thread(target=_listen, args=(loop, words), daemon=True).start()
+    run = Run(job)
+    _say({"type": "ready"})
+    word = await words.get()
+    if word == "warm":
+        await run.phase(counted=False)
+        _say({"type": "warm"})
+        word = await words.get()
+    sent_seconds = 0
+
+    def report(*, final: bool = False) -> None:
+        nonlocal sent_seconds
+        snapshot = run.tally.snapshot(timeline_from=sent_seconds, final=final)
+        sent_seconds = run.tally.closed_seconds
+        _say({**snapshot, **run.own_figures()})
+
+    await run.phase(counted=True, report=report)
+    report(final=True)
+    # Nothing is left to be done, and closing thousands of connections one by one takes a while.
+    os._exit(0)
+
+
+def _raise_descriptor_limit() -> None:
+    try:
+        import resource
+    except ImportError:
+        return  # Windows has no such limit
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    # macOS refuses "unlimited"; running into the limit is reported as such.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        if sys.platform == "win32":
+            import winloop as fast
+        else:
+            import uvloop as fast
+    except ImportError:
+        return asyncio.new_event_loop()  # on Windows Proactor, which has no limit of 512 sockets
+    loop: asyncio.AbstractEventLoop = fast.new_event_loop()
+    return loop
+
+
+def main() -> None:
+    # Ctrl-C reaches the whole group; when to end is the engine's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _raise_descriptor_limit()
+    job = json.loads(sys.stdin.readline())
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(_work(job))
+
+
+if __name__ == "__main__":
+    main()

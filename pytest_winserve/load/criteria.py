@@ -243,7 +243,7 @@ def quantile_of(metric: str) -> float | None:
 
 def _sample_note(criterion: Criterion, n: int | None) -> str:
     q = quantile_of(criterion.metric)
-    if q is None or q == 100 or n is None or round(n * (100 - q), 6) >= 1000:
+    if q is None or q == 100 or not n or round(n * (100 - q), 6) >= 1000:
         return ""
     return f"few samples: {1000 / (100 - q):.0f} are needed to trust it"
 

@@ -127,12 +127,9 @@ def reconcile(
             unsure = front.unanswered.get(backend.address, 0)
             # A try that the dead front never logged may have reached any backend.
             unsure += maybe + 1 if front_died else 0
-            sides.append(
-                Side(f"backend {backend.index}", backend.started, tries, tries + unsure)
-            )
+            sides.append(Side(f"backend {backend.index}", backend.started, tries, tries + unsure))
     elif backends:
         ran = sum(backend.started for backend in backends)
-        raised = sum(backend.raised for backend in backends)
         # An answer without the mark is the server's own: its app may have raised, or never run.
-        sides.append(Side("backends", ran, own + raised, answered + maybe))
+        sides.append(Side("backends", ran, own, answered + maybe))
     return Ledger(sent, answered, failed, tuple(sides), tuple(notes))

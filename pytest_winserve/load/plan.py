@@ -153,10 +153,10 @@ class Plan:
         duration: float | None = None,
         count: int | None = None,
         path: str | None = None,
-        requests: Sequence[Request | str] | None = None,
+        requests: Iterable[Request | str] | None = None,
         keepalive: bool = True,
         rate: float | None = None,
-        stages: Sequence[Stage | tuple[float, float]] | None = None,
+        stages: Iterable[Stage | tuple[float, float]] | None = None,
         think_time: float = 0.0,
         timeout: float = 10.0,
         warmup: float = 0.0,
@@ -202,7 +202,7 @@ class Plan:
     def _make_limits(
         duration: float | None,
         count: int | None,
-        stages: Sequence[Stage | tuple[float, float]] | None,
+        stages: Iterable[Stage | tuple[float, float]] | None,
     ) -> tuple[float | None, int | None, tuple[Stage, ...]]:
         if duration is None and count is None and stages is None:
             raise UsageError("a plan without an end: give duration= (seconds), count= or stages=")
@@ -243,7 +243,7 @@ class Plan:
 
     @staticmethod
     def _make_requests(
-        path: str | None, requests: Sequence[Request | str] | None
+        path: str | None, requests: Iterable[Request | str] | None
     ) -> tuple[Request, ...]:
         if path is not None and requests is not None:
             raise UsageError("path with requests: add the path to the requests; leave path out")

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import itertools
 import json
+import logging
 import math
 import os
 import random
@@ -111,7 +113,7 @@ class Head:
 class Parse:
     """The answer that is being read, by httptools; and whether it is complete."""
 
-    __slots__ = ("backend", "chunked", "complete", "extra", "headers", "length", "parser")
+    __slots__ = ("backend", "chunked", "complete", "extra", "headers", "keep", "length", "parser")
 
     def __init__(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
@@ -122,6 +124,7 @@ class Parse:
         self.length: int | None = None
         self.chunked = False
         self.headers = False
+        self.keep = False
         self.complete = False
         self.extra = False
 
@@ -149,6 +152,7 @@ class Parse:
                 self.reset()  # an interim answer (100, 103): the real one follows
             else:
                 self.complete = True
+                self.keep = self.parser.should_keep_alive()  # only here does it know
 
 
 class User:
@@ -166,6 +170,7 @@ class User:
         "requests",
         "route",
         "start",
+        "turn",
     )
 
     def __init__(self, index: int) -> None:
@@ -180,18 +185,30 @@ class User:
         self.backoff = 0.0
         self.began = 0.0
         self.requests = 0
+        self.turn = False
 
 
 class Conn(asyncio.Protocol):
     """One TCP connection of a user; reads one answer at a time."""
 
-    __slots__ = ("began", "first", "parse", "run", "sent_at", "transport", "user", "waiting")
+    __slots__ = (
+        "attempt",
+        "began",
+        "first",
+        "parse",
+        "run",
+        "sent_at",
+        "transport",
+        "user",
+        "waiting",
+    )
 
     transport: asyncio.Transport
 
     def __init__(self, run: Run, user: User) -> None:
         self.run = run
         self.user: User | None = user
+        self.attempt = user.requests
         self.parse: Parse | None = None
         self.waiting = False
         self.first = 0.0
@@ -202,7 +219,7 @@ class Conn(asyncio.Protocol):
         # uvloop's transports are no subclass of asyncio's.
         self.transport = cast("asyncio.Transport", transport)
         user, run = self.user, self.run
-        if user is None or user.connecting is None:
+        if user is None or user.connecting is None or user.requests != self.attempt:
             self.transport.abort()  # it timed out in the same moment
             return
         user.connecting = None
@@ -260,7 +277,7 @@ class Conn(asyncio.Protocol):
         parse, run, user = self.parse, self.run, self.user
         assert parse is not None
         assert user is not None
-        keep = parse.parser.should_keep_alive() and not parse.extra
+        keep = parse.keep and not parse.extra
         if user.route.head:
             keep = _head_keeps(data)
         backend = run.backend_of(parse.backend)
@@ -457,21 +474,25 @@ class Run:
         elif self.remaining == 0:
             self._retire(user, ended=True)
         elif self.connect_gap and user.conn is None and not self._may_connect(user, now):
-            pass
+            pass  # it is called again when it may
         else:
             self._begin(user, now, now)
 
     def _may_connect(self, user: User, now: float) -> bool:
-        """Whether it is this user's turn to connect; if not, it is called again when it is."""
+        """Whether it is this user's turn to connect; if not, its turn is booked."""
+        if user.turn:
+            return True
         due = max(self.next_connect, now)
-        if due > now + 0.0005:
-            user.pause = self.loop.call_later(due - now, self._next, user)
-            return False
         self.next_connect = due + self.connect_gap
-        return True
+        if due <= now:
+            return True
+        user.turn = True
+        user.pause = self.loop.call_later(due - now, self._next, user)
+        return False
 
     def _retire(self, user: User, *, ended: bool) -> None:
         user.active = False
+        user.turn = False
         self.active -= 1
         if ended and user.requests:
             now = perf_counter()
@@ -479,7 +500,7 @@ class Run:
                 self.tally.roll(now)
             self.tally.sessions.append(int((self.tally.last - user.began) * 1e6))
         if user.conn is not None and self.counted:
-            user.conn.leave()
+            user.conn.drop()
         if not self.active and (self.remaining == 0 or perf_counter() >= self.stop_at):
             self._finish()
 
@@ -541,6 +562,7 @@ class Run:
         self.remaining -= 1
         tally.started += 1
         user.requests += 1
+        user.turn = False
         user.start = start
         user.deadline = now + self.timeout
         user.route = self.route if self.mix is None else next(self.mix)
@@ -645,7 +667,8 @@ class Run:
     def _measure(self, now: float) -> None:
         wall, cpu = self.cpu_mark
         used = process_time()
-        if now - wall >= 0.5:  # a share of less would be a reading of the clocks' steps
+        # A share of less would be a reading of the clocks' steps; better than none, though.
+        if now - wall >= 0.5 or (self.cpu == 0.0 and now > wall):
             self.cpu = max(self.cpu, (used - cpu) / (now - wall))
             self.cpu_mark = (now, used)
         self.lag.record_many(self.lags)
@@ -672,6 +695,14 @@ def _say(message: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def _give_up(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """End at once on a fault of ours: a lost worker is seen, a request forgotten is not."""
+    loop.default_exception_handler(context)
+    if not isinstance(context.get("exception"), OSError | None):
+        logging.shutdown()
+        os._exit(3)
+
+
 def _listen(loop: asyncio.AbstractEventLoop, words: asyncio.Queue[str]) -> None:
     """Hand the engine's words to the loop; end this process when there is no engine any more."""
     for line in sys.stdin:
@@ -683,7 +714,10 @@ async def _work(job: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     words: asyncio.Queue[str] = asyncio.Queue()
     threading.Thread(target=_listen, args=(loop, words), daemon=True).start()
+    loop.set_exception_handler(_give_up)
     run = Run(job)
+    gc.collect()
+    gc.freeze()
     _say({"type": "ready"})
     word = await words.get()
     if word == "warm":

@@ -109,7 +109,9 @@ class _Backend:
             self.check()
             if not deadline.left:
                 raise StartError(
-                    self.program.blame(f"backend {self.index} was not ready in time: it still loads")
+                    self.program.blame(
+                        f"backend {self.index} was not ready in time: it still loads"
+                    )
                 )
             time.sleep(LOOK_EVERY)
 
@@ -185,10 +187,11 @@ class Deployment:
         self._front_counts.read(self._front, self._front.access_log(self._folder))
         return self._front_counts.of(tag)
 
-    def pids(self) -> list[int]:
-        """The processes that serve: the backends' and the front's."""
-        pids = [info.pid for info in self.backends]
-        return pids + ([self._front_program.pid] if self._front_program else [])
+    def pids(self) -> dict[str, int]:
+        """The processes that serve, by name: the front's first."""
+        front = self._front_program
+        pids = {front.name: front.pid} if front is not None else {}
+        return pids | {f"backend-{info.index}": info.pid for info in self.backends}
 
     def log_positions(self) -> dict[str, int]:
         """Where each log ends now."""
@@ -312,7 +315,9 @@ class Deployment:
                 while not self._front.listening(self._folder):
                     self._look()
                     if not deadline.left:
-                        raise StartError(self._front_program.blame(f"{self._front.name} did not listen in time"))
+                        raise StartError(
+                            self._front_program.blame(f"{self._front.name} did not listen in time")
+                        )
                     time.sleep(LOOK_EVERY)
             except StartError:
                 taken = self._front.port_taken(self._folder)
@@ -342,7 +347,9 @@ class Deployment:
         for backend in self._backends:
             backend.wait_for("listening", deadline)
             told = backend.told
-            infos.append(BackendInfo(backend.index, told["address"], told["pid"], told["instrumented"]))
+            infos.append(
+                BackendInfo(backend.index, told["address"], told["pid"], told["instrumented"])
+            )
         self.backends = tuple(infos)
         for info, backend in zip(infos, self._backends, strict=True):
 
@@ -352,7 +359,7 @@ class Deployment:
                     time.sleep(0.1)  # let the server finish what it writes about it
                     raise StartError(
                         backend.program.blame(
-                            f"the app raised an exception on its first request, GET {self.spec.fast}"
+                            f"the app raised on its first request, GET {self.spec.fast}"
                         )
                     )
 
@@ -414,7 +421,7 @@ class Deployment:
         if command is None or self._front_program.exit_code() is not None:
             self._front_program.terminate()
         else:
-            subprocess.run(command, check=True, timeout=STOP_SECONDS, capture_output=True)  # noqa: S603
+            subprocess.run(command, check=True, timeout=STOP_SECONDS, capture_output=True)
         return []
 
     def _judge(self, program: Program, deadline: Deadline) -> Callable[[], list[str]]:

@@ -14,7 +14,7 @@ class UsageError(WinserveError, ValueError):
     """What was asked for cannot be: a wrong name, option or plan. Nothing was started."""
 
 
-class MissingComponent(WinserveError):
+class MissingComponent(WinserveError):  # noqa: N818 - it says what is the case
     """Something that the lab needs is not installed here.
 
     `component` is its name, `hint` the one line that gets it.
@@ -42,5 +42,5 @@ class LoadError(WinserveError):
     """A load could not be run to its end; nothing is known about the server."""
 
 
-class CriterionFailed(WinserveError, AssertionError):
+class CriterionFailed(WinserveError, AssertionError):  # noqa: N818 - it says what is the case
     """A criterion does not hold, or what it is about was not measured."""

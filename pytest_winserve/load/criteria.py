@@ -10,7 +10,7 @@ import difflib
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from pytest_winserve.errors import CriterionFailed, UsageError
@@ -74,12 +74,24 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a criterion said about one value; `reason` is one line, also when it passed."""
+    """What a criterion said about one value. `note` is what a reader should know beside it: the
+    number of samples, or why it was not measured or may not be believed."""
 
     criterion: Criterion
     measured: float | None
     passed: bool
-    reason: str
+    note: str
+
+    @property
+    def shown(self) -> str | None:
+        """The measured value in the criterion's unit; None when it was not measured."""
+        return None if self.measured is None else self.criterion.show(self.measured)
+
+    @property
+    def reason(self) -> str:
+        """One line, also when it passed: `p95 < 500ms: measured 612ms, n=12000`."""
+        value = "not measured" if self.shown is None else f"measured {self.shown}"
+        return f"{self.criterion}: {value}{f', {self.note}' if self.note else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +174,12 @@ class Criterion:
         if self.percent and value is not None:
             value = value / n if n else None
         if value is None:
-            reason = "not measured" + (f": {note}" if note else "")
-            return Check(self, None, False, f"{self}: {reason}")
-        passed = _OPERATORS[self.op](value, self.value)
-        details = [f"measured {self._show(value)}"]
-        if n is not None:
-            details.append(f"n={n}")
-        if note:
-            details.append(note)
-        return Check(self, value, passed, f"{self}: {', '.join(details)}")
+            return Check(self, None, False, note)
+        notes = ([] if n is None else [f"n={n}"]) + ([note] if note else [])
+        return Check(self, value, _OPERATORS[self.op](value, self.value), ", ".join(notes))
 
-    def _show(self, value: float) -> str:
+    def show(self, value: float) -> str:
+        """A value of the metric in the criterion's unit."""
         if self.kind == "truth":
             return "true" if value else "false"
         unit = self.unit
@@ -181,7 +188,7 @@ class Criterion:
         return f"{value / _UNITS[self.kind][unit]:.6g}{unit}"
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.op} {self._show(self.value)}"
+        return f"{self.metric} {self.op} {self.show(self.value)}"
 
 
 def _parse_metric(name: str, text: str) -> tuple[str, Kind]:
@@ -222,7 +229,7 @@ def evaluate(criterion: Criterion, measured: Measured, broken: str = "") -> Chec
     """One criterion on one subject; `broken` is why nothing measured there may be believed."""
     value, n = measured.metric(criterion.metric)
     if broken:
-        return Check(criterion, value, False, f"{criterion}: {broken}")
+        return Check(criterion, value, False, broken)
     if (
         criterion.metric == "capacity"
         and value is not None
@@ -230,8 +237,7 @@ def evaluate(criterion: Criterion, measured: Measured, broken: str = "") -> Chec
     ):
         # The true value lies somewhere above: only a demand for more than something can hold.
         check = criterion.check(value, n, "at least; the limit of the measurement was reached")
-        holds = check.passed and criterion.op in {">", ">="}
-        return Check(criterion, value, holds, check.reason)
+        return replace(check, passed=check.passed and criterion.op in {">", ">="})
     return criterion.check(value, n, _sample_note(criterion, n))
 
 

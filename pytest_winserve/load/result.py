@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from pytest_winserve.load.criteria import Criterion, quantile_of, require
+from pytest_winserve.load.criteria import Check, Criterion, evaluate, quantile_of, require
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.ledger import Ledger
 from pytest_winserve.load.plan import Plan
@@ -186,11 +186,19 @@ class Result:
             return histogram.max, histogram.count
         return None, None
 
+    @property
+    def broken(self) -> str:
+        """Why no criterion can hold on this result; empty when it is whole."""
+        lost = self.generator.lost
+        return f"{lost} of {self.generator.workers} load workers were lost" if lost else ""
+
+    def checks(self, *criteria: Criterion) -> tuple[Check, ...]:
+        """What each criterion says about this result."""
+        return tuple(evaluate(criterion, self, self.broken) for criterion in criteria)
+
     def require(self, *criteria: Criterion | str) -> Result:
         """This result, or CriterionFailed with every criterion that fails and the evidence."""
-        lost = self.generator.lost
-        broken = f"{lost} of {self.generator.workers} load workers were lost" if lost else ""
-        require(self, criteria, evidence=self._evidence(), broken=broken)
+        require(self, criteria, evidence=self._evidence(), broken=self.broken)
         return self
 
     def _evidence(self) -> list[str]:

@@ -420,7 +420,7 @@ class Run:
         self.next_connect = began
         self.ticks = 0
         self.cpu_mark = (began, process_time())
-        self.loop.call_later(TICK, self._tick)
+        self.timer = self.loop.call_later(TICK, self._tick)
         if plan.open_model:
             self.arrivals = 0
             self._arrive()
@@ -628,7 +628,7 @@ class Run:
         if self.done.done():
             return
         wait = self.began + (self.ticks + 1) * TICK - perf_counter()
-        self.loop.call_later(max(0.001, wait), self._tick)
+        self.timer = self.loop.call_later(max(0.001, wait), self._tick)
 
     def _sweep(self, now: float) -> None:
         for user in self.users:
@@ -676,6 +676,7 @@ class Run:
 
     def _finish(self) -> None:
         if not self.done.done():
+            self.timer.cancel()
             self._measure(perf_counter())
             self.done.set_result(None)
 

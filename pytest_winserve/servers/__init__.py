@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.options import Option, Options
-from pytest_winserve.registry import modules, nearest
+from pytest_winserve.registry import load, names, nearest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -84,15 +84,16 @@ class Server(Protocol):
 
 
 def server_names() -> list[str]:
-    return list(modules(__name__))
+    """Every server's name, installed or not."""
+    return list(names(__name__))
 
 
 def get_server(name: str) -> Server:
     """The server of that name; UsageError with the nearest names when there is none."""
-    try:
-        return cast(Server, modules(__name__)[name].SERVER)
-    except KeyError:
-        raise UsageError(f"unknown server {name!r}; {nearest(name, server_names())}") from None
+    module = load(__name__, name)
+    if module is None:
+        raise UsageError(f"unknown server {name!r}; {nearest(name, server_names())}")
+    return cast(Server, module.SERVER)
 
 
 def require_server(server: Server, platform: str) -> None:

@@ -47,7 +47,7 @@ def check_command(command: str | None) -> str:
 
 
 def arguments(command: str, port: int) -> str | list[str]:
-    """What to start, never through a shell. Windows programs split their command line themselves."""
+    """What to start, never through a shell; a Windows program splits its command line itself."""
     if sys.platform == "win32":
         return command.replace("{port}", str(port))
     return [word.replace("{port}", str(port)) for word in shlex.split(command)]
@@ -84,9 +84,7 @@ class CommandServer:
         port = job.port()
         command = check_command(job.command)
         try:
-            child = subprocess.Popen(  # noqa: S603 - the user's own command is what is served
-                arguments(command, port), stdin=subprocess.DEVNULL
-            )
+            child = subprocess.Popen(arguments(command, port), stdin=subprocess.DEVNULL)
         except OSError as error:
             raise StartError(f"cannot start {command!r}: {error}") from None
         wait_until_listening(child, port, command)
@@ -101,8 +99,8 @@ class CommandServer:
 
         def stop() -> None:
             stopping.set()
-            family = [*psutil.Process(child.pid).children(recursive=True), child]
-            for process in family:
+            root = psutil.Process(child.pid)
+            for process in [*root.children(recursive=True), root]:
                 with suppress(psutil.NoSuchProcess):
                     process.terminate()
             with suppress(subprocess.TimeoutExpired):

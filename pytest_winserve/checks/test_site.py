@@ -1,0 +1,57 @@
+"""What every site must do, whichever topology it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_winserve import Site
+from pytest_winserve.settings import Settings
+
+STOCK_REQUIREMENT = "error_rate < 1%"
+"""Applied to the load unless the run has a criterion of its own on the error rate."""
+
+
+def test_answers(winserve: Site) -> None:
+    """The fast path is answered, and by this run's backend."""
+    answer = winserve.get(winserve.fast, timeout=30)
+    assert answer.status_code < 400, f"{winserve.fast} answered {answer.status_code}"
+
+
+def test_concurrency(winserve: Site) -> None:
+    """A slow request blocks as many fast ones as the server's declared concurrency lets expect."""
+    verdict = winserve.probe()
+    expected = expected_blocked_fraction(winserve)
+    if expected is not None:
+        assert verdict.blocked_fraction == expected, (
+            f"{winserve.topology} should block {expected:.0%} of the fast requests.\n"
+            f"{verdict.summary()}"
+        )
+
+
+def test_capacity(winserve: Site) -> None:
+    """As many slow requests run at once as the server declares."""
+    capacity = winserve.capacity()
+    assert capacity.as_declared is not False, (
+        f"{winserve.topology} {capacity.summary()}: either the app makes requests wait for each "
+        "other, or the server does not do what it declares"
+    )
+
+
+def test_load(winserve: Site, pytestconfig: pytest.Config) -> None:
+    """Under load few requests fail, and every one of them is accounted for."""
+    from pytest_winserve.plugin import SETTINGS_KEY
+
+    settings: Settings = pytestconfig.stash[SETTINGS_KEY]
+    result = winserve.load(users=settings.users, duration=settings.duration)
+    if not any(criterion.metric == "error_rate" for criterion in winserve.require):
+        result.require(STOCK_REQUIREMENT)
+    assert result.ledger is not None
+    assert not result.ledger.unaccounted, "\n".join(result.ledger.lines())
+
+
+def expected_blocked_fraction(site: Site) -> float | None:
+    """By one slow request: none of the fast ones, or those that its backend gets; None: unknown."""
+    if site.declared == "unknown":
+        return None
+    one_at_a_time = site.declared == site.topology.count
+    return 1 / site.topology.count if one_at_a_time else 0.0

@@ -1,0 +1,291 @@
+"""The command `winserve`. Exit status: 0 good, 1 a check failed, 2 wrong usage, 3 something that
+the lab needs is missing here."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+
+from pytest_winserve import __version__
+from pytest_winserve.errors import CriterionFailed, MissingComponent, UsageError, WinserveError
+from pytest_winserve.settings import SETTINGS, Setting, Settings, resolve, validate
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_winserve.load.result import Result
+    from pytest_winserve.site import Site
+
+FAILED, USAGE, MISSING = 1, 2, 3
+LOOK_EVERY = 0.25
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def options(*names: str) -> Callable[[Command], Command]:
+    """The options of these settings, spelled without the plugin's prefix."""
+
+    def decorate(command: Command) -> Command:
+        for setting in reversed([each for each in SETTINGS if each.name in names]):
+            option = click.option(
+                f"--{setting.name}",
+                metavar=setting.metavar,
+                multiple=setting.many != "no",
+                help=setting.described,
+            )
+            command = option(command)
+        return command
+
+    return decorate
+
+
+SERVING = ("app", "command", "fast", "nginx", "host")
+LOADING = ("engine", "users", "duration", "require", "report")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="winserve")
+def cli() -> None:
+    """Shows which way of serving a Flask (WSGI) application holds up, and how each one fails."""
+
+
+@cli.command()
+@click.argument("topologies", nargs=-1, metavar="[TOPOLOGY]...")
+@options(*SERVING, *LOADING, "slow")
+def check(topologies: tuple[str, ...], **given: Any) -> None:
+    """Run the stock checks against an app, in each TOPOLOGY (nginx4 unless given).
+
+    The same as `pytest --pyargs pytest_winserve.checks --winserve-topology=...`.
+    """
+    import pytest
+
+    arguments = ["--pyargs", "pytest_winserve.checks", "-p", "no:cacheprovider"]
+    for name, value in {"topology": topologies, **given}.items():
+        setting = setting_named(name)
+        for text in value if isinstance(value, tuple) else (value,):
+            if text is not None:
+                arguments.append(f"{setting.option}={text}")
+    failures = Failures()
+    status = pytest.main(arguments, plugins=[failures])
+    sys.exit(failures.status(int(status)))
+
+
+@cli.command()
+@click.argument("topology")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="the port (default: any)")
+@options(*SERVING)
+def up(topology: str, port: int, **given: Any) -> None:
+    """Serve an app in a TOPOLOGY until Ctrl-C, showing its logs."""
+    with explained(), served(topology, settings_of(given), port) as site:
+        click.echo(f"{site.topology} on {site.url} (Ctrl-C stops it)")
+        for name, pid in site.deployment.pids().items():
+            click.echo(f"  {name}: pid {pid}")
+        follow_logs(site)
+
+
+def follow_logs(site: Site) -> None:
+    """Print what the site logs, until Ctrl-C. Raises WinserveError when something of it dies."""
+    positions: dict[str, int] = {}
+    known: list[str] = []
+    try:
+        while True:
+            now = site.deployment.log_positions()
+            for name, text in site.deployment.logs(positions).items():
+                for line in text.splitlines():
+                    click.echo(f"{name}: {line}")
+            positions = now
+            deaths = [death for death in site.deaths() if death not in known]
+            known += deaths
+            if deaths:
+                raise WinserveError("\n".join(deaths))
+            time.sleep(LOOK_EVERY)
+    except KeyboardInterrupt:
+        click.echo("stopping")
+
+
+@cli.command()
+@click.argument("target", metavar="TOPOLOGY|URL")
+@click.option("--path", help="the path to load (default: the fast path, or the URL's)")
+@click.option("--count", type=click.IntRange(1), help="stop after so many requests")
+@click.option("--rate", type=float, help="requests per second, whatever the answers do")
+@click.option("--no-keepalive", is_flag=True, help="a connection for each request")
+@options(*SERVING, *LOADING)
+def load(
+    target: str, path: str | None, count: int | None, rate: float | None, no_keepalive: bool,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Send a load to an app in a TOPOLOGY, or to a URL that is served already."""
+    with explained():
+        settings = settings_of(given)
+        plan = {
+            "users": settings.users if rate is None else None,
+            "duration": None if count is not None else settings.duration,
+            "count": count,
+            "rate": rate,
+            "path": path,
+            "keepalive": not no_keepalive,
+        }
+        record = load_url(target, plan, settings) if "://" in target else None
+        if record is None:
+            with served(target, settings, 0) as site:
+                record = load_site(site, plan)
+        sys.exit(show(record, settings))
+
+
+def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Load what is served at a URL; the record as in `results.json`."""
+    from pytest_winserve.load.engine import Target
+    from pytest_winserve.load.engines import get_engine
+    from pytest_winserve.load.plan import Plan
+    from pytest_winserve.ports import measuring
+
+    parts = urlsplit(url)
+    base = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
+    own_path = urlunsplit(("", "", parts.path, parts.query, "")) or "/"
+    target = Target(base)
+    made = Plan.make(**{**plan, "path": plan["path"] or own_path})
+    live = Watch()
+    with measuring(lambda seconds: live.waiting(f"waits for another measurement, {seconds:.0f} s")):
+        result = get_engine(settings.engine).run(made, target, live.follow)
+    live.progress("")
+    return {"topology": base, "host": "-", "app": "-", "declared": "unknown", "verdicts": [],
+            "capacities": [], "results": [result], "events": []}  # fmt: skip
+
+
+def load_site(site: Site, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Load a site; the record as in `results.json`."""
+    from pytest_winserve.pool import attach
+
+    record = attach(site, Watch())
+    result = site.load(**plan)
+    return {**record.to_dict(), "results": [result]}
+
+
+def show(record: dict[str, Any], settings: Settings) -> int:
+    """Print a load's record with the run's criteria on it, write the report, return the status."""
+    from pytest_winserve.load.criteria import Criterion
+    from pytest_winserve.pool import judged
+    from pytest_winserve.report import terminal
+    from pytest_winserve.run import RunResults
+
+    result: Result = record["results"][0]
+    criteria = [Criterion.parse(text) for text in settings.require]
+    checks = result.checks(*(each for each in criteria if each.subject == "load"))
+    passed = all(check.passed for check in checks) and len(checks) == len(criteria)
+    results = RunResults(settings)
+    results.add({"nodeid": "winserve load", "outcome": "passed" if passed else "failed",
+                 **record, "results": [result.to_dict() | judged(checks)]})  # fmt: skip
+    data = results.data()
+    click.echo(terminal.render(data, width=80, color=sys.stdout.isatty()))
+    results.write(click.echo)
+    return 0 if passed else FAILED
+
+
+@cli.command()
+@options("nginx", "host")
+def doctor(**given: Any) -> None:
+    """What this machine can run, and the one line that gets each missing part."""
+    from pytest_winserve.doctor import findings
+
+    with explained():
+        for finding in findings(settings_of(given)):
+            click.echo(f"{finding.state:8} {finding.name:12} {finding.detail}")
+            if finding.mend:
+                click.echo(f"{'':21} get it: {finding.mend}")
+
+
+class Watch:
+    """Shows a load's progress on a terminal; nothing in a file."""
+
+    def __init__(self) -> None:
+        from pytest_winserve.live import Live, Nothing, StreamLive
+
+        self._live: Live = StreamLive(sys.stderr) if sys.stderr.isatty() else Nothing()
+
+    def progress(self, text: str) -> None:
+        self._live.progress(text)
+
+    def waiting(self, text: str) -> None:
+        self._live.waiting(text)
+
+    def follow(self, progress: Any) -> None:
+        """For an engine that is run without a site."""
+        from pytest_winserve.live import progress_text
+
+        self._live.progress(progress_text(progress))
+
+
+class Failures:
+    """A pytest plugin that tells wrong usage and missing parts from failed checks."""
+
+    def __init__(self) -> None:
+        self._kinds: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._kinds.add(getattr(report, "winserve_kind", "failed"))
+
+    def status(self, status: int) -> int:
+        """The exit status for pytest's."""
+        import pytest
+
+        if status == pytest.ExitCode.USAGE_ERROR:
+            return USAGE
+        if self._kinds == {"missing"}:
+            return MISSING
+        return USAGE if self._kinds == {"usage"} else status
+
+
+def setting_named(name: str) -> Setting:
+    """The setting of that name."""
+    return next(each for each in SETTINGS if each.name == name)
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """The settings: these options, the environment, the defaults. Raises UsageError."""
+    settings = resolve({name: value or None for name, value in given.items()}, lambda key: None)
+    validate(settings)
+    if len(settings.host) > 1:
+        raise UsageError(f"--host={','.join(settings.host)}: one host is needed here")
+    return settings
+
+
+@contextmanager
+def served(topology: str, settings: Settings, port: int) -> Iterator[Site]:
+    """A site with these settings."""
+    from pytest_winserve.lab import Lab
+
+    lab = Lab(settings.host[0], nginx=settings.nginx, engine=settings.engine)
+    with lab.serve(
+        topology, settings.app, command=settings.command, slow=settings.slow, fast=settings.fast,
+        port=port,
+    ) as site:  # fmt: skip
+        yield site
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns the package's errors into a message and the right exit status."""
+    try:
+        yield
+    except CriterionFailed as error:
+        click.echo(f"winserve: {error}", err=True)
+        sys.exit(FAILED)
+    except WinserveError as error:
+        click.echo(f"winserve: {error}", err=True)
+        status = {UsageError: USAGE, MissingComponent: MISSING}.get(type(error), FAILED)
+        sys.exit(status)
+
+
+def main() -> None:
+    """The entry point. The current folder is where the app is looked for, as with `python -m`."""
+    if os.getcwd() not in sys.path:  # noqa: PTH109
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    cli(prog_name="winserve")

@@ -1,0 +1,70 @@
+"""What this machine can run, and what would mend what it cannot."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_winserve import __version__
+from pytest_winserve.environment import version_of
+from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.fronts import front_names, get_front
+from pytest_winserve.servers import get_server, require_server, server_names
+from pytest_winserve.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part: `state` is ready, missing or never; `mend` is the one line that gets it."""
+
+    name: str
+    state: str
+    detail: str
+    mend: str = ""
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """The lab itself, then each server, front, engine and helper of this machine."""
+    yield Finding(
+        "winserve", "ready",
+        f"{__version__} on Python {platform.python_version()}, {platform.system()}",
+    )  # fmt: skip
+    for name in server_names():
+        yield _server(name)
+    for name in front_names():
+        try:
+            yield Finding(name, "ready", str(get_front(name).find(settings.nginx)))
+        except MissingComponent as error:
+            yield Finding(name, "missing", str(error).partition("\n")[0], error.hint)
+    fast = "winloop" if sys.platform == "win32" else "uvloop"
+    if importlib.util.find_spec(fast):
+        yield Finding("builtin", "ready", f"load engine, with {fast} {version_of(fast)}")
+    else:
+        yield Finding("builtin", "ready", f"load engine, without {fast} (slower)", _pip("fast"))
+    yield _package("xdist", "pytest-xdist", "pytest -n 2")
+
+
+def _server(name: str) -> Finding:
+    server = get_server(name)
+    try:
+        require_server(server, sys.platform)
+    except MissingComponent as error:
+        return Finding(name, "missing", server.summary, error.hint)
+    except UsageError as error:
+        return Finding(name, "never", str(error))
+    version = version_of(server.distribution) if server.distribution else None
+    return Finding(name, "ready", f"{server.summary}{f', {version}' if version else ''}")
+
+
+def _package(extra: str, distribution: str, use: str) -> Finding:
+    version = version_of(distribution)
+    if version is None:
+        return Finding(extra, "missing", use, _pip(extra))
+    return Finding(extra, "ready", f"{version}: {use}")
+
+
+def _pip(extra: str) -> str:
+    return f'python -m pip install "pytest-winserve[{extra}]"'

@@ -1,0 +1,82 @@
+"""Where results come from: machine, system and the versions of all that took part."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pytest_winserve import __version__
+from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.fronts import front_names, get_front
+from pytest_winserve.servers import get_server, server_names
+from pytest_winserve.settings import Settings
+
+
+def version_of(distribution: str) -> str | None:
+    """The installed version of a distribution, None when it is not installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def cpu_model() -> str:
+    """The processor's name, as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def front_versions(which: str) -> dict[str, str]:
+    """Each front with its version and where it was found, or why there is none."""
+    versions = {}
+    for name in front_names():
+        try:
+            versions[name] = str(get_front(name).find(which))
+        except (MissingComponent, UsageError) as error:
+            versions[name] = f"missing: {str(error).partition(chr(10))[0]}"
+    return versions
+
+
+def environment(settings: Settings) -> dict[str, Any]:
+    """The `environment` of `results.json`."""
+    distributions = [get_server(name).distribution for name in server_names()]
+    distributions += ["werkzeug", "pytest", "pytest-xdist", "uvloop", "winloop"]
+    versions = {name: version_of(name) for name in distributions if name}
+    values = asdict(settings)
+    values["given"] = sorted(settings.given)
+    return {
+        "os": platform.platform(),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "python": platform.python_version(),
+        "python_build": sys.version,
+        "pytest_winserve": __version__,
+        "versions": {
+            **{name: version for name, version in versions.items() if version},
+            **front_versions(settings.nginx),
+        },
+        "hosts": list(settings.host),
+        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()},
+    }
+
+
+def header(settings: Settings) -> list[str]:
+    """What stands above a test run: the settings that count, and the versions that serve."""
+    served = f"topology {', '.join(settings.topology)}; host {', '.join(settings.host)}"
+    lines = [f"winserve: {served}; app {settings.app}"]
+    lines += [f"winserve: {name} {what}" for name, what in front_versions(settings.nginx).items()]
+    if settings.require:
+        lines.append(f"winserve: require {'; '.join(settings.require)}")
+    return lines

@@ -1,0 +1,243 @@
+"""The pytest plugin: options, marker, fixtures and hooks. It registers and does nothing else;
+what does the work is imported when a test asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
+from pytest_winserve.run import RunResults
+from pytest_winserve.settings import SETTINGS, Settings, resolve, validate
+
+if TYPE_CHECKING:
+    from pytest_winserve.pool import Record, SiteKey, SitePool
+    from pytest_winserve.site import Site
+
+SETTINGS_KEY = pytest.StashKey[Settings]()
+RECORDS_KEY = pytest.StashKey[list["Record"]]()
+OUTCOME_KEY = pytest.StashKey[str]()
+
+MARKER = (
+    "winserve(topology=, host=, app=, command=, slow=, fast=): what the fixture `winserve` serves"
+    " for this test; a value here overrides the command line"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("winserve", "serving a WSGI app in different topologies")
+    for setting in SETTINGS:
+        text = setting.described.replace("%", "%%")
+        group.addoption(
+            setting.option,
+            dest=setting.key,
+            metavar=setting.metavar,
+            action="store" if setting.many == "no" else "append",
+            help=text,
+        )
+        kind = "linelist" if setting.many == "lines" else "string"
+        parser.addini(setting.key, setting.described, type=kind, default=None)  # type: ignore[arg-type]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
+    # Before xdist makes `-n 2` mean --dist=load: tests of one topology belong in one worker.
+    option = config.option
+    if getattr(option, "numprocesses", None) and option.dist == "no" and _settings(config).given:
+        option.dist = "loadgroup"
+    return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+    settings = _settings(config)
+    if settings.given:
+        try:
+            validate(settings)
+        except WinserveError as error:
+            raise pytest.UsageError(str(error)) from None
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(RunResults(settings), "winserve-results")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return _header(config) if _settings(config).given else []
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    if _settings(config).given or not any(map(_wants_site, items)):
+        return []
+    return _header(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "winserve" not in metafunc.fixturenames:
+        return
+    from pytest_winserve.pool import site_keys
+
+    settings = _settings(metafunc.config)
+    try:
+        keys = site_keys(settings, _marker(metafunc.definition))
+    except WinserveError as error:
+        raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from None
+    hosts = {key.host for key in keys}
+    ids = [key.topology if len(hosts) == 1 else f"{key.host}-{key.topology}" for key in keys]
+    metafunc.parametrize("winserve", keys, indirect=True, ids=ids)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = [place for place, item in enumerate(items) if _wants_site(item)]
+    for place in places:
+        items[place].add_marker(pytest.mark.xdist_group(_key_of(items[place]).group()))
+    # The tests of one site run one after another, as with a session fixture, so that few sites
+    # are up at a time. Other tests keep their places.
+    rank = {key: n for n, key in enumerate(dict.fromkeys(_key_of(items[p]) for p in places))}
+    ordered = sorted((items[place] for place in places), key=lambda item: rank[_key_of(item)])
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
+
+
+@pytest.fixture(scope="session")
+def _winserve_pool(request: pytest.FixtureRequest) -> Iterator[SitePool]:
+    from pytest_winserve.pool import SitePool
+
+    wanted = map(_key_of, filter(_wants_site, request.session.items))
+    pool = SitePool(_settings(request.config), wanted)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def winserve(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterator[Site]:
+    """A running `Site` for each topology and host of the run, shared by the tests that ask for it.
+
+    The marker `winserve` chooses another topology, host, app, command, or other probe paths.
+    """
+    key: SiteKey = request.param
+    try:
+        site, events = _winserve_pool.site(key)
+        record = _follow(request, site)
+        record.events += events
+        yield site
+        record.events += [f"died during this test: {death}" for death in site.deaths()]
+    finally:
+        _winserve_pool.release(key)
+
+
+@pytest.fixture
+def winserve_factory(
+    request: pytest.FixtureRequest, _winserve_pool: SitePool
+) -> Iterator[Callable[..., AbstractContextManager[Site]]]:
+    """`factory(topology, app=, host=, command=, slow=, fast=)` gives a site of the test's own, to
+    be used as a context; one that is still up at the end of the test is stopped then."""
+    from contextlib import ExitStack
+
+    from pytest_winserve.pool import site_keys
+
+    settings = _settings(request.config)
+    with ExitStack() as stack:
+
+        def factory(topology: str, **choices: Any) -> AbstractContextManager[Site]:
+            marker = _marker(request.node) | _marker_arguments(topology=topology, **choices)
+            keys = site_keys(settings, marker)
+            if len(keys) != 1:
+                raise pytest.UsageError(f"winserve_factory serves one topology, not {len(keys)}")
+            site = _winserve_pool.start(keys[0])
+            _follow(request, site)
+            return stack.enter_context(site)
+
+        yield factory
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    kinds = {MissingComponent: "missing", UsageError: "usage"}
+    if call.excinfo is not None and call.excinfo.type in kinds:
+        report.winserve_kind = kinds[call.excinfo.type]  # type: ignore[attr-defined]
+    records = item.stash.get(RECORDS_KEY, [])
+    if not records:
+        return report
+    if report.failed:
+        for record in records:
+            for name, text in record.logs().items():
+                if text.strip():
+                    report.sections.append((f"winserve {record.site.topology}: {name}", text))
+    if report.when == "call":
+        item.stash[OUTCOME_KEY] = report.outcome
+    if report.when == "teardown":
+        outcome = "error" if report.failed else item.stash.get(OUTCOME_KEY, "error")
+        report.winserve = [  # type: ignore[attr-defined]
+            {"nodeid": item.nodeid, "outcome": outcome, **record.to_dict()} for record in records
+        ]
+    return report
+
+
+def _settings(config: pytest.Config) -> Settings:
+    """The run's settings, resolved once. Raises pytest.UsageError."""
+    if SETTINGS_KEY not in config.stash:
+        given = {setting.name: config.getoption(setting.key) for setting in SETTINGS}
+        try:
+            config.stash[SETTINGS_KEY] = resolve(given, config.getini)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[SETTINGS_KEY]
+
+
+def _header(config: pytest.Config) -> list[str]:
+    from pytest_winserve.environment import header
+
+    return header(_settings(config))
+
+
+def _wants_site(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and "winserve" in callspec.params
+
+
+def _key_of(item: pytest.Item) -> SiteKey:
+    key: SiteKey = item.callspec.params["winserve"]  # type: ignore[attr-defined]
+    return key
+
+
+def _marker(node: pytest.Item) -> dict[str, Any]:
+    """The arguments of the marker `winserve`; of several, the closest to the test wins."""
+    found: dict[str, Any] = {}
+    for marker in node.iter_markers("winserve"):
+        try:
+            arguments = _marker_arguments(*marker.args, **marker.kwargs)
+        except TypeError as error:
+            raise pytest.UsageError(
+                f"{node.nodeid}: @pytest.mark.winserve takes topology=, host=, app=, command=, "
+                f"slow=, fast=: {error}"
+            ) from None
+        found = arguments | found
+    return found
+
+
+def _marker_arguments(
+    *,
+    topology: str | list[str] | tuple[str, ...] | None = None,
+    host: str | list[str] | tuple[str, ...] | None = None,
+    app: str | None = None,
+    command: str | None = None,
+    slow: str | None = None,
+    fast: str | None = None,
+) -> dict[str, Any]:
+    """What was given; calling this function is what checks a marker."""
+    return {name: value for name, value in locals().items() if value is not None}
+
+
+def _follow(request: pytest.FixtureRequest, site: Site) -> Record:
+    from pytest_winserve.live import live_of
+    from pytest_winserve.pool import attach
+
+    record = attach(site, live_of(request.config))
+    request.node.stash.setdefault(RECORDS_KEY, []).append(record)
+    return record

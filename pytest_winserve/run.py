@@ -1,0 +1,97 @@
+"""The results of a whole test run, collected where they all arrive: not in a worker of xdist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_winserve.settings import Settings
+
+
+class RunResults:
+    """Registered as a plugin: gathers the records that reports carry, and shows them at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tests: list[dict[str, Any]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # Attributes of a report travel from xdist's workers to the controller with it.
+        for record in getattr(report, "winserve", []):
+            self.add(record)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Take in one test's record on one site."""
+        self._tests.append(record)
+
+    def requirements(self) -> list[dict[str, Any]]:
+        """For each criterion of the run: how often it was evaluated, and how often it failed."""
+        checks = [
+            check
+            for test in self._tests
+            for kind in ("verdicts", "capacities", "results")
+            for measured in test[kind]
+            for check in measured["checks"]
+        ]
+        found = []
+        for text in self._settings.require:
+            name = canonical(text)
+            mine = [check for check in checks if check["criterion"] == name]
+            failed = sum(not check["passed"] for check in mine)
+            found.append({"criterion": name, "evaluated": len(mine), "failed": failed})
+        return found
+
+    def data(self) -> dict[str, Any]:
+        """The content of `results.json`."""
+        from datetime import UTC, datetime
+
+        from pytest_winserve.environment import environment
+        from pytest_winserve.report import SCHEMA
+
+        return {
+            "schema": SCHEMA,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": environment(self._settings),
+            "tests": self._tests,
+            "requirements": self.requirements(),
+        }
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        # What is required but was never measured has not been met.
+        ran = session.testscollected > 0 and not session.config.option.collectonly
+        good = ran and exitstatus == pytest.ExitCode.OK
+        if good and not all(each["evaluated"] for each in self.requirements()):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if not self._tests:
+            return
+        from pytest_winserve.report import terminal
+
+        data = self.data()
+        writer = terminalreporter._tw
+        terminalreporter.section("winserve")
+        text = terminal.render(data, width=min(writer.fullwidth, 80), color=writer.hasmarkup)
+        for line in text.splitlines():
+            terminalreporter.write_line(line)
+        self.write(terminalreporter.write_line)
+
+    def write(self, tell: Callable[[str], None]) -> None:
+        """Write the report if one is wanted, and tell where it is or why there is none."""
+        if self._settings.report is None:
+            return
+        from pytest_winserve.report import write_report
+
+        write_report(self._settings.report, self.data())
+        tell(f"winserve: report in {self._settings.report}")
+
+
+def canonical(criterion: str) -> str:
+    """A criterion as it stands in results."""
+    from pytest_winserve.load.criteria import Criterion
+
+    return str(Criterion.parse(criterion))

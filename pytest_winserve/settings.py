@@ -1,0 +1,172 @@
+"""The one table of settings. Command line, ini keys, environment variables, help and the report
+header all derive from it.
+
+A value is taken from the marker, then the command line, then the environment, then the ini file,
+then the default; "not given" is not "false".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_winserve.errors import UsageError
+
+Many = Literal["no", "commas", "lines"]
+"""Whether a setting takes several values, and what separates them in one text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting; `convert` makes its value of a text and raises ValueError."""
+
+    name: str
+    metavar: str
+    help: str
+    default: Any = None
+    many: Many = "no"
+    convert: Callable[[str], Any] = str
+
+    @property
+    def option(self) -> str:
+        """`--winserve-topology`"""
+        return f"--winserve-{self.name}"
+
+    @property
+    def key(self) -> str:
+        """The ini key, and the name that pytest keeps the option under: `winserve_topology`."""
+        return f"winserve_{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """`WINSERVE_TOPOLOGY`"""
+        return f"WINSERVE_{self.name.upper()}"
+
+    @property
+    def described(self) -> str:
+        """The help text with the default."""
+        shown = ", ".join(self.default) if self.many != "no" else self.default
+        return f"{self.help} (default: {shown})" if shown not in (None, "") else self.help
+
+    def read(self, given: object, source: str) -> Any:
+        """The value of what was given as a text, or as several. UsageError names the source."""
+        texts = [str(each) for each in given] if isinstance(given, list | tuple) else [str(given)]
+        if self.many == "no":
+            try:
+                return self.convert(texts[-1])
+            except ValueError as error:
+                raise UsageError(f"{source}: {error}") from None
+        parts: list[str] = []
+        for text in texts:
+            parts += (
+                text.replace(";", "\n").split("\n") if self.many == "lines" else text.split(",")
+            )
+        values = tuple(part.strip() for part in parts if part.strip())
+        if not values:
+            raise UsageError(f"{source}: {self.metavar} is empty")
+        return values
+
+
+def _users(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"users={text}: a whole number of at least 1 is needed")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"duration={text}: a number of seconds greater than 0 is needed")
+    return value
+
+
+SETTINGS = (
+    Setting(
+        "topology", "T[,T...]",
+        "what to serve with: flask, tornado, nginx4, nginx4-waitress:threads=8, article, all",
+        ("nginx4",), "commas",
+    ),
+    Setting("host", "H[,H...]", "where to serve: local", ("local",), "commas"),
+    Setting(
+        "app", "SPEC", "the app to serve: module:attribute or module:factory()",
+        "pytest_winserve.sample_app:app",
+    ),
+    Setting("command", "CMD", "command line of the server `command`, with {port}"),
+    Setting("engine", "E", "what sends the load: builtin", "builtin"),
+    Setting("users", "N", "users of the stock checks' load", 500, convert=_users),
+    Setting("duration", "S", "seconds of the stock checks' load", 10.0, convert=_duration),
+    Setting("slow", "PATH", "slow path of the concurrency probe", "/sleep?seconds=1"),
+    Setting("fast", "PATH", "fast path of the concurrency probe", "/test"),
+    Setting(
+        "require", "CRITERION",
+        "a condition on every result, such as 'error_rate < 1%'; repeatable", (), "lines",
+    ),
+    Setting("report", "DIR", "write results.json, report.html and summary.md into DIR"),
+    Setting("nginx", "WHICH", "which nginx: auto, system, wheel, or a path", "auto"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting with its value, and which were given anywhere."""
+
+    topology: tuple[str, ...]
+    host: tuple[str, ...]
+    app: str
+    command: str | None
+    engine: str
+    users: int
+    duration: float
+    slow: str
+    fast: str
+    require: tuple[str, ...]
+    report: str | None
+    nginx: str
+    given: frozenset[str] = frozenset()
+
+
+def resolve(command_line: Mapping[str, Any], ini: Callable[[str], Any]) -> Settings:
+    """The settings: of the command line (by setting name; absent or None is "not given"), the
+    environment, the ini file (`ini` gets the key) and the defaults. Raises UsageError."""
+    values: dict[str, Any] = {}
+    given = set()
+    for setting in SETTINGS:
+        sources: tuple[tuple[str, Any], ...] = (
+            (setting.option, command_line.get(setting.name)),
+            (setting.variable, os.environ.get(setting.variable)),
+            (f"ini key {setting.key}", ini(setting.key)),
+        )
+        values[setting.name] = setting.default
+        for source, value in sources:
+            if value is not None and value != []:
+                values[setting.name] = setting.read(value, source)
+                given.add(setting.name)
+                break
+    return Settings(**values, given=frozenset(given))
+
+
+def validate(settings: Settings) -> None:
+    """Raise UsageError for names, criteria and paths that cannot be, before anything starts."""
+    from pytest_winserve.hosts import open_host
+    from pytest_winserve.lab import expand
+    from pytest_winserve.load.criteria import Criterion
+    from pytest_winserve.load.engines import get_engine
+    from pytest_winserve.load.plan import Request
+    from pytest_winserve.servers.command import check_command
+
+    for name in settings.host:
+        host = open_host(name)
+        for text in settings.topology:
+            for topology in expand(text, host, settings.command):
+                if topology.server == "command":
+                    check_command(settings.command)
+    get_engine(settings.engine)
+    for criterion in settings.require:
+        Criterion.parse(criterion)
+    for path in (settings.slow, settings.fast):
+        Request(path)

@@ -117,10 +117,13 @@ def load_app(spec: str) -> WSGIApplication:
 
 def print_app_traceback(error: BaseException) -> None:
     """The traceback of the app's own code, without the frames that led to it."""
-    ours = (__file__, importlib.__file__, "<frozen importlib._bootstrap")
     trace = traceback.TracebackException.from_exception(error)
-    while trace.stack and trace.stack[0].filename.startswith(ours):
-        del trace.stack[0]
+    files = [frame.filename for frame in trace.stack]
+    first = len(files) - files[::-1].index(__file__) if __file__ in files else 0
+    machinery = (importlib.__file__, "<frozen importlib")
+    while first < len(files) and files[first].startswith(machinery):
+        first += 1
+    del trace.stack[:first]
     sys.stderr.write("".join(trace.format()))
     sys.stderr.flush()
 

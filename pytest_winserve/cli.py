@@ -67,6 +67,8 @@ def check(topologies: tuple[str, ...], **given: Any) -> None:
     import pytest
 
     arguments = ["--pyargs", "pytest_winserve.checks", "-p", "no:cacheprovider"]
+    # This command has imported the package that pytest would like to rewrite.
+    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     for name, value in {"topology": topologies, **given}.items():
         setting = setting_named(name)
         for text in value if isinstance(value, tuple) else (value,):

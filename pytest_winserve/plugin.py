@@ -158,9 +158,12 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    kinds = {MissingComponent: "missing", UsageError: "usage"}
-    if call.excinfo is not None and call.excinfo.type in kinds:
-        report.winserve_kind = kinds[call.excinfo.type]  # type: ignore[attr-defined]
+    if call.excinfo is not None and isinstance(call.excinfo.value, WinserveError):
+        kinds = {MissingComponent: "missing", UsageError: "usage"}
+        report.winserve_kind = kinds.get(call.excinfo.type, "failed")  # type: ignore[attr-defined]
+        if report.when != "call":
+            # What the lab has to say is in the text; how it got there helps nobody.
+            report.longrepr = f"{call.excinfo.type.__name__}: {call.excinfo.value}"
     records = item.stash.get(RECORDS_KEY, [])
     if not records:
         return report

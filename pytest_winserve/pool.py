@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_winserve.errors import StartError, StopError, WinserveError
+from pytest_winserve.errors import StopError, WinserveError
 from pytest_winserve.lab import Lab, expand
 from pytest_winserve.live import Live
 from pytest_winserve.load.criteria import Check
@@ -131,7 +131,7 @@ class SitePool:
         self._wanted = Counter(wanted)
         self._labs: dict[str, Lab] = {}
         self._sites: dict[SiteKey, Site] = {}
-        self._failed: dict[SiteKey, str] = {}
+        self._failed: dict[SiteKey, WinserveError] = {}
 
     def lab(self, host: str) -> Lab:
         """The lab of a host, with the run's settings."""
@@ -147,12 +147,12 @@ class SitePool:
     def site(self, key: SiteKey) -> tuple[Site, list[str]]:
         """The site for `key`, started unless it runs, and what is to be told about it.
 
-        Raises what `Lab.serve` raises; a second test that asks for a site that could not be
-        started gets a short StartError.
+        Raises what `Lab.serve` raises; for a second test that asks for a site that could not be
+        started, the same in short.
         """
         events = []
         if key in self._failed:
-            raise StartError(f"{key.topology} could not be started before: {self._failed[key]}")
+            raise self._again(key)
         site = self._sites.get(key)
         if site is not None:
             deaths = site.deaths()
@@ -167,10 +167,18 @@ class SitePool:
         try:
             site = self.start(key)
         except WinserveError as error:
-            self._failed[key] = str(error).partition("\n")[0]
+            self._failed[key] = error
             raise
         self._sites[key] = site
         return site, events
+
+    def _again(self, key: SiteKey) -> WinserveError:
+        """The error of an earlier start once more: its first line says enough now."""
+        first = self._failed[key]
+        error = type(first).__new__(type(first))
+        reason = str(first).partition("\n")[0]
+        error.args = (f"{key.topology} could not be started for an earlier test: {reason}",)
+        return error
 
     def start(self, key: SiteKey) -> Site:
         """A site of one's own for `key`; the caller closes it."""

@@ -101,6 +101,7 @@ class Verdict:
 
     def require(self, *criteria: Criterion | str) -> Verdict:
         """This verdict, or CriterionFailed with every criterion that fails and the evidence."""
+        __tracebackhide__ = True
         require(self, criteria, evidence=self.summary().splitlines())
         return self
 
@@ -165,6 +166,7 @@ class Capacity:
 
     def require(self, *criteria: Criterion | str) -> Capacity:
         """This capacity, or CriterionFailed with every criterion that fails and the evidence."""
+        __tracebackhide__ = True
         require(self, criteria, evidence=[self.summary()])
         return self
 

@@ -148,6 +148,7 @@ class Site:
         Raises UsageError for fewer than 1 sleeper, ProbeError when the paths cannot show it, and
         CriterionFailed when a criterion of the run does not hold.
         """
+        __tracebackhide__ = True
         if sleepers < 1:
             raise UsageError(f"sleepers={sleepers}: at least 1 slow request is needed")
         with self._alone("probe"):
@@ -168,6 +169,7 @@ class Site:
 
         Raises as `probe` does.
         """
+        __tracebackhide__ = True
         if limit < 1:
             raise UsageError(f"limit={limit}: at least 1 is needed")
         with self._alone("capacity"):
@@ -205,6 +207,7 @@ class Site:
         `path` is the site's fast path unless given. Raises UsageError for a plan that cannot be,
         LoadError when the engine fails, CriterionFailed when a criterion of the run does not hold.
         """
+        __tracebackhide__ = True
         plan = Plan.make(
             users=users,
             duration=duration,
@@ -325,6 +328,7 @@ class Site:
         self, kind: Kind, subject: Verdict | Capacity | Result, data: dict[str, Any]
     ) -> None:
         """Tell the observer, then raise when a criterion of the run does not hold."""
+        __tracebackhide__ = True
         of = {"verdict": "probe", "capacity": "capacity", "result": "load"}[kind]
         criteria = [criterion for criterion in self.require if criterion.subject == of]
         self.observer.measured(kind, data, subject.checks(*criteria))

@@ -53,7 +53,7 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_SHAPE = re.compile(r"\s*(?P<metric>[^\s<>=!]+)\s*(?P<op>[<>=!]+)\s*(?P<value>\S+?)\s*")
+_SHAPE = re.compile(r"\s*(?P<metric>[^\s<>=!]+)\s*(?P<op>[<>=!]+)\s*(?P<value>\S.*?)\s*")
 _VALUE = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+|true|false)\s*(?P<unit>[^\d\s.]*)")
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100(?:\.0+)?)")
 _CALL = re.compile(r"(outcome|status)\((.*)\)")
@@ -266,6 +266,7 @@ def require(
     The error lists every failing criterion and then the lines of `evidence`. UsageError, before
     anything is evaluated, when one cannot be parsed.
     """
+    __tracebackhide__ = True
     parsed = [c if isinstance(c, Criterion) else Criterion.parse(c) for c in criteria]
     checks = tuple(evaluate(criterion, subject, broken) for criterion in parsed)
     failed = [check for check in checks if not check.passed]

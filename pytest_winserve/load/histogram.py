@@ -49,10 +49,12 @@ class Histogram:
         self._max_us = 0
 
     def record(self, seconds: float) -> None:
-        """Record one duration in seconds. ValueError when it is negative or not finite."""
+        """Record one duration in seconds, rounded to whole microseconds.
+
+        ValueError when it is negative or not finite."""
         if not (0 <= seconds < math.inf):
             raise ValueError(f"not a duration: {seconds!r} s")
-        self.record_us(int(seconds * 1e6))
+        self.record_us(round(seconds * 1e6))
 
     def record_us(self, us: int) -> None:
         """Record one duration in whole microseconds. ValueError when it is negative."""

@@ -198,6 +198,7 @@ class Result:
 
     def require(self, *criteria: Criterion | str) -> Result:
         """This result, or CriterionFailed with every criterion that fails and the evidence."""
+        __tracebackhide__ = True
         require(self, criteria, evidence=self._evidence(), broken=self.broken)
         return self
 

@@ -7,7 +7,9 @@ from pytest_winserve.load.criteria import Criterion, evaluate, require
 
 
 class Fixed:
-    def __init__(self, value: float | None, n: int | None = 1000, *, at_least: bool = False) -> None:
+    def __init__(
+        self, value: float | None, n: int | None = 1000, *, at_least: bool = False
+    ) -> None:
         self.value = value
         self.n = n
         self.at_least = at_least

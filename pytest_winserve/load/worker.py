@@ -113,7 +113,17 @@ class Head:
 class Parse:
     """The answer that is being read, by httptools; and whether it is complete."""
 
-    __slots__ = ("backend", "chunked", "complete", "extra", "headers", "keep", "length", "parser")
+    __slots__ = (
+        "backend",
+        "chunked",
+        "complete",
+        "extra",
+        "headers",
+        "keep",
+        "length",
+        "parser",
+        "status",
+    )
 
     def __init__(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
@@ -125,6 +135,7 @@ class Parse:
         self.chunked = False
         self.headers = False
         self.keep = False
+        self.status = 0
         self.complete = False
         self.extra = False
 
@@ -144,11 +155,13 @@ class Parse:
             self.backend = value
 
     def on_headers_complete(self) -> None:
-        self.headers = True
+        if not self.complete:
+            self.headers = True
+            self.status = self.parser.get_status_code()
 
     def on_message_complete(self) -> None:
         if not self.complete:
-            if self.parser.get_status_code() < 200:
+            if self.status < 200:
                 self.reset()  # an interim answer (100, 103): the real one follows
             else:
                 self.complete = True
@@ -267,7 +280,7 @@ class Conn(asyncio.Protocol):
                 self._failed("bad_response")
                 return
             parse.extra = True  # the answer was whole; what follows it is not an answer
-        if parse.headers and user.route.head and parse.parser.get_status_code() >= 200:
+        if parse.headers and user.route.head and parse.status >= 200:
             parse.complete = True  # httptools cannot know that no body follows
             parse.extra = True
         if parse.complete:
@@ -284,7 +297,7 @@ class Conn(asyncio.Protocol):
         if backend is None:
             self._failed("bad_response")
             return
-        status = str(parse.parser.get_status_code())
+        status = str(parse.status)
         end = data.find(b"\r\n\r\n")
         head = Head(status, keep, len(data) - end, run.tally.totals_of(backend))
         whole = parse.length is not None and len(data) == end + 4 + parse.length

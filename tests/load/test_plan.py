@@ -102,7 +102,7 @@ def test_header_values_may_have_spaces() -> None:
 
 
 def test_dict_round_trip_through_json() -> None:
-    requests = ["/a", Request("/b", "POST", {"A": "b"}, b"\x00\xff", 2.5)]
+    requests: list[Request | str] = ["/a", Request("/b", "POST", {"A": "b"}, b"\x00\xff", 2.5)]
     plans = [
         Plan.make(users=3, duration=1.5, requests=requests, think_time=0.1, connect_rate=7),
         Plan.make(rate=10, stages=[(1, 20), Stage(2, 0)], timeout=3, warmup=1),

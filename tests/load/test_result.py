@@ -1,0 +1,169 @@
+"""A result made by hand, so that every number of the tables can be checked on paper."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pytest_winserve.errors import CriterionFailed
+from pytest_winserve.load import (
+    BackendShare,
+    Generator,
+    Histogram,
+    Plan,
+    Result,
+    Second,
+)
+from pytest_winserve.load.tables import format_duration, format_rate
+
+
+def histogram(n: int, seconds: float) -> Histogram:
+    result = Histogram()
+    result.record_many([round(seconds * 1e6)] * n)
+    return result
+
+
+def second(at: int, n: int, mean: float, **outcomes: int) -> Second:
+    counts = {key.removeprefix("_"): value for key, value in outcomes.items()}
+    finished = sum(counts.values())
+    return Second(
+        at, finished, finished, counts, n, n * 0.001, n, n * mean, session_count=0, session_sum=0.0
+    )
+
+
+def make(**changes: Any) -> Result:
+    """Three windows of 10, 10 and 5 s with 100 answers of 0.9 s, 200 of 0.02 s, 400 of 0.01 s."""
+    timeline = [Second(at) for at in range(25)]
+    timeline[3] = second(3, 100, 0.9, _200=100, refused=7)
+    timeline[12] = second(12, 200, 0.02, _200=150, _502=50)
+    timeline[24] = second(24, 400, 0.01, _200=400, refused=3)
+    total = Histogram.merged([histogram(100, 0.9), histogram(200, 0.02), histogram(400, 0.01)])
+    values: dict[str, Any] = {
+        "plan": Plan.make(users=10, duration=25),
+        "engine": "builtin",
+        "url": "http://127.0.0.1:1",
+        "sent": 710,
+        "outcomes": {"200": 650, "502": 50, "refused": 10},
+        "dropped": 0,
+        "elapsed": 25.0,
+        "connect": histogram(700, 0.001),
+        "first_byte": histogram(700, 0.005),
+        "total": total,
+        "sessions": Histogram(),
+        "timeline": tuple(timeline),
+        "by_backend": {"0": BackendShare(700, total)},
+        "generator": Generator(1, 0, 0.1, 0.001, "none"),
+    }
+    return Result(**{**values, **changes})
+
+
+def test_counts_and_rates() -> None:
+    result = make()
+    assert (result.answered, result.errors, result.unfinished) == (700, 60, 0)
+    assert result.error_rate == 60 / 710
+    assert result.rate == 28.0
+    assert result.percentile(100) == 0.9
+
+
+def test_nothing_sent_has_no_rates() -> None:
+    nothing = Histogram()
+    result = make(sent=0, outcomes={}, elapsed=0.0, total=nothing, timeline=(), by_backend={})
+    assert (result.error_rate, result.rate, result.percentile(50)) == (None, None, None)
+    with pytest.raises(CriterionFailed, match="not measured"):
+        result.require("error_rate < 1%")
+    assert result.tsung_tables()["rows"]["request"]["count"] == 0
+
+
+def test_outcomes_that_do_not_add_up_are_refused() -> None:
+    with pytest.raises(ValueError, match="711 requests sent"):
+        make(sent=711)
+    with pytest.raises(ValueError, match="700 requests sent"):
+        make(sent=700, generator=Generator(2, 1, 0, 0, "none"))
+
+
+def test_a_lost_worker_marks_the_result_and_fails_every_criterion() -> None:
+    result = make(sent=715, generator=Generator(2, 1, 0.1, 0.001, "none"))
+    assert result.unfinished == 5
+    assert "INCOMPLETE: 1 of 2 workers" in result.summary()
+    with pytest.raises(CriterionFailed, match="1 of 2 load workers were lost"):
+        result.require("rate > 0/s")
+
+
+def test_dict_round_trip_through_json_is_exact() -> None:
+    result = make(unmeasured=frozenset({"first_byte"}))
+    data = json.loads(json.dumps(result.to_dict()))
+    assert Result.from_dict(data) == result
+
+
+def test_metrics() -> None:
+    result = make()
+    assert result.metric("status(502)") == (50, 710)
+    assert result.metric("outcome(refused)") == (10, 710)
+    assert result.metric("outcome(reset)") == (0, 710)
+    assert result.metric("connect.max") == (0.001, 700)
+    assert result.metric("first_byte.mean") == (0.005, 700)
+    assert result.metric("unaccounted") == (None, None)
+    assert make(unmeasured=frozenset({"connect"})).metric("connect.p95") == (None, 0)
+
+
+def test_require_returns_the_result_or_shows_the_evidence() -> None:
+    result = make(dropped=4)
+    assert result.require("error_rate < 10%", "p50 < 50ms") is result
+    with pytest.raises(CriterionFailed) as caught:
+        result.require("error_rate < 1%", "status(502) == 0", "non_blocking")
+    text = str(caught.value)
+    for part in ("3 of 3", "8.45", "n=710", "200 650, 502 50, refused 10", "0 700", "dropped"):
+        assert part in text
+
+
+def test_summary_names_the_limit_above_the_numbers() -> None:
+    lines = make(generator=Generator(1, 0, 0.99, 0.02, "generator-cpu")).summary().splitlines()
+    assert "generator-cpu" in lines[0]
+    assert lines[1].startswith("710 sent")
+    assert "LIMITED" not in make().summary()
+
+
+def test_tables_in_the_form_of_the_article() -> None:
+    tables = make().tsung_tables()
+    assert tables["rows"]["request"] == {
+        "highest_10sec_mean": pytest.approx(0.9),
+        "lowest_10sec_mean": pytest.approx(0.01),
+        "highest_rate": 80.0,  # 400 in the last window of 5 s
+        "mean_rate": 28.0,
+        "mean": pytest.approx((90 + 4 + 4) / 700),
+        "count": 700,
+    }
+    assert tables["rows"]["page"] == tables["rows"]["request"]
+    assert tables["rows"]["session"]["count"] == 0
+    assert set(tables["rows"]["session"].values()) == {0, None}
+    assert tables["codes"] == {
+        "200": {"highest_rate": 80.0, "mean_rate": 26.0, "total": 650},
+        "502": {"highest_rate": 5.0, "mean_rate": 2.0, "total": 50},
+    }
+    assert tables["errors"] == {"refused": {"highest_rate": 0.7, "total": 10}}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.000385, "0.385 msec"),
+        (0.0343, "34.30 msec"),
+        (0.39, "0.39 sec"),
+        (84, "1mn 24sec"),
+        (3723, "1h 2mn 3sec"),
+    ],
+)
+def test_format_duration(seconds: float | None, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_format_rate() -> None:
+    assert [format_rate(rate) for rate in (None, 506, 11.4, 356.317)] == [
+        "-",
+        "506 / sec",
+        "11.4 / sec",
+        "356.32 / sec",
+    ]

@@ -78,6 +78,12 @@ class RunResults:
         text = terminal.render(data, width=min(writer.fullwidth, 80), color=writer.hasmarkup)
         for line in text.splitlines():
             terminalreporter.write_line(line)
+        errors = [r for t in self._tests for r in t["results"] if not r["checks"] and failed(r)]
+        if errors:
+            terminalreporter.write_line(
+                f"winserve: {len(errors)} loads had failed requests that no criterion judged; "
+                "for example --winserve-require='error_rate < 1%'"
+            )
         self.write(terminalreporter.write_line)
 
     def write(self, tell: Callable[[str], None]) -> None:
@@ -88,6 +94,11 @@ class RunResults:
 
         write_report(self._settings.report, self.data())
         tell(f"winserve: report in {self._settings.report}")
+
+
+def failed(result: dict[str, Any]) -> bool:
+    """Whether a load had a request that was not answered with 2xx or 3xx."""
+    return any(count and key[0] not in "23" for key, count in result["outcomes"].items())
 
 
 def canonical(criterion: str) -> str:

@@ -7,9 +7,6 @@ import pytest
 from pytest_winserve import Site
 from pytest_winserve.settings import Settings
 
-STOCK_REQUIREMENT = "error_rate < 1%"
-"""Applied to the load unless the run has a criterion of its own on the error rate."""
-
 
 def test_answers(winserve: Site) -> None:
     """The fast path is answered, and by this run's backend."""
@@ -38,13 +35,15 @@ def test_capacity(winserve: Site) -> None:
 
 
 def test_load(winserve: Site, pytestconfig: pytest.Config) -> None:
-    """Under load few requests fail, and every one of them is accounted for."""
+    """Under load the site keeps answering, and every request is accounted for on every side.
+
+    How many may fail is the user's to say, by a criterion.
+    """
     from pytest_winserve.plugin import SETTINGS_KEY
 
     settings: Settings = pytestconfig.stash[SETTINGS_KEY]
     result = winserve.load(users=settings.users, duration=settings.duration)
-    if not any(criterion.metric == "error_rate" for criterion in winserve.require):
-        result.require(STOCK_REQUIREMENT)
+    assert result.answered, result.summary()
     assert result.ledger is not None
     assert not result.ledger.unaccounted, "\n".join(result.ledger.lines())
 

@@ -56,6 +56,12 @@ class Side:
         """How many requests are missing (too few seen) or unexplained (too many)."""
         return max(self.low - self.seen, self.seen - self.high, 0)
 
+    def line(self) -> str:
+        """`backend 0: 12 seen, 10 to 11 expected; 1 unaccounted`"""
+        bounds = str(self.low) if self.low == self.high else f"{self.low} to {self.high}"
+        verdict = f"; {self.unaccounted} unaccounted" if self.unaccounted else ""
+        return f"{self.name}: {self.seen} seen, {bounds} expected{verdict}"
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -76,12 +82,13 @@ class Ledger:
         return missing + sum(side.unaccounted for side in self.sides)
 
     def lines(self) -> list[str]:
-        """The ledger in words, a line per side."""
+        """The ledger in words: one line for all sides that agree exactly, else a line each."""
         lines = [f"client: {self.sent} sent = {self.answered} answered + {self.failed} failed"]
-        for side in self.sides:
-            bounds = str(side.low) if side.low == side.high else f"{side.low} to {side.high}"
-            verdict = f"; {side.unaccounted} unaccounted" if side.unaccounted else ""
-            lines.append(f"{side.name}: {side.seen} seen, {bounds} expected{verdict}")
+        exact = [side for side in self.sides if side.low == side.seen == side.high]
+        if len(exact) == len(self.sides):
+            lines += [", ".join(f"{side.name} {side.seen}" for side in exact)] if exact else []
+        else:
+            lines += [side.line() for side in self.sides]
         if not self.sides:
             lines.append("server side: not measured")
         return [*lines, *self.notes]

@@ -15,7 +15,7 @@ from pytest_winserve.load import Plan, Progress, Request, Result, Target, get_en
 from pytest_winserve.load.engine import BuiltinEngine
 
 if TYPE_CHECKING:
-    from conftest import Connection, MakeServer
+    from .conftest import Connection, MakeServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

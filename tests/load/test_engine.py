@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+import pytest_winserve
 from pytest_winserve.errors import CriterionFailed, LoadError, UsageError
 from pytest_winserve.load import Plan, Progress, Request, Result, Target, get_engine
 from pytest_winserve.load.engine import BuiltinEngine
@@ -298,6 +302,35 @@ def test_an_interrupt_stops_the_workers_and_passes(
     with pytest.raises(error):
         BuiltinEngine(1).run(plan, Target(serve(ok).url), interrupt)
     assert {child.pid for child in own.children()} <= before
+
+
+def test_a_worker_ends_when_nobody_holds_its_input(serve: MakeServer) -> None:
+    server = serve(ok)
+    job = {
+        "plan": Plan.make(users=1, duration=60, think_time=0.05).to_dict(),
+        "address": ["127.0.0.1", server.port],
+        "host": "127.0.0.1",
+        "tag": None,
+        "warmup_tag": None,
+        "nonce": None,
+        "index": 0,
+        "of": 1,
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest_winserve.load.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(pytest_winserve.__file__).parents[1],
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(json.dumps(job) + "\ngo\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["type"] == "ready"
+        assert json.loads(process.stdout.readline())["type"] == "progress"
+        process.stdin.close()
+        assert process.wait(timeout=30) == 1
 
 
 def test_losing_every_worker_at_once_is_an_error_with_its_output(

@@ -222,7 +222,7 @@ class Result:
         if self.generator.lost:
             lines.append(
                 f"INCOMPLETE: {self.generator.lost} of {self.generator.workers} workers were lost, "
-                f"{self.unfinished} requests without an outcome"
+                f"with {self.unfinished} requests under way and all after their last report"
             )
         share = "-" if self.error_rate is None else f"{self.error_rate:.2%}"
         lines.append(

@@ -7,6 +7,7 @@ killed lab leaves no backend behind. What the app prints goes to standard error,
 
 from __future__ import annotations
 
+import difflib
 import faulthandler
 import importlib
 import json
@@ -104,7 +105,11 @@ def load_app(spec: str) -> WSGIApplication:
         try:
             value = getattr(value, name)
         except AttributeError:
-            raise UsageError(f"the app {spec!r}: {module_name} has no {attribute!r}") from None
+            close = difflib.get_close_matches(name, dir(value), n=3)
+            hint = f"; nearest: {', '.join(close)}" if close else ""
+            raise UsageError(
+                f"the app {spec!r}: {module_name} has no {attribute!r}{hint}"
+            ) from None
     if called:
         value = value()
     if not callable(value):
@@ -116,7 +121,7 @@ def load_app(spec: str) -> WSGIApplication:
 
 
 def print_app_traceback(error: BaseException) -> None:
-    """The traceback of the app's own code, without the frames that led to it."""
+    """The traceback of the app's own code, if any of it ran, without the frames that led to it."""
     trace = traceback.TracebackException.from_exception(error)
     files = [frame.filename for frame in trace.stack]
     first = len(files) - files[::-1].index(__file__) if __file__ in files else 0
@@ -124,6 +129,8 @@ def print_app_traceback(error: BaseException) -> None:
     while first < len(files) and files[first].startswith(machinery):
         first += 1
     del trace.stack[:first]
+    if not trace.stack and not isinstance(error, SyntaxError):
+        return  # nothing of the app ran, such as a call that its factory does not take
     sys.stderr.write("".join(trace.format()))
     sys.stderr.flush()
 

@@ -1,0 +1,1 @@
+"""Apps that misbehave, each in one way."""

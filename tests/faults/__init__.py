@@ -1,0 +1,1 @@
+"""Tests of the failure paths, with real programs that misbehave."""

@@ -87,16 +87,18 @@ def sleep() -> Response:
 @app.route("/misbehave", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
 def misbehave() -> Response:
     orders = Orders.from_query()
+    # Now, because a body is made when the request's context is gone, on any thread.
+    client = (request.environ["REMOTE_ADDR"], int(request.environ.get("REMOTE_PORT") or 0))
     time.sleep(orders.delay)
     if orders.crash is not None:
         os._exit(orders.crash)
     if orders.hang == "headers":
         time.sleep(MAX_SECONDS)
     if orders.reset == "headers":
-        reset_connection()
+        reset_connection(client)
     body: Iterator[bytes] | bytes = b"x" * orders.size
     if orders.chunks or orders.hang == "body" or orders.reset == "body":
-        body = _in_parts(orders)
+        body = _in_parts(orders, client)
     response = Response(body, orders.status, mimetype="application/octet-stream")
     if orders.declare is not None:
         response.headers["Content-Length"] = str(orders.declare)
@@ -104,12 +106,11 @@ def misbehave() -> Response:
     return response
 
 
-def reset_connection() -> None:
-    """Cut this request's connection so that the client sees a reset, not an end.
+def reset_connection(client: tuple[str, int]) -> None:
+    """Cut the connection to `client` so that it sees a reset, not an end.
 
     The server's socket is found by the client's address, since WSGI does not hand it over.
     """
-    client = (request.environ["REMOTE_ADDR"], int(request.environ.get("REMOTE_PORT") or 0))
     for thing in gc.get_objects():
         if not isinstance(thing, socket.socket):
             continue
@@ -124,20 +125,32 @@ def reset_connection() -> None:
             )
         except OSError:
             continue
-        # Closing the descriptor itself: the server's own close would first shut down in order.
-        socket.close(thing.detach())
+        _close_under(thing)
         return
     abort(501, "this server does not say which connection a request came by")
 
 
-def _in_parts(orders: Orders) -> Iterator[bytes]:
+def _close_under(sock: socket.socket) -> None:
+    """Close the connection itself: the server's own close would first shut it down in order."""
+    if os.name == "nt":
+        socket.close(sock.detach())
+        return
+    # An ended connection takes its descriptor over. With the number free, the next client would
+    # get it while the loop of a server such as Tornado still watches it for this one.
+    ended, other = socket.socketpair()
+    other.close()
+    os.dup2(ended.fileno(), sock.fileno(), inheritable=False)
+    ended.close()
+
+
+def _in_parts(orders: Orders, client: tuple[str, int]) -> Iterator[bytes]:
     parts = max(orders.chunks, 2 if orders.hang or orders.reset else 1)
     size, rest = divmod(orders.size, parts)
     for part in range(parts):
         if part == parts // 2 and orders.hang == "body":
             time.sleep(MAX_SECONDS)
         if part == parts // 2 and orders.reset == "body":
-            reset_connection()
+            reset_connection(client)
         yield b"x" * (size + (part < rest))
 
 

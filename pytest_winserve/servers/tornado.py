@@ -69,7 +69,14 @@ class TornadoServer:
         def stop() -> None:
             loop.call_soon_threadsafe(stopping.set)
 
-        return Running(lambda: loop.run_until_complete(main()), stop)
+        def serve() -> None:
+            loop.run_until_complete(main())
+            if executor is not None:
+                # Here, where the backend sees that requests still run: Python would wait for the
+                # executor's threads at its exit, for as long as they take.
+                executor.shutdown(cancel_futures=True)
+
+        return Running(serve, stop)
 
 
 SERVER = TornadoServer()

@@ -27,6 +27,8 @@ from pytest_winserve.servers import get_server
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from pytest_winserve.ports import ClaimedPort
+
 STOP_SECONDS = 1.0
 """How long requests that still run may keep a backend that was asked to stop."""
 
@@ -39,6 +41,7 @@ class BackendJob:
     control: IO[str]
     _socket: socket.socket | None = field(default=None, init=False)
     _backlog: int = field(default=0, init=False)
+    _claim: ClaimedPort | None = field(default=None, init=False)
     instrumented: bool = field(default=False, init=False)
 
     @property
@@ -51,6 +54,11 @@ class BackendJob:
         command: str | None = self.spec["command"]
         return command
 
+    @property
+    def patience(self) -> float:
+        patience: float = self.spec["patience"]
+        return patience
+
     def bind(self, backlog: int) -> socket.socket:
         from pytest_winserve.ports import bound_socket
 
@@ -61,19 +69,35 @@ class BackendJob:
     def port(self) -> int:
         from pytest_winserve.ports import claim_port
 
-        port = claim_port(self.spec["port"])
-        self.tell(address=port.number)
-        return port.number
+        # Kept, because the claim goes with the value that holds it.
+        self._claim = claim_port(self.spec["port"])
+        self.tell(address=self._claim.number)
+        return self._claim.number
 
     def app(self) -> WSGIApplication:
         from pytest_winserve.instrument import Counters, Instrument
 
+        # An app that hangs while it loads leaves in the log where it does.
+        faulthandler.dump_traceback_later(self.patience)
         app = load_app(self.spec["app"])
+        faulthandler.cancel_dump_traceback_later()
         counters = Counters(Path(self.spec["counters"]))
         self.instrumented = True
         if self._socket is not None:
-            self._socket.listen(self._backlog)
+            self._listen(self._socket)
         return Instrument(app, self.spec["nonce"], self.spec["index"], counters)
+
+    def _listen(self, sock: socket.socket) -> None:
+        try:
+            sock.listen(self._backlog)
+        except OSError as error:
+            # On Linux a wanted port is safe from others (SO_REUSEADDR) only from here on.
+            from pytest_winserve.ports import holder_of
+
+            port = sock.getsockname()[1]
+            raise StartError(
+                f"port {port} was taken while the app loaded: {error.strerror}{holder_of(port)}"
+            ) from None
 
     def tell(self, **message: Any) -> None:
         """Send a message to the lab."""
@@ -146,7 +170,6 @@ def main() -> int:
     spec: dict[str, Any] = json.loads(orders.readline())
     # First what the command line put there, then what the lab's own Python has beyond it.
     sys.path[1:1] = [entry for entry in spec["path"] if entry not in sys.path]
-    faulthandler.dump_traceback_later(spec["patience"])
     job = BackendJob(spec, control)
     stopped = threading.Event()
     try:
@@ -159,7 +182,6 @@ def main() -> int:
         job.tell(error=f"the app {spec['app']!r} could not be loaded: {_last_line(error)}",
                  kind=StartError.__name__)  # fmt: skip
         return 2
-    faulthandler.cancel_dump_traceback_later()
 
     def wait_for_the_end() -> None:
         orders.read()

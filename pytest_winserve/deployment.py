@@ -232,7 +232,9 @@ class Deployment:
 
     def _programs(self) -> list[Program]:
         programs = [backend.program for backend in self._backends]
-        return [self._front_program, *programs] if self._front_program else programs
+        if self._front_program is not None:
+            programs.insert(0, self._front_program)
+        return [program for program in programs if program.started]
 
     def _logs(self) -> dict[str, Path]:
         logs = {backend.program.name: backend.program.log for backend in self._backends}
@@ -321,7 +323,8 @@ class Deployment:
                     time.sleep(LOOK_EVERY)
             except StartError:
                 taken = self._front.port_taken(self._folder)
-                if not taken or self.spec.port or attempt == PORT_TRIES - 1:
+                last = attempt == PORT_TRIES - 1 or not deadline.left
+                if not taken or self.spec.port or last:
                     raise
                 # Somebody was faster; the next port then.
                 self._claim.release()

@@ -10,6 +10,7 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import Host, open_host
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.load.engines import get_engine
+from pytest_winserve.load.plan import Request
 from pytest_winserve.servers import server_names
 from pytest_winserve.site import Observer, Silent, Site
 from pytest_winserve.topology import ARTICLE, Topology
@@ -69,6 +70,8 @@ class Lab:
         """
         if isinstance(topology, str):
             topology = Topology.parse(topology)
+        for path in (slow, fast):
+            Request(path)
         spec = Spec(
             topology=topology,
             app=app,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
-from pytest_winserve.run import RunResults
 from pytest_winserve.settings import SETTINGS, Settings, resolve, validate
 
 if TYPE_CHECKING:
@@ -59,8 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
             validate(settings)
         except WinserveError as error:
             raise pytest.UsageError(str(error)) from None
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(RunResults(settings), "winserve-results")
+    if settings.given or getattr(config.option, "dist", "no") != "no":
+        _collect_results(config)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -68,7 +67,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    if _settings(config).given or not any(map(_wants_site, items)):
+    if _settings(config).given or not any(map(_uses_lab, items)):
         return []
     return _header(config)
 
@@ -89,7 +88,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if any(map(_uses_lab, items)):
+        _collect_results(config)
     places = [place for place, item in enumerate(items) if _wants_site(item)]
     for place in places:
         items[place].add_marker(pytest.mark.xdist_group(_key_of(items[place]).group()))
@@ -191,6 +192,20 @@ def _settings(config: pytest.Config) -> Settings:
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
     return config.stash[SETTINGS_KEY]
+
+
+def _collect_results(config: pytest.Config) -> None:
+    """Have the results of the run gathered here, unless this is a worker of xdist."""
+    if hasattr(config, "workerinput") or config.pluginmanager.has_plugin("winserve-results"):
+        return
+    from pytest_winserve.run import RunResults
+
+    config.pluginmanager.register(RunResults(_settings(config)), "winserve-results")
+
+
+def _uses_lab(item: pytest.Item) -> bool:
+    """Whether a test uses any fixture of this plugin."""
+    return not {"winserve", "winserve_factory"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _header(config: pytest.Config) -> list[str]:

@@ -15,6 +15,7 @@ from pytest_winserve.errors import StopError, WinserveError
 from pytest_winserve.lab import Lab, expand
 from pytest_winserve.live import Live
 from pytest_winserve.load.criteria import Check
+from pytest_winserve.load.plan import Request
 from pytest_winserve.servers import Concurrency
 from pytest_winserve.settings import Settings
 from pytest_winserve.site import Kind, Site
@@ -49,6 +50,8 @@ def site_keys(settings: Settings, marker: dict[str, Any]) -> list[SiteKey]:
         return marker.get(name, getattr(settings, name))
 
     command = one("command")
+    for path in (one("slow"), one("fast")):
+        Request(path)
     keys = [
         SiteKey(str(topology), host, one("app"), command, one("slow"), one("fast"))
         for host in several("host")

@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
 WINDOW = 10
 """Seconds of one window, as tsung's."""
+SHORTEST = 5
+"""Seconds that the last window must have to stand alone."""
 
 
 def tsung_tables(result: Result) -> dict[str, Any]:
     """{"rows": {name: six columns}, "codes": {status: ...}, "errors": {outcome: ...}}.
 
     Rows are connect, page, request and session; times in seconds, rates per second. Every page has
-    one request, so both rows are equal. Windows are 10 s long from the start, the last one what is
-    left of `elapsed`, and rates use its true length. `session` has the users that ended by
+    one request, so both rows are equal. Windows are 10 s long from the start. What is left of
+    `elapsed` is the last one if it is at least 5 s long and else belongs to the one before: the
+    answers of the last moments over a tiny window would be a huge rate. Rates use a window's true
+    length. `session` has the users that ended by
     themselves: all of a plan with a count, every arrival of the open model, none of a closed plan
     that its duration cut (count 0, other cells None). Errors carry our names of outcomes.
     """
@@ -54,14 +58,17 @@ def tsung_tables(result: Result) -> dict[str, Any]:
 
 def _windows(result: Result) -> list[tuple[Sequence[Second], float]]:
     """The seconds of each window and its length in seconds."""
-    timeline = result.timeline
+    timeline, elapsed = result.timeline, result.elapsed
+    if not timeline:
+        return []
+    begins = list(range(0, len(timeline), WINDOW))
+    if len(begins) > 1 and elapsed - begins[-1] < SHORTEST:
+        begins.pop()
     windows: list[tuple[Sequence[Second], float]] = []
-    for begin in range(0, len(timeline), WINDOW):
-        seconds = timeline[begin : begin + WINDOW]
-        last = begin + WINDOW >= len(timeline)
-        # What the last second really lasted; never nothing, even where clocks were rounded.
-        length = min(float(WINDOW), result.elapsed - begin) if last else float(WINDOW)
-        windows.append((seconds, length if length > 0 else float(len(seconds))))
+    for begin, end in zip(begins, [*begins[1:], len(timeline)], strict=True):
+        # The last second rarely lasts one; never nothing, even where clocks were rounded.
+        length = elapsed - begin if end == len(timeline) else float(WINDOW)
+        windows.append((timeline[begin:end], length if length > 0 else float(end - begin)))
     return windows
 
 

@@ -34,6 +34,10 @@ class Job(Protocol):
     def command(self) -> str | None:
         """The user's own command line."""
 
+    @property
+    def patience(self) -> float:
+        """Seconds after which it is time to say what is waited for; the lab waits a bit longer."""
+
     def bind(self, backlog: int) -> socket.socket:
         """A TCP socket bound to this backend's address, listening from the call of `app` on."""
 

@@ -6,7 +6,6 @@ waits until the command's own processes listen there, and ends the whole tree.
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import subprocess
@@ -19,6 +18,7 @@ import psutil
 
 from pytest_winserve.errors import StartError, UsageError
 from pytest_winserve.options import Option, Options
+from pytest_winserve.ports import holder_of
 from pytest_winserve.servers import Concurrency, Job, Running
 
 STOP_SECONDS = 3.0
@@ -85,9 +85,9 @@ class CommandServer:
         command = check_command(job.command)
         try:
             child = subprocess.Popen(arguments(command, port), stdin=subprocess.DEVNULL)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL, or no words at all
             raise StartError(f"cannot start {command!r}: {error}") from None
-        wait_until_listening(child, port, command)
+        wait_until_listening(child, port, command, job.patience)
         stopping = threading.Event()
 
         def serve() -> None:
@@ -115,28 +115,30 @@ class CommandServer:
         return Running(serve, stop)
 
 
-def wait_until_listening(child: subprocess.Popen[bytes], port: int, command: str) -> None:
-    """Return when `child`'s own processes listen on `port`; the caller's deadline ends the wait."""
+def wait_until_listening(
+    child: subprocess.Popen[bytes], port: int, command: str, seconds: float
+) -> None:
+    """Return when `child`'s own processes listen on `port`. Raises StartError when it ends before
+    or does not in time; the text says where it listens, and who has the port."""
     root = psutil.Process(child.pid)
-    told = time.perf_counter() + 5
+    deadline = time.perf_counter() + seconds
+    ports: set[int] = set()
     while True:
         status = child.poll()
         if status is not None:
             raise StartError(f"the command {command!r} exited at once with exit status {status}")
-        try:
+        with suppress(psutil.NoSuchProcess):
             ports = listening_ports(root)
-        except psutil.NoSuchProcess:
-            continue
         if port in ports:
             return
-        if time.perf_counter() > told:
-            told = float("inf")
-            where = f"on {sorted(ports)}" if ports else "on no port at all"
-            sys.stderr.write(
-                f"winserve: pid {child.pid} of {os.fsdecode(command)!r} does not listen on port "
-                f"{port} yet; it listens {where}\n"
+        if time.perf_counter() > deadline:
+            where = f"on {', '.join(map(str, sorted(ports)))}" if ports else "on no port at all"
+            other = holder_of(port)
+            raise StartError(
+                f"the command {command!r} (pid {child.pid}) does not listen on port {port} after "
+                f"{seconds:.3g} s, it listens {where}"
+                + (f"; somebody else listens on port {port}{other}" if other else "")
             )
-            sys.stderr.flush()
         time.sleep(0.02)
 
 

@@ -145,6 +145,15 @@ def test_tables_in_the_form_of_the_article() -> None:
     assert tables["errors"] == {"refused": {"highest_rate": 0.7, "total": 10}}
 
 
+def test_a_short_last_window_belongs_to_the_one_before() -> None:
+    # 214 requests that timed out in the last 0.05 s are not 4280 a second.
+    timeline = (*(Second(at) for at in range(10)), second(10, 214, 10.0, timeout=214))
+    tables = make(
+        sent=214, outcomes={"timeout": 214}, elapsed=10.05, timeline=timeline
+    ).tsung_tables()
+    assert tables["errors"]["timeout"]["highest_rate"] == pytest.approx(214 / 10.05)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

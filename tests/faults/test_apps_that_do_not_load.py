@@ -32,7 +32,8 @@ LOADING = {
         "raise SystemExit(0)\n", "shop:app", StartError, "could not be loaded: SystemExit: 0", 1,
     ),
     "exits with a text": (
-        "import sys\nsys.exit('no shop')\n", "shop:app", StartError, "could not be loaded: SystemExit: no shop", 1,
+        "import sys\nsys.exit('no shop')\n", "shop:app", StartError,
+        "could not be loaded: SystemExit: no shop", 1,
     ),
     "factory raises": (
         "def make():\n    raise OSError('no disk')\n", "shop:make()", StartError,

@@ -327,6 +327,7 @@ class Deployment:
                 if not taken or self.spec.port or last:
                     raise
                 # Somebody was faster; the next port then.
+                self._front_program.ask_to_stop()
                 self._claim.release()
                 self._front.error_log(self._folder).unlink()
             else:

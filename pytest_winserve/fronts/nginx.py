@@ -171,7 +171,12 @@ def _wheel() -> Path | None:
 def _binary(path: Path, which: str) -> FrontBinary:
     try:
         done = subprocess.run(
-            [str(path), "-v"], capture_output=True, text=True, timeout=30, check=False
+            [str(path), "-v"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=30,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MissingComponent("nginx", f"{path} does not run: {error}", GET_IT) from None

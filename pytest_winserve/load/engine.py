@@ -310,16 +310,14 @@ class _Crew:
     def follow(self, longest: float, on_progress: Callable[[Progress], None] | None) -> None:
         """Until every worker is done or lost. One that is silent or too late is killed."""
         began = perf_counter()
-        reported = began
         while not all(worker.done for worker in self._workers):
-            self._next()
+            heard = self._next()
             now = perf_counter()
             for worker in self._workers:
                 late = now - began > longest + GRACE_SECONDS
                 if not worker.done and (late or now - worker.heard > GRACE_SECONDS):
                     worker.process.kill()  # its reader then sees the end of the stream
-            if on_progress and now - reported >= 1.0:
-                reported = now
+            if heard and on_progress:
                 on_progress(self._progress(now - began))
 
     def _progress(self, elapsed: float) -> Progress:

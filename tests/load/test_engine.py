@@ -255,6 +255,15 @@ def test_open_model_drops_what_exceeds_its_limit(serve: MakeServer) -> None:
     assert result.outcomes == {"200": result.sent} == {"200": len(server.requests)}
 
 
+def test_progress_moves_while_the_load_runs(serve: MakeServer) -> None:
+    seen: list[Progress] = []
+    plan = Plan.make(users=2, duration=2.5)
+    result = BuiltinEngine(1).run(plan, Target(serve(ok).url), seen.append)
+    assert 0 < seen[0].sent < result.sent
+    assert [progress.sent for progress in seen] == sorted(progress.sent for progress in seen)
+    assert seen[-1].sent == result.sent
+
+
 def test_stages_ramp_users_up_and_down(serve: MakeServer) -> None:
     server = serve(ok)
     result = run(server.url, stages=[(0.3, 4), (0.3, 0)], think_time=0.02)

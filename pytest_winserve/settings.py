@@ -54,6 +54,9 @@ class Setting:
         """The value of what was given as a text, or as several. UsageError names the source."""
         texts = [str(each) for each in given] if isinstance(given, list | tuple) else [str(given)]
         if self.many == "no":
+            # An empty path or report folder would quietly mean something else.
+            if not texts[-1].strip():
+                raise UsageError(f"{source}: {self.metavar} is empty")
             try:
                 return self.convert(texts[-1])
             except ValueError as error:

@@ -1,0 +1,264 @@
+"""The middleware and its counters, without a server around them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+
+from pytest_winserve.instrument import (
+    _SLOTS,
+    BACKEND_HEADER,
+    PROCESS_HEADER,
+    TOTALS,
+    Counters,
+    Counts,
+    Instrument,
+    lab_tag,
+    load_tag,
+    read_counts,
+)
+
+from .conftest import eventually
+
+App = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class Served:
+    """An instrumented app, called as a server would."""
+
+    def __init__(self, app: App, path: Path) -> None:
+        self.path = path
+        self.app = Instrument(app, "nonce", 3, Counters(path))
+        self.seen: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}
+
+    def call(self, tag: str | None = None) -> Iterable[bytes]:
+        environ: dict[str, Any] = {}
+        setup_testing_defaults(environ)
+        if tag is not None:
+            environ["HTTP_X_WINSERVE"] = tag
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc: Any = None) -> Any:
+            self.headers = dict(headers)
+
+        body = self.app(environ, start_response)
+        self.seen.append(environ)
+        return body
+
+    def counts(self, tag: str = TOTALS) -> Counts:
+        return read_counts(self.path, tag)
+
+
+def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "counters"
+
+
+def test_an_answer_is_marked_and_counted(path: Path) -> None:
+    served = Served(hello, path)
+    assert list(served.call(load_tag(7))) == [b"hello"]
+    assert served.headers == {"Content-Type": "text/plain", BACKEND_HEADER: "nonce.3"}
+    assert served.counts(load_tag(7)) == Counts(started=1, peak=1)
+    assert served.counts() == Counts(started=1, peak=1)
+    assert served.counts(load_tag(8)) == Counts()
+
+
+def test_the_tag_is_not_shown_to_the_app(path: Path) -> None:
+    served = Served(hello, path)
+    served.call(load_tag(7))
+    served.call(lab_tag(8))
+    assert [key for environ in served.seen for key in environ if "WINSERVE" in key] == []
+
+
+def test_the_labs_own_requests_stay_out_of_the_totals(path: Path) -> None:
+    served = Served(hello, path)
+    served.call(lab_tag(5))
+    process, _, thread = served.headers[PROCESS_HEADER].partition(".")
+    assert int(process) > 0
+    assert int(thread) == threading.get_ident()
+    assert served.counts(lab_tag(5)) == Counts(started=1, peak=1)
+    assert served.counts() == Counts()
+
+
+@pytest.mark.parametrize(
+    "tag", [None, "", "load", "load-", "load-x", "other-3", "lab-x", "load--1"]
+)
+def test_requests_without_a_tag_of_the_lab_are_the_users(path: Path, tag: str | None) -> None:
+    served = Served(hello, path)
+    served.call(tag)
+    assert served.counts() == Counts(started=1, peak=1)
+
+
+def test_slots_are_taken_over_by_later_runs(path: Path) -> None:
+    served = Served(hello, path)
+    runs = range(1, 3 * _SLOTS)
+    for run in runs:
+        served.call(load_tag(run))
+    kept = [run for run in runs if served.counts(load_tag(run)).started]
+    assert kept == list(runs)[-(_SLOTS - 1) :]
+    assert served.counts().started == len(runs)
+
+
+def test_a_request_of_an_old_run_does_not_count_for_the_new_one(path: Path) -> None:
+    counters = Counters(path)
+    old = counters.start(load_tag(1))
+    counters.start(load_tag(_SLOTS))  # the same slot
+    counters.leave(old, raised=True)
+    assert read_counts(path, load_tag(_SLOTS)) == Counts(started=1, in_flight=1, peak=1)
+    assert read_counts(path, load_tag(1)) == Counts()
+    assert read_counts(path, TOTALS) == Counts(started=2, raised=1, in_flight=1, peak=2)
+
+
+def test_an_exception_before_the_body_is_counted_and_passes(path: Path) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        raise LookupError("before")
+
+    served = Served(app, path)
+    with pytest.raises(LookupError, match="before"):
+        served.call(load_tag(1))
+    assert served.counts(load_tag(1)) == Counts(started=1, raised=1, peak=1)
+
+
+def test_an_exception_inside_the_body_is_counted_and_passes(path: Path) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"one"
+        raise LookupError("inside")
+
+    served = Served(app, path)
+    parts = iter(served.call(load_tag(1)))
+    assert next(parts) == b"one"
+    with pytest.raises(LookupError, match="inside"):
+        next(parts)
+    assert served.counts(load_tag(1)) == Counts(started=1, raised=1, peak=1)
+
+
+@pytest.mark.parametrize("body", [[], [b"a"], [b"a", b"b"], (b"a",)])
+def test_lists_and_tuples_are_handed_on_untouched(path: Path, body: Iterable[bytes]) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return body
+
+    assert Served(app, path).call() is body
+
+
+def test_a_streamed_body_runs_only_while_a_part_is_made(path: Path) -> None:
+    flights: list[int] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        for part in (b"one", b"two"):
+            flights.append(served.counts(load_tag(1)).in_flight)
+            yield part
+
+    served = Served(app, path)
+    parts = iter(served.call(load_tag(1)))
+    assert served.counts(load_tag(1)).in_flight == 0
+    assert next(parts) == b"one"
+    assert served.counts(load_tag(1)).in_flight == 0
+    assert list(parts) == [b"two"]
+    assert flights == [1, 1]
+    assert served.counts(load_tag(1)) == Counts(started=1, peak=1)
+
+
+def test_two_streams_that_take_turns_never_run_at_once(path: Path) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield from (b"one", b"two")
+
+    served = Served(app, path)
+    pairs = zip(served.call(load_tag(1)), served.call(load_tag(1)), strict=True)
+    assert list(pairs) == [(b"one", b"one"), (b"two", b"two")]
+    assert served.counts(load_tag(1)) == Counts(started=2, peak=1)
+
+
+def test_the_bodys_close_is_called(path: Path) -> None:
+    closed: list[bool] = []
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"x"])
+
+        def close(self) -> None:
+            closed.append(True)
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return Body()
+
+    body: Any = Served(app, path).call()
+    assert list(body) == [b"x"]
+    body.close()
+    assert closed == [True]
+
+
+def test_a_body_without_close_can_be_closed(path: Path) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return iter([b"x"])
+
+    body: Any = Served(app, path).call()
+    body.close()
+
+
+def test_threads_are_counted_exactly_and_their_peak_is_theirs(path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        together.wait()
+        return [b""]
+
+    served = Served(app, path)
+    threads = [
+        threading.Thread(target=lambda: [served.call(load_tag(2)) for _ in range(50)])
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert served.counts(load_tag(2)) == Counts(started=400, peak=8)
+
+
+def test_counts_are_read_while_the_process_runs_and_after_it_was_killed(path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from pytest_winserve.instrument import Counters, load_tag\n"
+        "counters = Counters(Path(sys.argv[1]))\n"
+        "done = counters.start(load_tag(9))\n"
+        "counters.start(load_tag(9))\n"
+        "counters.leave(done)\n"
+        "print('counted', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    expected = Counts(started=2, in_flight=1, peak=2)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "counted\n"
+        try:
+            assert eventually(lambda: read_counts(path, load_tag(9))) == expected
+        finally:
+            process.kill()
+    assert read_counts(path, load_tag(9)) == expected
+    assert read_counts(path, TOTALS) == expected
+
+
+def test_a_file_that_is_not_complete_counts_nothing(path: Path) -> None:
+    path.write_bytes(b"")
+    assert read_counts(path, TOTALS) == Counts()

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from pytest_winserve import errors
 from pytest_winserve.errors import StartError
 from pytest_winserve.fronts import Front, FrontBinary, get_front
@@ -31,7 +33,7 @@ from pytest_winserve.ready import Answer, first_answer
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.servers.command import check_command
 from pytest_winserve.topology import Topology
-from pytest_winserve.tree import TAG_VARIABLE, describe, kill, members
+from pytest_winserve.tree import TAG_VARIABLE, alive, describe, kill, members
 
 STOP_SECONDS = 5.0
 READY_RUN = 1
@@ -138,6 +140,7 @@ class Deployment:
         self._claim: ClaimedPort | None = None
         self._guard: subprocess.Popen[str] | None = None
         self._folder = Path()
+        self._known: list[psutil.Process] = []
 
     def start(self) -> None:
         """Bring everything up, or raise and leave nothing behind."""
@@ -210,6 +213,7 @@ class Deployment:
         died = {program.name for program in self._programs() if program.death() is not None}
         deadline = Deadline.after(STOP_SECONDS)
         steps: list[Callable[[], list[str]]] = [
+            self._take_stock,
             self._ask_front_to_stop,
             *(self._asker(backend) for backend in self._backends),
             *(
@@ -444,15 +448,22 @@ class Deployment:
     def _leaders(self) -> list[int]:
         return [program.pid for program in self._programs()]
 
+    def _take_stock(self) -> list[str]:
+        """Note every process while its parents live: by them alone is one found that has left its
+        session and its environment."""
+        self._known = members(self.nonce, self._leaders())
+        return []
+
     def _end_leftovers(self, blame: bool) -> list[str]:
-        left = members(self.nonce, self._leaders())
+        known = [process for process in self._known if alive(process)]
+        left = list(dict.fromkeys([*known, *members(self.nonce, self._leaders())]))
         if not left:
             return []
         names = ", ".join(describe(process) for process in left)
-        alive = kill(left)
+        staying = kill(left)
         problems = [f"left a process behind, which was killed: {names}"] if blame else []
-        if alive:
-            problems.append(f"cannot be killed: {', '.join(map(describe, alive))}")
+        if staying:
+            problems.append(f"cannot be killed: {', '.join(map(describe, staying))}")
         return problems
 
     def _dismiss_guard(self) -> list[str]:
@@ -482,6 +493,7 @@ class Deployment:
 
     def _abandon(self) -> None:
         """End a start that failed or was interrupted: at once, and without judging."""
+        self._take_stock()
         for program in self._programs():
             program.kill()
         self._end_leftovers(blame=False)

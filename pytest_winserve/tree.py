@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -26,7 +27,7 @@ def members(tag: str, leaders: Iterable[int]) -> list[psutil.Process]:
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 found |= {child.pid: child for child in process.children(recursive=True)}
     found.pop(os.getpid(), None)
-    return [process for process in found.values() if _alive(process)]
+    return [process for process in found.values() if alive(process)]
 
 
 def kill(processes: Iterable[psutil.Process], seconds: float = 2.0) -> list[psutil.Process]:
@@ -35,8 +36,13 @@ def kill(processes: Iterable[psutil.Process], seconds: float = 2.0) -> list[psut
     for process in processes:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             process.kill()
-    _, left = psutil.wait_procs(processes, timeout=seconds)
-    return [process for process in left if _alive(process)]
+    # Not psutil.wait_procs: it waits for zombies, and an orphan's may stay where init is negligent.
+    deadline = time.perf_counter() + seconds
+    while left := [process for process in processes if alive(process)]:
+        if time.perf_counter() > deadline:
+            break
+        time.sleep(0.01)
+    return left
 
 
 def describe(process: psutil.Process) -> str:
@@ -58,7 +64,8 @@ def _belongs(process: psutil.Process, tag: str, sessions: set[int]) -> bool:
         return False
 
 
-def _alive(process: psutil.Process) -> bool:
+def alive(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SETTINGS_KEY = pytest.StashKey[Settings]()
 RECORDS_KEY = pytest.StashKey[list["Record"]]()
 OUTCOME_KEY = pytest.StashKey[str]()
+GROUPED_KEY = pytest.StashKey[bool]()
 
 MARKER = (
     "winserve(topology=, host=, app=, command=, slow=, fast=): what the fixture `winserve` serves"
@@ -43,11 +44,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
-    # Before xdist makes `-n 2` mean --dist=load: tests of one topology belong in one worker.
+    # Before xdist makes `-n 2` mean --dist=load: afterwards that could be the user's own choice.
     option = config.option
-    if getattr(option, "numprocesses", None) and option.dist == "no" and _settings(config).given:
-        option.dist = "loadgroup"
+    chosen = getattr(option, "dist", "no") != "no" or getattr(option, "distload", False)
+    config.stash[GROUPED_KEY] = not chosen and bool(_settings(config).given)
     return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    if not config.stash[GROUPED_KEY]:
+        return None
+    from pytest_winserve.distribution import TopologyScheduling
+
+    return TopologyScheduling(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,7 +77,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    if _settings(config).given or not any(map(_uses_lab, items)):
+    # Asked for little output, pytest leaves its header out; what reads `--co -q` wants test names.
+    quiet = config.option.verbose < 0 or config.option.collectonly
+    if quiet or _settings(config).given or not any(map(_uses_lab, items)):
         return []
     return _header(config)
 

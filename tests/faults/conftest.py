@@ -238,3 +238,15 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
         if each.process.poll() is None:
             each.process.kill()
         each.process.wait()
+
+
+@pytest.fixture
+def nginx() -> Path:
+    """The real nginx."""
+    from pytest_winserve.errors import MissingComponent
+    from pytest_winserve.fronts import get_front
+
+    try:
+        return get_front("nginx").find("auto").path
+    except MissingComponent as missing:
+        pytest.skip(str(missing))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,7 @@ import psutil
 import pytest
 
 from pytest_winserve import Lab, Site
-from pytest_winserve.errors import UsageError
-from pytest_winserve.ports import bound_socket, shared_folder
+from pytest_winserve.ports import ADDRESS, shared_folder
 from pytest_winserve.settings import SETTINGS
 from pytest_winserve.tree import describe
 
@@ -80,28 +80,28 @@ class Traces:
         assert self.processes() == []
         assert self.folders() == []
 
-    def gone(self) -> None:
+    def gone(self, seconds: float = GONE_SECONDS) -> None:
         """Wait until no process and no port is left; fails after two seconds."""
-        deadline = time.perf_counter() + GONE_SECONDS
+        deadline = time.perf_counter() + seconds
         while True:
             processes = self.processes()
-            ports = sorted(filter(taken, self.ports))
+            ports = sorted(filter(answered, self.ports))
             if not processes and not ports:
                 break
             if time.perf_counter() > deadline:
                 names = [describe(process) for process in processes]
-                pytest.fail(f"left after {GONE_SECONDS:g} s: {names}, ports {ports}")
+                pytest.fail(f"left after {seconds:g} s: {names}, ports {ports}")
             time.sleep(0.02)
         if not self.killed:
             assert self.folders() == []
 
 
-def taken(port: int) -> bool:
-    try:
-        bound_socket(port).close()
-    except UsageError:
-        return True
-    return False
+def answered(port: int) -> bool:
+    """Whether somebody listens there. To bind it would not tell: connections that linger after a
+    killed server keep its port for a minute."""
+    with socket.socket() as sock:
+        sock.settimeout(0.5)
+        return sock.connect_ex((ADDRESS, port)) == 0
 
 
 @pytest.fixture(autouse=True)

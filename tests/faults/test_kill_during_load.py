@@ -1,0 +1,157 @@
+"""A process of the site is killed while a load runs: every request stays accounted for."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from faults.conftest import Serve, run_pytest
+from pytest_winserve import Site
+from pytest_winserve.load.result import Result
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="the notes name the signal, and Windows has none"
+)
+
+USERS, SECONDS, BEFORE = 20, 1.5, 100
+
+
+def served(site: Site) -> int:
+    return sum(count.started for count in site.deployment.backend_counts())
+
+
+def load_and(site: Site, strike: Callable[[], None], **plan: object) -> Result:
+    """Load the site, and strike once it has served a hundred requests of the load."""
+    begun = served(site)
+
+    def wait_and_strike() -> None:
+        while served(site) < begun + BEFORE:
+            time.sleep(0.01)
+        strike()
+
+    striker = threading.Thread(target=wait_and_strike)
+    striker.start()
+    try:
+        result = site.load(users=USERS, duration=SECONDS, **plan)  # type: ignore[arg-type]
+    finally:
+        striker.join()
+    assert result.sent == sum(result.outcomes.values())
+    assert result.outcomes["200"] >= BEFORE - USERS
+    assert result.ledger is not None
+    assert result.ledger.unaccounted == 0, result.ledger.lines()
+    return result
+
+
+def notes(result: Result) -> list[str]:
+    assert result.ledger is not None
+    return [note for note in result.ledger.notes if note.startswith("died during the load: ")]
+
+
+def killed(name: str, pid: int) -> list[str]:
+    return [f"died during the load: {name} (pid {pid}) was killed by signal 9 (SIGKILL)"]
+
+
+@pytest.mark.parametrize("keepalive", [True, False])
+def test_the_only_backend(serve: Serve, keepalive: bool) -> None:
+    with serve("flask") as site:
+        backend = psutil.Process(site.backends[0].pid)
+        result = load_and(site, backend.kill, keepalive=keepalive)
+        assert notes(result) == killed("backend-0", backend.pid)
+        assert result.outcomes["refused"] > 0
+        assert site.deaths() == [f"backend-0 (pid {backend.pid}) was killed by signal 9 (SIGKILL)"]
+
+
+@pytest.mark.parametrize("topology", ["nginx2", "nginx2:front.retry=false"])
+def test_one_of_two_backends(serve: Serve, topology: str) -> None:
+    with serve(topology) as site:
+        backend = psutil.Process(site.backends[0].pid)
+        result = load_and(site, backend.kill)
+        assert notes(result) == killed("backend-0", backend.pid)
+        assert "refused" not in result.outcomes
+        # The other one goes on, and the site with it.
+        assert site.get("/test").status_code == 200
+
+
+def test_the_master_of_nginx(serve: Serve) -> None:
+    with serve("nginx2") as site:
+        master = psutil.Process(site.deployment.pids()["nginx"])
+        result = load_and(site, master.kill)
+        assert notes(result) == killed("nginx", master.pid)
+
+
+def test_the_worker_of_nginx(serve: Serve) -> None:
+    with serve("nginx2") as site:
+        (worker,) = psutil.Process(site.deployment.pids()["nginx"]).children()
+        result = load_and(site, worker.kill)
+        assert notes(result) == [
+            f"died during the load: nginx: worker process {worker.pid} exited on signal 9"
+        ]
+        assert result.outcomes.keys() > {"200"}
+        # Its master starts another one.
+        assert site.get("/test").status_code == 200
+
+
+def test_everything(serve: Serve) -> None:
+    with serve("nginx2") as site:
+        processes = [psutil.Process(pid) for pid in site.deployment.pids().values()]
+        processes += processes[0].children()
+
+        def strike() -> None:
+            for process in processes:
+                process.kill()
+
+        result = load_and(site, strike)
+        assert len(notes(result)) == 3
+        assert result.outcomes["refused"] > 0
+
+
+def test_the_app_ends_its_process(serve: Serve) -> None:
+    with serve("flask") as site:
+
+        def strike() -> None:
+            with pytest.raises(OSError):
+                site.get("/misbehave?crash=3")
+
+        result = load_and(site, strike)
+        (note,) = notes(result)
+        assert note.endswith("exited with status 3")
+
+
+DIES = """
+import psutil
+
+def test_first(winserve):
+    psutil.Process(winserve.backends[0].pid).kill()
+    while not winserve.deaths():
+        pass
+
+def test_second(winserve):
+    assert winserve.get("/test").status_code == 200
+    assert winserve.deaths() == []
+
+def test_third(winserve):
+    assert winserve.get("/test").status_code == 200
+"""
+
+
+def test_the_pool_replaces_a_dead_site_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "test_dies.py").write_text(DIES)
+    done = run_pytest("--winserve-topology=flask", "--winserve-report=report")
+    assert done.status == 0
+    assert "3 passed" in done.out
+    tests = json.loads((tmp_path / "report" / "results.json").read_text())["tests"]
+    first, second, third = (test["events"] for test in tests)
+    assert [event.split(" (pid ")[0] for event in first] == ["died during this test: backend-0"]
+    assert [event.split(" (pid ")[0] for event in second] == [
+        "replaced before this test: backend-0"
+    ]
+    assert second[0].endswith("was killed by signal 9 (SIGKILL)")
+    assert third == []
+    assert "died during this test: backend-0" in done.out

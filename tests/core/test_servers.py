@@ -1,0 +1,163 @@
+"""Each server does what it declares, and every request is told by who served it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_winserve import Lab, Site
+from pytest_winserve.errors import ProbeError, UsageError
+
+from .conftest import FLASK_COMMAND, SLOW, eventually
+
+# Topology, what it declares in all, and the share of fast requests that one slow request blocks.
+CASES = (
+    ("flask", None, 0.0),
+    ("flask:threaded=false", 1, 1.0),
+    ("tornado", 1, 1.0),
+    ("tornado:threads=3", 3, 0.0),
+    ("waitress", 4, 0.0),
+    ("waitress:threads=8", 8, 0.0),
+    ("nginx4-tornado", 4, 0.25),
+    ("nginx2-waitress", 8, 0.0),
+)
+EXPECTED = {name: (declared, blocked) for name, declared, blocked in CASES}
+
+
+@pytest.fixture(scope="module", params=EXPECTED)
+def site(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Site]:
+    with lab.serve(request.param, slow=SLOW) as site:
+        yield site
+
+
+def test_capacity_is_as_declared(site: Site) -> None:
+    declared, _ = EXPECTED[str(site.topology)]
+    assert site.declared == declared
+    capacity = site.capacity(limit=32)
+    assert capacity.as_declared
+    assert capacity.per_backend is not None
+    if declared is None:
+        assert (capacity.value, capacity.at_least) == (32, True)
+    else:
+        assert (capacity.value, capacity.at_least) == (declared, False)
+        # Asked for one more per backend than is declared, each runs what it declares.
+        assert capacity.per_backend == (declared // site.topology.count,) * site.topology.count
+
+
+def test_one_sleeper_blocks_exactly_its_share(site: Site) -> None:
+    _, blocked = EXPECTED[str(site.topology)]
+    verdict = site.probe()
+    assert verdict.blocked_fraction == blocked
+    assert verdict.non_blocking == (blocked == 0)
+    assert len(verdict.slow) == 1
+    assert len(verdict.fast) == 2 * site.topology.count
+
+
+def test_every_request_names_its_backend_process_and_thread(site: Site) -> None:
+    verdict = site.probe()
+    pids = {backend.index: backend.pid for backend in site.backends}
+    everything = [*verdict.slow, *verdict.fast]
+    assert all(each.status == 200 for each in everything)
+    for each in everything:
+        assert each.backend is not None
+        assert each.pid == pids[each.backend]
+    assert Counter(each.backend for each in verdict.fast) == dict.fromkeys(pids, 2)
+    slow = verdict.slow[0]
+    beside = [each for each in verdict.fast if each.backend == slow.backend]
+    one_thread = EXPECTED[str(site.topology)][0] == site.topology.count
+    assert all((each.thread == slow.thread) == one_thread for each in beside)
+    # The app's own word on it is the same.
+    who = site.get("/test").json()
+    assert who["pid"] in pids.values()
+
+
+def test_counts_are_of_the_users_traffic_only(site: Site) -> None:
+    def requests() -> list[int | None]:
+        return [backend.requests for backend in site.backends]
+
+    before = requests()
+    site.probe()
+    site.capacity(limit=4)
+    assert requests() == before
+    for _ in range(2 * site.topology.count):
+        site.get("/test").raise_for_status()
+    assert requests() == [(count or 0) + 2 for count in before]
+
+
+def test_a_site_begins_with_empty_counts_and_peaks(lab: Lab) -> None:
+    with lab.serve("nginx2-waitress", slow=SLOW) as site:
+        site.probe()
+        site.capacity()
+        assert [(b.requests, b.peak_in_flight) for b in site.backends] == [(0, 0), (0, 0)]
+        threads = [threading.Thread(target=site.get, args=(SLOW,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: [b.requests for b in site.backends] == [2, 2])
+        for thread in threads:
+            thread.join()
+        assert [(b.requests, b.peak_in_flight) for b in site.backends] == [(2, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(("topology", "threads"), [("waitress", 4), ("tornado:threads=2", 2)])
+def test_it_takes_as_many_sleepers_as_threads_to_block(
+    lab: Lab, topology: str, threads: int
+) -> None:
+    with lab.serve(topology, slow=SLOW) as site:
+        assert site.probe(sleepers=threads - 1).blocked_fraction == 0
+        verdict = site.probe(sleepers=threads)
+        assert verdict.blocked_fraction == 1
+        assert len({each.thread for each in verdict.slow}) == threads
+        assert "BLOCKS: 2 of 2 fast requests waited (100%)" in verdict.summary()
+
+
+def test_a_command_is_measured_without_a_declaration(lab: Lab) -> None:
+    with lab.serve("command", command=FLASK_COMMAND, slow=SLOW) as site:
+        assert site.declared == "unknown"
+        assert site.app == FLASK_COMMAND
+        capacity = site.capacity(limit=8)
+        assert (capacity.value, capacity.at_least, capacity.as_declared) == (8, True, None)
+        assert capacity.per_backend is None
+        verdict = site.probe()
+        assert verdict.non_blocking
+        assert {(each.backend, each.pid, each.thread) for each in verdict.fast} == {
+            (None, None, None)
+        }
+        backend = site.backends[0]
+        assert (backend.requests, backend.peak_in_flight) == (None, None)
+        assert "Running on http://127.0.0.1:" in backend.log
+
+
+def test_a_command_that_runs_one_at_a_time_is_found_out(lab: Lab) -> None:
+    command = f"{FLASK_COMMAND} --without-threads"
+    with lab.serve("command", command=command, slow=SLOW) as site:
+        assert site.capacity(limit=4).value == 1
+        assert site.probe().blocked_fraction == 1
+
+
+def test_the_commands_port_is_its_own(lab: Lab) -> None:
+    with lab.serve("nginx2-command", command=FLASK_COMMAND) as site:
+        assert len({backend.url for backend in site.backends}) == 2
+        served = {site.get("/test").json()["pid"] for _ in range(4)}
+        assert len(served) == 2
+
+
+def test_paths_that_cannot_show_anything_are_refused(lab: Lab) -> None:
+    with lab.serve("flask") as site:
+        with pytest.raises(ProbeError, match=r"the slow path /test answered"):
+            site.probe(slow="/test")
+        with pytest.raises(ProbeError, match=r"/sleep\?seconds=0.1 answered after \d+ ms"):
+            site.capacity(slow="/sleep?seconds=0.1")
+        with pytest.raises(ProbeError, match=r"/nowhere: answered 404; nothing can be concluded"):
+            site.capacity(slow="/nowhere", limit=2)
+        with pytest.raises(ProbeError, match=r"the fast path /nowhere answered 404"):
+            site.probe(slow=SLOW, fast="/nowhere")
+        with pytest.raises(UsageError, match="sleepers=0"):
+            site.probe(sleepers=0)
+        with pytest.raises(UsageError, match="limit=0"):
+            site.capacity(limit=0)
+        with pytest.raises(UsageError, match="the slow path: path='sleep'"):
+            site.probe(slow="sleep")
+        assert site.backends[0].requests == 0

@@ -20,12 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pytest_winserve import errors
-from pytest_winserve.errors import StartError
+from pytest_winserve.errors import StartError, StartTimeout
 from pytest_winserve.fronts import Front, FrontBinary, get_front
 from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag, read_counts
+from pytest_winserve.keepers import Keeper, new_keeper
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.ports import ADDRESS, ClaimedPort, bound_socket, claim_port
 from pytest_winserve.process import Deadline, Program, tail
@@ -33,7 +32,7 @@ from pytest_winserve.ready import Answer, first_answer
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.servers.command import check_command
 from pytest_winserve.topology import Topology
-from pytest_winserve.tree import TAG_VARIABLE, alive, describe, kill, members
+from pytest_winserve.tree import TAG_VARIABLE, describe, kill
 
 STOP_SECONDS = 5.0
 READY_RUN = 1
@@ -138,16 +137,15 @@ class Deployment:
         self._front_program: Program | None = None
         self._front_counts = _FrontLog()
         self._claim: ClaimedPort | None = None
-        self._guard: subprocess.Popen[str] | None = None
+        self._keeper: Keeper | None = None
         self._folder = Path()
-        self._known: list[psutil.Process] = []
 
     def start(self) -> None:
         """Bring everything up, or raise and leave nothing behind."""
         self._folder = Path(tempfile.mkdtemp(prefix="winserve-"))
         try:
             deadline = Deadline.after(self.spec.start_timeout)
-            self._start_guard()
+            self._keeper = new_keeper(self.nonce)
             for index in range(self.spec.topology.count):
                 self._start_backend(index)
             self._start_front(deadline)
@@ -224,7 +222,7 @@ class Deployment:
                 if program.name not in died
             ),
             lambda: self._end_leftovers(blame=not died),
-            self._dismiss_guard,
+            self._dismiss_keeper,
             self._clean_up,
         ]
         for step in steps:
@@ -253,23 +251,9 @@ class Deployment:
         environment = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
         return environment | {TAG_VARIABLE: self.nonce}
 
-    def _start_guard(self) -> None:
-        self._guard = subprocess.Popen(
-            [sys.executable, "-m", "pytest_winserve.guard", self.nonce],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=sys.platform != "win32",
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
-
     def _start(self, program: Program) -> None:
-        pid = program.start()
-        assert self._guard is not None
-        assert self._guard.stdin is not None
-        self._guard.stdin.write(f"+{pid}\n")
-        self._guard.stdin.flush()
+        assert self._keeper is not None
+        program.start(self._keeper)
 
     def _start_backend(self, index: int) -> None:
         spec = self.spec
@@ -401,10 +385,8 @@ class Deployment:
         headers = {REQUEST_HEADER: lab_tag(READY_RUN)}
         try:
             answer = first_answer(port, self.spec.fast, headers, deadline, look)
-        except StartError as error:
-            if "in time" in str(error):
-                raise StartError(program.blame(str(error))) from None
-            raise
+        except StartTimeout as error:
+            raise StartTimeout(program.blame(str(error))) from None
         if answer.status >= 500:
             look()
             time.sleep(0.1)  # let the server finish what it writes about it
@@ -447,18 +429,13 @@ class Deployment:
 
         return judge
 
-    def _leaders(self) -> list[int]:
-        return [program.pid for program in self._programs()]
-
     def _take_stock(self) -> list[str]:
-        """Note every process while its parents live: by them alone is one found that has left its
-        session and its environment."""
-        self._known = members(self.nonce, self._leaders())
+        if self._keeper is not None:
+            self._keeper.take_stock()
         return []
 
     def _end_leftovers(self, blame: bool) -> list[str]:
-        known = [process for process in self._known if alive(process)]
-        left = list(dict.fromkeys([*known, *members(self.nonce, self._leaders())]))
+        left = self._keeper.members() if self._keeper is not None else []
         if not left:
             return []
         names = ", ".join(describe(process) for process in left)
@@ -468,22 +445,8 @@ class Deployment:
             problems.append(f"cannot be killed: {', '.join(map(describe, staying))}")
         return problems
 
-    def _dismiss_guard(self) -> list[str]:
-        if self._guard is None:
-            return []
-        assert self._guard.stdin is not None
-        try:
-            self._guard.stdin.write("done\n")
-            self._guard.stdin.close()
-        except OSError:
-            return ["the guard process had died before the site was stopped"]
-        finally:
-            try:
-                self._guard.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._guard.kill()
-                self._guard.wait()
-        return []
+    def _dismiss_keeper(self) -> list[str]:
+        return self._keeper.dismiss() if self._keeper is not None else []
 
     def _clean_up(self) -> list[str]:
         if self._claim is not None:
@@ -499,7 +462,7 @@ class Deployment:
         for program in self._programs():
             program.kill()
         self._end_leftovers(blame=False)
-        self._dismiss_guard()
+        self._dismiss_keeper()
         self._clean_up()
 
 

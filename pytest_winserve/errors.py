@@ -30,6 +30,10 @@ class StartError(WinserveError):
     """A site could not be brought up; what was started has been stopped again."""
 
 
+class StartTimeout(StartError):  # noqa: N818 - it says what is the case
+    """A site did not come up in the time that it has; nothing of it died."""
+
+
 class StopError(WinserveError):
     """Something did not stop as it should; the text lists every step that went wrong."""
 

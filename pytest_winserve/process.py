@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from pytest_winserve.errors import StartError
+from pytest_winserve.keepers import Keeper
 
 TAIL_BYTES = 4000
 
@@ -39,8 +40,8 @@ class Program:
     def log(self) -> Path:
         return self.folder / f"{self.name}.log"
 
-    def start(self) -> int:
-        """Start it and return its pid. Raises StartError when there is no such program."""
+    def start(self, keeper: Keeper) -> None:
+        """Start it and have it kept. Raises StartError when there is no such program."""
         with self.output.open("wb") as out, self.log.open("wb") as err:
             try:
                 self._process = subprocess.Popen(
@@ -51,11 +52,11 @@ class Program:
                     env=dict(self.environment),
                     cwd=self.cwd,
                     start_new_session=sys.platform != "win32",
-                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                    creationflags=keeper.creation_flags,
                 )
             except OSError as error:
                 raise StartError(f"{self.name}: cannot start {self.command[0]}: {error}") from None
-        return self._process.pid
+        keeper.adopt(self._process)
 
     @property
     def started(self) -> bool:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pytest_winserve.errors import StartError
+from pytest_winserve.errors import StartTimeout
 from pytest_winserve.ports import ADDRESS
 from pytest_winserve.process import Deadline
 
@@ -34,14 +34,14 @@ def first_answer(
 ) -> Answer:
     """The answer to GET `path` on 127.0.0.1, retried while nobody answers.
 
-    `look` is called at every turn and raises when it is pointless to go on. Raises StartError at
+    `look` is called at every turn and raises when it is pointless to go on. Raises StartTimeout at
     the deadline.
     """
     last = "nothing answered"
     while True:
         look()
         if not deadline.left:
-            raise StartError(f"no answer to GET {path} on port {port} in time: {last}")
+            raise StartTimeout(f"no answer to GET {path} on port {port} in time: {last}")
         connection = http.client.HTTPConnection(ADDRESS, port, timeout=CONNECT_SECONDS)
         try:
             connection.request("GET", path, headers=dict(headers))

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from pytest_winserve.errors import StartError
+from pytest_winserve.keepers import new_keeper
 from pytest_winserve.process import Deadline, Program, describe_exit, indent, tail
 from pytest_winserve.ready import first_answer
 from pytest_winserve.tree import TAG_VARIABLE, describe, kill, members
@@ -30,6 +31,15 @@ def program(folder: Path, code: str, **environment: str) -> Program:
     return Program(
         "a program", [sys.executable, "-c", code], folder, {**os.environ, **environment}, folder
     )
+
+
+def start(program: Program) -> None:
+    keeper = new_keeper(secrets.token_hex(8))
+    try:
+        program.start(keeper)
+    finally:
+        # Dismissed at once: each of these tests ends its program itself.
+        assert keeper.dismiss() == []
 
 
 def wait_for(program: Program) -> int:
@@ -46,7 +56,7 @@ def test_a_program_has_its_own_files_folder_and_environment(tmp_path: Path) -> N
     code = "import os, sys; print(os.getcwd()); print(os.environ['HINT'], file=sys.stderr)"
     one = program(tmp_path, code, HINT="a hint")
     assert one.exit_code() is None
-    assert one.start() == one.pid
+    start(one)
     assert wait_for(one) == 0
     finish(one)
     assert one.output.read_text().strip() == str(tmp_path)
@@ -56,7 +66,7 @@ def test_a_program_has_its_own_files_folder_and_environment(tmp_path: Path) -> N
 
 def test_what_it_is_told_and_that_nothing_more_comes(tmp_path: Path) -> None:
     one = program(tmp_path, "import sys; print(sys.stdin.read(), file=sys.stderr); sys.exit(3)")
-    one.start()
+    start(one)
     one.tell("first")
     one.tell("second")
     assert one.death() is None
@@ -69,7 +79,7 @@ def test_what_it_is_told_and_that_nothing_more_comes(tmp_path: Path) -> None:
 
 def test_telling_one_that_has_died_is_no_error(tmp_path: Path) -> None:
     one = program(tmp_path, "")
-    one.start()
+    start(one)
     wait_for(one)
     for _ in range(3):
         one.tell("x" * 100_000)
@@ -80,7 +90,7 @@ def test_telling_one_that_has_died_is_no_error(tmp_path: Path) -> None:
 
 def test_one_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     one = program(tmp_path, "import time; time.sleep(600)")
-    one.start()
+    start(one)
     one.ask_to_stop()
     assert one.wait(0.1) is None
     one.kill()
@@ -92,12 +102,12 @@ def test_one_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     one = Program("ghost", [str(tmp_path / "ghost")], tmp_path, os.environ, tmp_path)
     with pytest.raises(StartError, match=r"ghost: cannot start .*ghost: "):
-        one.start()
+        start(one)
 
 
 def test_blame_says_what_which_command_and_what_it_wrote(tmp_path: Path) -> None:
     one = program(tmp_path, "import sys; sys.stderr.write('one\\ntwo\\n')")
-    one.start()
+    start(one)
     wait_for(one)
     finish(one)
     assert one.blame("it broke").splitlines() == [

@@ -1,0 +1,61 @@
+"""The keeper of POSIX systems: a guard process, told of every process that is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import psutil
+
+from pytest_winserve.tree import alive, members
+
+DISMISS_SECONDS = 5.0
+
+
+class GuardKeeper:
+    """See `pytest_winserve.guard`, which is the process that it runs."""
+
+    creation_flags = 0
+
+    def __init__(self, tag: str) -> None:
+        self._tag = tag
+        self._leaders: list[int] = []
+        self._known: list[psutil.Process] = []
+        self._guard = subprocess.Popen(
+            [sys.executable, "-m", "pytest_winserve.guard", tag],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ,
+            start_new_session=True,
+        )
+
+    def adopt(self, process: subprocess.Popen[bytes]) -> None:
+        self._leaders.append(process.pid)
+        assert self._guard.stdin is not None
+        self._guard.stdin.write(f"+{process.pid}\n")
+        self._guard.stdin.flush()
+
+    def take_stock(self) -> None:
+        self._known = members(self._tag, self._leaders)
+
+    def members(self) -> list[psutil.Process]:
+        known = [process for process in self._known if alive(process)]
+        return list(dict.fromkeys([*known, *members(self._tag, self._leaders)]))
+
+    def dismiss(self) -> list[str]:
+        assert self._guard.stdin is not None
+        try:
+            self._guard.stdin.write("done\n")
+            self._guard.stdin.close()
+        except OSError:
+            return ["the guard process had died before the site was stopped"]
+        finally:
+            try:
+                self._guard.wait(DISMISS_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._guard.kill()
+                self._guard.wait()
+        return []

@@ -81,8 +81,8 @@ class RunResults:
         errors = [r for t in self._tests for r in t["results"] if not r["checks"] and failed(r)]
         if errors:
             terminalreporter.write_line(
-                f"winserve: {len(errors)} loads had failed requests that no criterion judged; "
-                "for example --winserve-require='error_rate < 1%'"
+                f"winserve: {len(errors)} loads had failed requests that no criterion judged;\n"
+                "  for example --winserve-require='error_rate < 1%'"
             )
         self.write(terminalreporter.write_line)
 

@@ -1,0 +1,146 @@
+"""The command `winserve`, in processes of its own, with its exit statuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from click import Group
+
+from pytest_winserve import Lab, __version__
+from pytest_winserve.cli import cli
+from pytest_winserve.report import read_json
+
+from .conftest import clean_environment, eventually, run_winserve, winserve_command
+
+
+def test_check_passes_and_writes_its_report(tmp_path: Path) -> None:
+    done = run_winserve(
+        "check", "tornado", "--slow=/sleep?seconds=0.4", "--users=2", "--duration=0.3",
+        "--require=status(200) == 100%", f"--report={tmp_path / 'out'}", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout
+    tests = read_json(tmp_path / "out" / "results.json")["tests"]
+    assert [test["topology"] for test in tests] == ["tornado"] * 4
+
+
+def test_check_fails_with_status_1(tmp_path: Path) -> None:
+    done = run_winserve(
+        "check", "tornado", "--slow=/sleep?seconds=0.4", "--users=2", "--duration=0.3",
+        "--require=capacity >= 2", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "capacity >= 2: measured 1" in done.stdout
+
+
+def test_load_of_a_topology(tmp_path: Path) -> None:
+    done = run_winserve(
+        "load", "nginx2", "--users=2", "--count=40", "--path=/misbehave?status=404",
+        "--no-keepalive", f"--report={tmp_path / 'out'}", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (test,) = read_json(tmp_path / "out" / "results.json")["tests"]
+    (result,) = test["results"]
+    assert result["outcomes"] == {"404": 40}
+    assert result["plan"]["keepalive"] is False
+    assert result["ledger"]["unaccounted"] == 0
+    assert max(map(len, done.stdout.partition("winserve: report")[0].splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("require", "status"),
+    [("status(200) == 100%", 0), ("status(200) < 1%", 1), ("capacity > 1", 1)],
+)
+def test_criteria_decide_the_status_of_a_load(tmp_path: Path, require: str, status: int) -> None:
+    done = run_winserve("load", "flask", "--count=10", f"--require={require}", cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+
+
+def test_load_of_a_url_that_is_served_already(lab: Lab, tmp_path: Path) -> None:
+    with lab.serve("flask") as site:
+        before = site.backends[0].requests or 0
+        done = run_winserve(
+            "load", f"{site.url}/misbehave?size=7", "--users=2", "--count=30", cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        assert "sent 30, answered 30, errors 0" in done.stdout
+        assert site.backends[0].requests == before + 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("load", "flsk", "--count=1"), "nearest: flask"),
+        (("load", "flask", "--count=1", "--users=0"), "users=0"),
+        (("load", "flask", "--count=0"), "--count"),
+        (("load", "http://127.0.0.1:1/", "--count=1", "--require=eror_rate < 1"), "error_rate"),
+        (("up", "nginx"), "nginx1, nginx4"),
+        (("up",), "TOPOLOGY"),
+        (("no-such-command",), "no-such-command"),
+    ],
+)
+def test_wrong_usage_is_status_2(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = run_winserve(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_something_missing_is_status_3(tmp_path: Path) -> None:
+    done = run_winserve("load", "nginx1", "--count=1", "--nginx=/no/such/nginx", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "to get it: " in done.stderr
+
+
+def test_doctor(tmp_path: Path) -> None:
+    done = run_winserve("doctor", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    states = {
+        line.split()[1]: line.split()[0] for line in done.stdout.splitlines() if line[0] > " "
+    }
+    for name in ("winserve", "command", "flask", "tornado", "waitress", "nginx", "builtin"):
+        assert states[name] == "ready"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as SIGINT here")
+def test_up_tells_where_who_and_what_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with (
+        output.open("wb") as file,
+        subprocess.Popen(
+            winserve_command("up", "nginx2"), stdout=file, stderr=subprocess.STDOUT,
+            cwd=tmp_path, env=clean_environment() | {"PYTHONUNBUFFERED": "1"},
+        ) as process,
+    ):  # fmt: skip
+        try:
+            eventually(lambda: "backend-1: pid" in output.read_text(encoding="utf-8"))
+            lines = output.read_text(encoding="utf-8").splitlines()
+            url = next(word for word in lines[0].split() if word.startswith("http://"))
+            assert lines[0] == f"nginx2 on {url} (Ctrl-C stops it)"
+            pids = dict(line.strip().split(": pid ") for line in lines[1:4])
+            assert list(pids) == ["nginx", "backend-0", "backend-1"]
+            assert requests.get(f"{url}/test?shown", timeout=20).ok
+            eventually(lambda: "GET /test?shown" in output.read_text(encoding="utf-8"))
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert output.read_text(encoding="utf-8").rstrip().endswith("stopping")
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids.values())
+
+
+def test_help_lists_every_command_and_option(tmp_path: Path) -> None:
+    assert isinstance(cli, Group)
+    top = run_winserve("--help", cwd=tmp_path)
+    assert top.returncode == 0
+    for name, command in cli.commands.items():
+        assert f"  {name} " in top.stdout
+        text = run_winserve(name, "-h", cwd=tmp_path).stdout
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert option in text or option == parameter.name
+    assert run_winserve("--version", cwd=tmp_path).stdout.strip().endswith(__version__)

@@ -24,15 +24,13 @@ from pytest_winserve import errors
 from pytest_winserve.errors import StartError, StartTimeout
 from pytest_winserve.fronts import Front, FrontBinary, get_front
 from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag, read_counts
-from pytest_winserve.keepers import Keeper, new_keeper
+from pytest_winserve.keepers import TAG_VARIABLE, Keeper, new_keeper
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.ports import ADDRESS, ClaimedPort, bound_socket, claim_port
 from pytest_winserve.process import Deadline, Program, tail
 from pytest_winserve.ready import Answer, first_answer
 from pytest_winserve.servers import get_server, require_server
-from pytest_winserve.servers.command import check_command
 from pytest_winserve.topology import Topology
-from pytest_winserve.tree import TAG_VARIABLE, describe, kill
 
 STOP_SECONDS = 5.0
 READY_RUN = 1
@@ -124,6 +122,8 @@ class Deployment:
         topology = spec.topology
         require_server(get_server(topology.server), sys.platform)
         if topology.server == "command":
+            from pytest_winserve.servers.command import check_command
+
             check_command(spec.command)
         self._front: Front | None = get_front(topology.front) if topology.front else None
         self.binary: FrontBinary | None = self._front.find(spec.nginx) if self._front else None
@@ -435,6 +435,8 @@ class Deployment:
         return []
 
     def _end_leftovers(self, blame: bool) -> list[str]:
+        from pytest_winserve.tree import describe, kill
+
         left = self._keeper.members() if self._keeper is not None else []
         if not left:
             return []

@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import platform
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def environment(settings: Settings) -> dict[str, Any]:
     distributions = [get_server(name).distribution for name in server_names()]
     distributions += ["werkzeug", "pytest", "pytest-xdist", "uvloop", "winloop"]
     versions = {name: version_of(name) for name in distributions if name}
-    values = asdict(settings)
+    values = settings._asdict()
     values["given"] = sorted(settings.given)
     return {
         "os": platform.platform(),

@@ -3,14 +3,16 @@ header all derive from it.
 
 A value is taken from the marker, then the command line, then the environment, then the ini file,
 then the default; "not given" is not "false".
+
+The two values here are named tuples, not dataclasses like everywhere else: every run of pytest
+defines them, used or not, and they are the cheaper ones to define.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pytest_winserve.errors import UsageError
 
@@ -18,8 +20,7 @@ Many = Literal["no", "commas", "lines"]
 """Whether a setting takes several values, and what separates them in one text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting; `convert` makes its value of a text and raises ValueError."""
 
     name: str
@@ -114,8 +115,7 @@ SETTINGS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Every setting with its value, and which were given anywhere."""
 
     topology: tuple[str, ...]

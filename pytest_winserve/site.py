@@ -7,10 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
-from urllib.parse import urljoin
-
-import requests
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pytest_winserve.deployment import READY_RUN, Deployment
 from pytest_winserve.errors import StopError, UsageError
@@ -27,6 +24,11 @@ from pytest_winserve.ports import ADDRESS, measuring
 from pytest_winserve.probe import Capacity, Counting, Verdict, capacity, probe
 from pytest_winserve.servers import Concurrency
 from pytest_winserve.topology import Topology
+
+if TYPE_CHECKING:
+    from requests import Response
+
+    from pytest_winserve.client import Client
 
 LEDGER_SECONDS = 2.0
 """How long the servers' side may lag behind: a front logs a request after its last byte."""
@@ -70,18 +72,6 @@ class Backend:
     log: str
 
 
-class Client(requests.Session):
-    """A requests session that resolves paths against the site, and ignores proxy settings."""
-
-    def __init__(self, base: str) -> None:
-        super().__init__()
-        self._base = base
-        self.trust_env = False
-
-    def request(self, method: str, url: str, *args: Any, **kw: Any) -> requests.Response:  # type: ignore[override]
-        return super().request(method, urljoin(self._base, url), *args, **kw)
-
-
 @dataclass(slots=True)
 class Site:
     """A running topology. Made by `Lab.serve` and by the fixtures, never directly."""
@@ -95,12 +85,11 @@ class Site:
     deployment: Deployment
     require: tuple[Criterion, ...] = ()
     observer: Observer = field(default_factory=Silent)
-    client: Client = field(init=False)
+    _client: Client | None = field(default=None, init=False)
     _runs: itertools.count[int] = field(init=False)
     _closed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.client = Client(self.url)
         self._runs = itertools.count(READY_RUN + 1)
 
     @property
@@ -130,7 +119,17 @@ class Site:
             for info in self.deployment.backends
         )
 
-    def get(self, path: str, **kw: Any) -> requests.Response:
+    @property
+    def client(self) -> Client:
+        """A `requests.Session` that resolves paths against the site."""
+        if self._client is None:
+            # Not before it is wanted: a site is up sooner without it.
+            from pytest_winserve.client import Client
+
+            self._client = Client(self.url)
+        return self._client
+
+    def get(self, path: str, **kw: Any) -> Response:
         """GET `path`; arguments and errors are those of `requests.get`."""
         return self.client.get(path, **kw)
 
@@ -240,7 +239,8 @@ class Site:
         if self._closed:
             return
         self._closed = True
-        self.client.close()
+        if self._client is not None:
+            self._client.close()
         deaths = self.deployment.deaths()
         problems = self.deployment.stop()
         if problems:

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import psutil
 
-TAG_VARIABLE = "WINSERVE_TAG"
+from pytest_winserve.keepers import TAG_VARIABLE
 
 
 def members(tag: str, leaders: Iterable[int]) -> list[psutil.Process]:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
+
+TAG_VARIABLE = "WINSERVE_TAG"
+"""The environment variable by which a deployment's processes are known."""
 
 
 class Keeper(Protocol):

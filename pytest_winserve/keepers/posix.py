@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
-from pytest_winserve.tree import alive, members
+# `tree`, and with it psutil, is imported where a site is stopped: it is up sooner without them.
 
 DISMISS_SECONDS = 5.0
 
@@ -39,9 +41,13 @@ class GuardKeeper:
         self._guard.stdin.flush()
 
     def take_stock(self) -> None:
+        from pytest_winserve.tree import members
+
         self._known = members(self._tag, self._leaders)
 
     def members(self) -> list[psutil.Process]:
+        from pytest_winserve.tree import alive, members
+
         known = [process for process in self._known if alive(process)]
         return list(dict.fromkeys([*known, *members(self._tag, self._leaders)]))
 

@@ -19,10 +19,10 @@ import psutil
 import pytest
 
 from pytest_winserve.errors import StartError
-from pytest_winserve.keepers import new_keeper
+from pytest_winserve.keepers import TAG_VARIABLE, new_keeper
 from pytest_winserve.process import Deadline, Program, describe_exit, indent, tail
 from pytest_winserve.ready import first_answer
-from pytest_winserve.tree import TAG_VARIABLE, describe, kill, members
+from pytest_winserve.tree import describe, kill, members
 
 from .conftest import eventually
 

@@ -105,7 +105,7 @@ def test_pytest_shows_one_traceback_for_several_tests(tmp_path: Path) -> None:
     done = run_pytest("--winserve-app=shop:app")
     assert done.status == 1
     assert "1 passed, 2 errors" in done.out
-    assert done.out.count("Traceback") == 1
+    assert done.out.count("Traceback") == 1, done.out
     assert "StartError: the app 'shop:app' could not be loaded: RuntimeError" in done.out
     assert "could not be started for an earlier test: the app 'shop:app' could not" in done.out
     assert "pytest_winserve" not in done.out.partition("ERRORS")[2].partition("short test")[0]

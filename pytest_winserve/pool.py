@@ -17,6 +17,7 @@ from pytest_winserve.live import Live
 from pytest_winserve.load.criteria import Check
 from pytest_winserve.load.plan import Request
 from pytest_winserve.servers import Concurrency
+from pytest_winserve.servers.command import check_command
 from pytest_winserve.settings import Settings
 from pytest_winserve.site import Kind, Site
 from pytest_winserve.topology import Topology
@@ -52,12 +53,16 @@ def site_keys(settings: Settings, marker: dict[str, Any]) -> list[SiteKey]:
     command = one("command")
     for path in (one("slow"), one("fast")):
         Request(path)
+    for path in (one("slow"), one("fast")):
+        Request(path)
     keys = [
         SiteKey(str(topology), host, one("app"), command, one("slow"), one("fast"))
         for host in several("host")
         for text in several("topology")
         for topology in expand(text.strip(), open_host(host), command)
     ]
+    if any(Topology.parse(key.topology).server == "command" for key in keys):
+        check_command(command)
     return list(dict.fromkeys(keys))
 
 

@@ -155,21 +155,11 @@ def resolve(command_line: Mapping[str, Any], ini: Callable[[str], Any]) -> Setti
 
 def validate(settings: Settings) -> None:
     """Raise UsageError for names, criteria and paths that cannot be, before anything starts."""
-    from pytest_winserve.hosts import open_host
-    from pytest_winserve.lab import expand
     from pytest_winserve.load.criteria import Criterion
     from pytest_winserve.load.engines import get_engine
-    from pytest_winserve.load.plan import Request
-    from pytest_winserve.servers.command import check_command
+    from pytest_winserve.pool import site_keys
 
-    for name in settings.host:
-        host = open_host(name)
-        for text in settings.topology:
-            for topology in expand(text, host, settings.command):
-                if topology.server == "command":
-                    check_command(settings.command)
+    site_keys(settings, {})
     get_engine(settings.engine)
     for criterion in settings.require:
         Criterion.parse(criterion)
-    for path in (settings.slow, settings.fast):
-        Request(path)

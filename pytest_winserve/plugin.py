@@ -175,8 +175,7 @@ def pytest_runtest_makereport(
         kinds = {MissingComponent: "missing", UsageError: "usage"}
         report.winserve_kind = kinds.get(call.excinfo.type, "failed")  # type: ignore[attr-defined]
         if report.when != "call":
-            # What the lab has to say is in the text; how it got there helps nobody.
-            report.longrepr = f"{call.excinfo.type.__name__}: {call.excinfo.value}"
+            report.longrepr = _told(call.excinfo)
     records = item.stash.get(RECORDS_KEY, [])
     if not records:
         return report
@@ -213,6 +212,17 @@ def _collect_results(config: pytest.Config) -> None:
     from pytest_winserve.run import RunResults
 
     config.pluginmanager.register(RunResults(_settings(config)), "winserve-results")
+
+
+def _told(error: pytest.ExceptionInfo[BaseException]) -> Any:
+    """An error of the lab: its text says all, how it got there helps nobody. The summary at the
+    end of the run has its first line only; on CI pytest would print it there whole again."""
+    told: Any = error.getrepr(style="value", chain=False)
+    lines = told.reprtraceback.reprentries[-1].lines
+    lines[0] = f"{error.type.__name__}: {lines[0]}"
+    if told.reprcrash is not None:
+        told.reprcrash.message = lines[0]
+    return told
 
 
 def _uses_lab(item: pytest.Item) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -130,7 +129,7 @@ class Deployment:
         if spec.port:
             bound_socket(spec.port).close()
         self.spec = spec
-        self.nonce = secrets.token_hex(8)
+        self.nonce = os.urandom(8).hex()
         self.backends: tuple[BackendInfo, ...] = ()
         self.port = 0
         self._backends: list[_Backend] = []

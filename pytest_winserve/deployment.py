@@ -277,7 +277,8 @@ class Deployment:
             "nonce": self.nonce,
             "index": index,
             "counters": str(backend.counters),
-            "patience": spec.start_timeout * 0.8,
+            # Then it says what it is waiting for, early enough to be read at the deadline.
+            "patience": spec.start_timeout / 2,
         }
         program.tell(json.dumps(order))
 

@@ -333,7 +333,7 @@ def test_the_lab_without_pytest(tmp_path: Path) -> None:
     assert "front's log 50, backend 0 25, backend 1 25" in lines
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a limit on open files is set with ulimit")
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are counted on POSIX only")
 def test_many_starts_and_stops_leave_no_descriptor_open(lab: Lab) -> None:
     lab.serve("flask").close()
     process = psutil.Process()

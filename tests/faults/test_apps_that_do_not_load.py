@@ -154,7 +154,7 @@ def test_hanging_while_it_loads(tmp_path: Path, serve: Serve) -> None:
         "import time\ndef wait_for_the_database():\n    time.sleep(600)\nwait_for_the_database()\n"
     )
     with pytest.raises(StartError) as caught:
-        serve("nginx2", "shop:app", start_timeout=3)
+        serve("nginx2", "shop:app", start_timeout=5)
     text = str(caught.value)
     assert "was not ready in time: it still loads" in text
     assert "line 3 in wait_for_the_database" in text
@@ -166,4 +166,4 @@ def test_hanging_on_the_first_request(tmp_path: Path, serve: Serve) -> None:
         "import time\ndef app(environ, start_response):\n    time.sleep(600)\n"
     )
     with pytest.raises(StartError, match=r"no answer to GET /test .* in time: connected, but"):
-        serve("flask", "shop:app", start_timeout=2)
+        serve("flask", "shop:app", start_timeout=5)

@@ -36,7 +36,7 @@ def test_closed_standard_streams(serve: Serve, topology: str, how: str) -> None:
 def test_closed_standard_streams_of_a_server_that_writes_to_them(serve: Serve) -> None:
     # Werkzeug logs each request before it answers, and gives up when it cannot.
     with pytest.raises(StartError) as caught:
-        serve("flask", "apps.closed:objects()", start_timeout=2)
+        serve("flask", "apps.closed:objects()", start_timeout=5)
     assert "in time: Remote end closed connection without response" in str(caught.value)
 
 

@@ -107,7 +107,7 @@ def test_ending_at_once_without_a_word(tmp_path: Path, nginx: Path, serve: Serve
 def test_never_listening(tmp_path: Path, nginx: Path, serve: Serve) -> None:
     wrapper = script(tmp_path / "nginx", f"[ \"$1\" = -v ] && exec '{nginx}' -v; exec sleep 600")
     with pytest.raises(StartError, match="nginx did not listen in time"):
-        serve("nginx1", nginx=str(wrapper), start_timeout=2)
+        serve("nginx1", nginx=str(wrapper), start_timeout=5)
 
 
 @posix

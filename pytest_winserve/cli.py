@@ -127,7 +127,8 @@ def load(
     with explained():
         settings = settings_of(given)
         plan = {
-            "users": settings.users if rate is None else None,
+            # In the open model it limits the requests in flight, and only if it was given.
+            "users": settings.users if rate is None or "users" in settings.given else None,
             "duration": None if count is not None else settings.duration,
             "count": count,
             "rate": rate,
@@ -186,8 +187,10 @@ def show(record: dict[str, Any], settings: Settings) -> int:
                  **record, "results": [result.to_dict() | judged(checks)]})  # fmt: skip
     data = results.data()
     click.echo(terminal.render(data, width=80, color=sys.stdout.isatty()))
-    results.write(click.echo)
-    return 0 if passed else FAILED
+    written = results.write()
+    for line in (*results.hints("--require"), *results.told):
+        click.echo(line)
+    return 0 if passed and written else FAILED
 
 
 @cli.command()

@@ -253,9 +253,10 @@ def _marker(node: pytest.Item) -> dict[str, Any]:
         try:
             arguments = _marker_arguments(*marker.args, **marker.kwargs)
         except TypeError as error:
+            reason = str(error).removeprefix("_marker_arguments() ")
             raise pytest.UsageError(
-                f"{node.nodeid}: @pytest.mark.winserve takes topology=, host=, app=, command=, "
-                f"slow=, fast=: {error}"
+                f"{node.nodeid}: @pytest.mark.winserve {reason}; "
+                "it takes topology=, host=, app=, command=, slow=, fast="
             ) from None
         found = arguments | found
     return found

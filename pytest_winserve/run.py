@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from pytest_winserve.errors import UsageError
 from pytest_winserve.settings import Settings
 
 
@@ -16,6 +16,7 @@ class RunResults:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._tests: list[dict[str, Any]] = []
+        self._told: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         # Attributes of a report travel from xdist's workers to the controller with it.
@@ -63,7 +64,8 @@ class RunResults:
         # What is required but was never measured has not been met.
         ran = session.testscollected > 0 and not session.config.option.collectonly
         good = ran and exitstatus == pytest.ExitCode.OK
-        if good and not all(each["evaluated"] for each in self.requirements()):
+        written = not self._tests or self.write()
+        if good and not (written and all(each["evaluated"] for each in self.requirements())):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(trylast=True)
@@ -78,22 +80,38 @@ class RunResults:
         text = terminal.render(data, width=min(writer.fullwidth, 80), color=writer.hasmarkup)
         for line in text.splitlines():
             terminalreporter.write_line(line)
-        errors = [r for t in self._tests for r in t["results"] if not r["checks"] and failed(r)]
-        if errors:
-            terminalreporter.write_line(
-                f"winserve: {len(errors)} loads had failed requests that no criterion judged;\n"
-                "  for example --winserve-require='error_rate < 1%'"
-            )
-        self.write(terminalreporter.write_line)
+        for line in (*self.hints("--winserve-require"), *self._told):
+            terminalreporter.write_line(line)
 
-    def write(self, tell: Callable[[str], None]) -> None:
-        """Write the report if one is wanted, and tell where it is or why there is none."""
+    def hints(self, option: str) -> list[str]:
+        """What the reader should know of failed requests that no criterion judged."""
+        loads = [r for t in self._tests for r in t["results"] if not r["checks"] and failed(r)]
+        if not loads:
+            return []
+        what = "1 load" if len(loads) == 1 else f"{len(loads)} loads"
+        return [
+            f"winserve: {what} had failed requests that no criterion judged;",
+            f"  for example {option}='error_rate < 1%'",
+        ]
+
+    def write(self) -> bool:
+        """Write the report if one is wanted. False when it could not be; `told` says why."""
         if self._settings.report is None:
-            return
+            return True
         from pytest_winserve.report import write_report
 
-        write_report(self._settings.report, self.data())
-        tell(f"winserve: report in {self._settings.report}")
+        try:
+            write_report(self._settings.report, self.data())
+        except (UsageError, OSError) as error:
+            self._told.append(f"winserve: there is no report: {error}")
+            return False
+        self._told.append(f"winserve: report in {self._settings.report}")
+        return True
+
+    @property
+    def told(self) -> list[str]:
+        """What became of the report."""
+        return self._told
 
 
 def failed(result: dict[str, Any]) -> bool:

@@ -79,6 +79,12 @@ def _users(text: str) -> int:
     return int(text)
 
 
+def _nginx(text: str) -> str:
+    if text == "container":
+        raise ValueError("nginx in a container is not in this version: auto, system, wheel, a path")
+    return text
+
+
 def _duration(text: str) -> float:
     try:
         value = float(text)
@@ -111,7 +117,9 @@ SETTINGS = (
         "a condition on every result, such as 'error_rate < 1%'; repeatable", (), "lines",
     ),
     Setting("report", "DIR", "write results.json, report.html and summary.md into DIR"),
-    Setting("nginx", "WHICH", "which nginx: auto, system, wheel, or a path", "auto"),
+    Setting(
+        "nginx", "WHICH", "which nginx: auto, system, wheel, or a path", "auto", convert=_nginx,
+    ),
 )  # fmt: skip
 
 
@@ -158,8 +166,11 @@ def validate(settings: Settings) -> None:
     from pytest_winserve.load.criteria import Criterion
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.pool import site_keys
+    from pytest_winserve.report import make_folder
 
     site_keys(settings, {})
     get_engine(settings.engine)
     for criterion in settings.require:
         Criterion.parse(criterion)
+    if settings.report is not None:
+        make_folder(settings.report)

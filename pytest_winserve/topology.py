@@ -132,6 +132,8 @@ def _parse_head(head: str) -> tuple[str | None, int, str]:
     if dash or match:
         name = match[1] if match else first
         raise UsageError(f"unknown front {name!r} at character 1; {nearest(name, front_names())}")
+    if head in SETS:
+        raise UsageError(f"{head!r} names several topologies, and one is needed here")
     if head not in server_names():
         names = [*server_names(), *(f"{front}4" for front in front_names()), *SETS]
         raise UsageError(f"unknown server {head!r} at character 1; {nearest(head, names)}")

@@ -14,10 +14,24 @@ from typing import Any
 from pytest_winserve.errors import UsageError
 from pytest_winserve.report.store import SCHEMA, read_json, write_json, write_text
 
-__all__ = ["SCHEMA", "read_json", "write_json", "write_report"]
+__all__ = ["SCHEMA", "make_folder", "read_json", "write_json", "write_report"]
 
 # ENOENT: the directory is there, so it is one in which no file can be made (as in /proc).
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
+
+
+def make_folder(directory: str | os.PathLike[str]) -> Path:
+    """The folder for a report, made with its parents. UsageError when it cannot be written into."""
+    folder = Path(directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"report directory {folder}: it, or a part of it, is a file") from error
+    except OSError as error:
+        raise UsageError(f"report directory {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"report directory {folder}: is not writable")
+    return folder
 
 
 def write_report(directory: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
@@ -29,13 +43,7 @@ def write_report(directory: str | os.PathLike[str], data: Mapping[str, Any]) -> 
     # Jinja and the templates are wanted here only: not by somebody who reads a results.json.
     from pytest_winserve.report import html, markdown
 
-    folder = Path(directory)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"report directory {folder}: it, or a part of it, is a file") from error
-    except OSError as error:
-        raise UsageError(f"report directory {folder}: {error.strerror}") from error
+    folder = make_folder(directory)
     try:
         # The data first: it is what the other two can be made from again.
         write_json(folder / "results.json", data)

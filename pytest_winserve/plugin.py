@@ -254,8 +254,8 @@ def _marker(node: pytest.Item) -> dict[str, Any]:
             arguments = _marker_arguments(*marker.args, **marker.kwargs)
         except TypeError as error:
             reason = str(error).removeprefix("_marker_arguments() ")
-            raise pytest.UsageError(
-                f"{node.nodeid}: @pytest.mark.winserve {reason}; "
+            raise UsageError(
+                f"@pytest.mark.winserve {reason}; "
                 "it takes topology=, host=, app=, command=, slow=, fast="
             ) from None
         found = arguments | found

@@ -115,7 +115,7 @@ def test_the_marker_chooses_what_is_served(pytester: pytest.Pytester) -> None:
     ("arguments", "said"),
     [
         ("topolgy='flask'", "*unexpected keyword argument 'topolgy'*"),
-        ("'flask'", "*@pytest.mark.winserve takes topology=, host=, app=, command=*"),
+        ("'flask'", "*takes 0 positional arguments*it takes topology=, host=, app=, command=*"),
         ("topology='flsk'", "*unknown server 'flsk'*nearest: flask*"),
         ("host='nowhere'", "*unknown host 'nowhere'*"),
     ],

@@ -138,7 +138,7 @@ def test_any_other_text_is_a_usage_error_and_nothing_else(text: str) -> None:
         ("nginx2:front.retries=1", ["nginx has no option 'retries'", "nearest: retry"]),
         ("nginx2:front.=1", ["nginx has no option ''"]),
         ("nginx2:front.fail_timeout=0", ["fail_timeout=0 is out of range: 1 to 3600"]),
-        ("all", ["unknown server 'all'"]),
+        ("all", ["'all' names several topologies"]),
     ],
 )
 def test_what_is_wrong_where_and_what_would_be_right(text: str, parts: list[str]) -> None:

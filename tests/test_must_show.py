@@ -1,0 +1,70 @@
+"""What the project exists to show, from the command line's or the fixture's outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_winserve import Lab
+from pytest_winserve.report import read_json
+
+
+def stock_checks(
+    pytester: pytest.Pytester, topologies: int, *options: str
+) -> dict[str, list[dict[str, Any]]]:
+    """Run the four stock checks with a small load; the records by topology. All must pass."""
+    report = Path(pytester.path) / "report"
+    done = pytester.runpytest_subprocess(
+        "-p", "no:cacheprovider", "--pyargs", "pytest_winserve.checks", "--winserve-users=50",
+        "--winserve-duration=2", f"--winserve-report={report}", *options,
+    )  # fmt: skip
+    done.assert_outcomes(passed=4 * topologies)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for test in read_json(report / "results.json")["tests"]:
+        found.setdefault(test["topology"], []).append(test)
+    return found
+
+
+def blocked(tests: list[dict[str, Any]]) -> float:
+    (verdict,) = [verdict for test in tests for verdict in test["verdicts"]]
+    fraction: float = verdict["blocked_fraction"]
+    return fraction
+
+
+def test_the_topologies_of_the_article(pytester: pytest.Pytester) -> None:
+    found = stock_checks(pytester, 5, "--winserve-topology=article")
+    assert {name: blocked(tests) for name, tests in found.items()} == {
+        "flask": 0,
+        "nginx1": 0,
+        "nginx4": 0,
+        "tornado": 1,
+        "nginx4-tornado": 0.25,
+    }
+    for tests in found.values():
+        (result,) = [result for test in tests for result in test["results"]]
+        assert result["ledger"]["unaccounted"] == 0
+
+
+def test_a_foreign_application(pytester: pytest.Pytester) -> None:
+    found = stock_checks(
+        pytester,
+        2,
+        "--winserve-topology=nginx4,waitress",
+        "--winserve-app=httpbin:app",
+        "--winserve-slow=/delay/1",
+        "--winserve-fast=/get",
+    )
+    assert {name: blocked(tests) for name, tests in found.items()} == {"nginx4": 0, "waitress": 0}
+
+
+def test_500_users_on_nginx4_are_all_accounted_for() -> None:
+    with Lab().serve("nginx4") as site:
+        result = site.load(users=500, duration=10)
+        # The sum over the backends is what nginx says they answered, to the request.
+        ran = sum(backend.requests or 0 for backend in site.backends)
+    assert result.ledger is not None
+    assert result.ledger.unaccounted == 0, result.ledger.lines()
+    assert result.answered <= ran <= result.sent
+    assert result.answered >= 500

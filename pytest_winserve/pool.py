@@ -53,8 +53,6 @@ def site_keys(settings: Settings, marker: dict[str, Any]) -> list[SiteKey]:
     command = one("command")
     for path in (one("slow"), one("fast")):
         Request(path)
-    for path in (one("slow"), one("fast")):
-        Request(path)
     keys = [
         SiteKey(str(topology), host, one("app"), command, one("slow"), one("fast"))
         for host in several("host")

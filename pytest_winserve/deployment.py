@@ -34,6 +34,7 @@ from pytest_winserve.topology import Topology
 STOP_SECONDS = 5.0
 READY_RUN = 1
 """The run number of the readiness requests; loads and probes count from the next one on."""
+LAST_WORDS_SECONDS = 2.5
 PORT_TRIES = 5
 LOOK_EVERY = 0.005
 NOT_INHERITED = ("ngx_unique", "NGINX")  # they would change how nginx starts
@@ -277,8 +278,8 @@ class Deployment:
             "nonce": self.nonce,
             "index": index,
             "counters": str(backend.counters),
-            # Then it says what it is waiting for, early enough to be read at the deadline.
-            "patience": spec.start_timeout / 2,
+            # What it gives up on or still waits for it must say before the deadline, not long before.
+            "patience": max(spec.start_timeout / 2, spec.start_timeout - LAST_WORDS_SECONDS),
         }
         program.tell(json.dumps(order))
 

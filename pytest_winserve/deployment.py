@@ -1,48 +1,34 @@
-"""A topology as running processes on the machine where this code runs.
+"""What a running topology is to the lab, wherever its processes are.
 
-Everything that crosses to another machine later is plain data: a `Spec` goes in, dictionaries,
-counts and texts come out.
+Everything that crosses to another machine is plain data: a `Spec` goes in, counts and texts come
+out.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
-from pytest_winserve import errors
-from pytest_winserve.errors import StartError, StartTimeout
-from pytest_winserve.fronts import Front, FrontBinary, get_front
-from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag, read_counts
-from pytest_winserve.keepers import TAG_VARIABLE, Keeper, new_keeper
+from pytest_winserve.fronts import FrontBinary
+from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
-from pytest_winserve.ports import ADDRESS, ClaimedPort, bound_socket, claim_port
-from pytest_winserve.process import Deadline, Program, tail
-from pytest_winserve.ready import Answer, first_answer
-from pytest_winserve.servers import get_server, require_server
+from pytest_winserve.ports import ADDRESS
 from pytest_winserve.topology import Topology
 
-STOP_SECONDS = 5.0
 READY_RUN = 1
 """The run number of the readiness requests; loads and probes count from the next one on."""
-LAST_WORDS_SECONDS = 2.5
-PORT_TRIES = 5
-LOOK_EVERY = 0.005
-NOT_INHERITED = ("ngx_unique", "NGINX")  # they would change how nginx starts
+
+Address = tuple[str, int]
+"""Host and port of a TCP server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run. `fast` is the path of the readiness request; `port` 0 is any free one."""
+    """What to run. `fast` is the path of the readiness request; `port` 0 is any free one.
+
+    `folder` is where the app runs, and `path` what is put on Python's path for it; both are as
+    that machine calls them.
+    """
 
     topology: Topology
     app: str
@@ -51,6 +37,7 @@ class Spec:
     nginx: str
     start_timeout: float
     port: int
+    folder: str
     path: tuple[str, ...]
 
 
@@ -65,435 +52,59 @@ class BackendInfo:
 
     @property
     def address(self) -> str:
+        """As the front and the ledger know it."""
         return f"{ADDRESS}:{self.port}"
 
 
-@dataclass(slots=True)
-class _Backend:
-    """A backend's program and what it has told so far."""
-
-    index: int
-    program: Program
-    counters: Path
-    told: dict[str, Any] = field(default_factory=dict)
-    _read: int = 0
-
-    def listen(self) -> dict[str, Any]:
-        """All it has told up to now."""
-        with self.program.output.open("rb") as file:
-            file.seek(self._read)
-            data = file.read()
-        lines, newline, _ = data.rpartition(b"\n")
-        self._read += len(lines) + len(newline)
-        for line in lines.splitlines():
-            self.told |= json.loads(line)
-        return self.told
-
-    def check(self) -> None:
-        """Raise what keeps it from coming up, if anything does."""
-        told = self.listen()
-        if "error" in told:
-            # Its own words first, then its log, where the app's traceback is.
-            kind: type[Exception] = getattr(errors, told["kind"])
-            self.program.wait(1)
-            log = self.program.tail().strip()
-            raise kind(told["error"] + (f"\n{log}" if log else ""))
-        death = self.program.death()
-        if death is not None:
-            raise StartError(self.program.blame(f"{death} while starting"))
-
-    def wait_for(self, message: str, deadline: Deadline) -> None:
-        """Return when it has told `message`. Raises StartError when it dies or at the deadline."""
-        while message not in self.listen():
-            self.check()
-            if not deadline.left:
-                raise StartError(
-                    self.program.blame(
-                        f"backend {self.index} was not ready in time: it still loads"
-                    )
-                )
-            time.sleep(LOOK_EVERY)
-
-
-class Deployment:
+class Deployment(Protocol):
     """The processes of one topology. `start`, use, `stop`; both may be called once."""
 
-    def __init__(self, spec: Spec) -> None:
-        topology = spec.topology
-        require_server(get_server(topology.server), sys.platform)
-        if topology.server == "command":
-            from pytest_winserve.servers.command import check_command
+    @property
+    def nonce(self) -> str:
+        """What marks the answers of its backends."""
 
-            check_command(spec.command)
-        self._front: Front | None = get_front(topology.front) if topology.front else None
-        self.binary: FrontBinary | None = self._front.find(spec.nginx) if self._front else None
-        if spec.port:
-            bound_socket(spec.port).close()
-        self.spec = spec
-        self.nonce = os.urandom(8).hex()
-        self.backends: tuple[BackendInfo, ...] = ()
-        self.port = 0
-        self._backends: list[_Backend] = []
-        self._front_program: Program | None = None
-        self._front_counts = _FrontLog()
-        self._claim: ClaimedPort | None = None
-        self._keeper: Keeper | None = None
-        self._folder = Path()
+    @property
+    def backends(self) -> tuple[BackendInfo, ...]:
+        """The backends, once it is started."""
+
+    @property
+    def binary(self) -> FrontBinary | None:
+        """The front's program, if there is a front."""
+
+    @property
+    def address(self) -> Address:
+        """Where it answers, as reached from here."""
+
+    @property
+    def lost(self) -> str | None:
+        """Why nothing more can be known of it, when its machine is out of reach."""
+
+    def reach(self, port: int) -> Address:
+        """How a port of its machine is reached from here."""
 
     def start(self) -> None:
         """Bring everything up, or raise and leave nothing behind."""
-        self._folder = Path(tempfile.mkdtemp(prefix="winserve-"))
-        try:
-            deadline = Deadline.after(self.spec.start_timeout)
-            self._keeper = new_keeper(self.nonce)
-            for index in range(self.spec.topology.count):
-                self._start_backend(index)
-            self._start_front(deadline)
-            self._wait_for_backends(deadline)
-            if self._front is not None:
-                self._wait_for_front(deadline)
-        except BaseException:
-            self._abandon()
-            raise
-
-    # -- what it knows while it runs ------------------------------------------------------------
-
-    def deaths(self) -> list[str]:
-        """Which of its processes died, and how."""
-        found = [program.death() for program in self._programs()]
-        deaths = [death for death in found if death is not None]
-        if self._front is not None:
-            deaths += self._front.deaths(self._folder)
-        return deaths
-
-    def backend_counts(self, tag: str = TOTALS) -> list[BackendCounts]:
-        """What each backend that can count has counted for `tag`."""
-        counts = []
-        for info, backend in zip(self.backends, self._backends, strict=True):
-            if info.instrumented:
-                c = read_counts(backend.counters, tag)
-                counts.append(BackendCounts(info.index, info.address, c.started, c.raised, c.peak))
-        return counts
-
-    def in_flight(self, tag: str) -> int | None:
-        """Requests of `tag` that the backends run right now; None when they cannot count."""
-        if not all(info.instrumented for info in self.backends):
-            return None
-        # What a backend ran when it died does not run any more, but its file still says so.
-        living = [backend for backend in self._backends if backend.program.death() is None]
-        return sum(read_counts(backend.counters, tag).in_flight for backend in living)
-
-    def front_counts(self, tag: str) -> FrontCounts | None:
-        """What the front's log holds for `tag`; None without a front."""
-        if self._front is None:
-            return None
-        self._front_counts.read(self._front, self._front.access_log(self._folder))
-        return self._front_counts.of(tag)
-
-    def pids(self) -> dict[str, int]:
-        """The processes that serve, by name: the front's first."""
-        front = self._front_program
-        pids = {front.name: front.pid} if front is not None else {}
-        return pids | {f"backend-{info.index}": info.pid for info in self.backends}
-
-    def log_positions(self) -> dict[str, int]:
-        """Where each log ends now."""
-        return {n: path.stat().st_size if path.exists() else 0 for n, path in self._logs().items()}
-
-    def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
-        """The end of each log, from the positions `since` on."""
-        since = since or {}
-        return {n: tail(path, size, since.get(n, 0)) for n, path in self._logs().items()}
-
-    # -- stopping -------------------------------------------------------------------------------
 
     def stop(self) -> list[str]:
         """Stop everything; every step runs. Returns what did not go as it should."""
-        problems: list[str] = []
-        died = {program.name for program in self._programs() if program.death() is not None}
-        deadline = Deadline.after(STOP_SECONDS)
-        steps: list[Callable[[], list[str]]] = [
-            self._take_stock,
-            self._ask_front_to_stop,
-            *(self._asker(backend) for backend in self._backends),
-            *(
-                self._judge(program, deadline)
-                for program in self._programs()
-                if program.name not in died
-            ),
-            lambda: self._end_leftovers(blame=not died),
-            self._dismiss_keeper,
-            self._clean_up,
-        ]
-        for step in steps:
-            try:
-                problems += step()
-            except Exception as error:  # every step must run, whatever one of them meets
-                problems.append(f"{type(error).__name__} while stopping: {error}")
-        return problems
 
-    # -- how it is done -------------------------------------------------------------------------
+    def deaths(self) -> list[str]:
+        """Which of its processes died, and how."""
 
-    def _programs(self) -> list[Program]:
-        programs = [backend.program for backend in self._backends]
-        if self._front_program is not None:
-            programs.insert(0, self._front_program)
-        return [program for program in programs if program.started]
+    def backend_counts(self, tag: str = TOTALS) -> list[BackendCounts]:
+        """What each backend that can count has counted for `tag`."""
 
-    def _logs(self) -> dict[str, Path]:
-        logs = {backend.program.name: backend.program.log for backend in self._backends}
-        if self._front is not None and self._front_program is not None:
-            logs[self._front.name] = self._front.error_log(self._folder)
-            logs[f"{self._front.name} output"] = self._front_program.log
-        return logs
+    def in_flight(self, tag: str) -> int | None:
+        """Requests of `tag` that the backends run right now; None when they cannot count."""
 
-    def _environment(self) -> dict[str, str]:
-        environment = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
-        return environment | {TAG_VARIABLE: self.nonce}
+    def front_counts(self, tag: str) -> FrontCounts | None:
+        """What the front's log holds for `tag`; None without a front."""
 
-    def _start(self, program: Program) -> None:
-        assert self._keeper is not None
-        program.start(self._keeper)
+    def pids(self) -> dict[str, int]:
+        """The processes that serve, by name: the front's first."""
 
-    def _start_backend(self, index: int) -> None:
-        spec = self.spec
-        name = f"backend-{index}"
-        program = Program(
-            name,
-            [sys.executable, "-m", "pytest_winserve.backend"],
-            self._folder,
-            self._environment(),
-            Path.cwd(),
-        )
-        backend = _Backend(index, program, self._folder / f"{name}.counters")
-        self._backends.append(backend)
-        self._start(program)
-        order = {
-            "server": spec.topology.server,
-            "options": spec.topology.server_options,
-            "app": spec.app,
-            "command": spec.command,
-            "path": spec.path,
-            "port": 0 if self._front else spec.port,
-            "nonce": self.nonce,
-            "index": index,
-            "counters": str(backend.counters),
-            # What it still waits for then, it must say before the deadline, but not long before.
-            "patience": max(spec.start_timeout / 2, spec.start_timeout - LAST_WORDS_SECONDS),
-        }
-        program.tell(json.dumps(order))
+    def log_positions(self) -> dict[str, int]:
+        """Where each log ends now."""
 
-    def _start_front(self, deadline: Deadline) -> None:
-        """Start it as soon as the backends' addresses are known, while they still load the app."""
-        if self._front is None or self.binary is None:
-            return
-        addresses = []
-        for backend in self._backends:
-            backend.wait_for("address", deadline)
-            addresses.append(f"{ADDRESS}:{backend.told['address']}")
-        for attempt in range(PORT_TRIES):
-            self._claim = claim_port(self.spec.port)
-            command = self._front.prepare(
-                self.binary,
-                self._folder,
-                self._claim.number,
-                addresses,
-                self.spec.topology.all_front_options,
-            )
-            self._front_program = Program(
-                self._front.name, command, self._folder, self._environment(), self._folder
-            )
-            self._start(self._front_program)
-            try:
-                while not self._front.listening(self._folder):
-                    self._look()
-                    if not deadline.left:
-                        raise StartError(
-                            self._front_program.blame(f"{self._front.name} did not listen in time")
-                        )
-                    time.sleep(LOOK_EVERY)
-            except StartError:
-                taken = self._front.port_taken(self._folder)
-                last = attempt == PORT_TRIES - 1 or not deadline.left
-                if not taken or self.spec.port or last:
-                    raise
-                # Somebody was faster; the next port then.
-                self._front_program.ask_to_stop()
-                self._claim.release()
-                self._front.error_log(self._folder).unlink()
-            else:
-                self.port = self._claim.number
-                return
-
-    def _look(self) -> None:
-        """Raise when something that should run does not."""
-        for backend in self._backends:
-            backend.check()
-        program = self._front_program
-        if program is not None and self._front is not None:
-            death = program.death()
-            if death is not None:
-                said = tail(self._front.error_log(self._folder)).strip()
-                more = f"\n  its error log:\n{said}" if said and said not in program.tail() else ""
-                raise StartError(program.blame(f"{death} while starting") + more)
-
-    def _wait_for_backends(self, deadline: Deadline) -> None:
-        infos = []
-        for backend in self._backends:
-            backend.wait_for("listening", deadline)
-            told = backend.told
-            infos.append(
-                BackendInfo(backend.index, told["address"], told["pid"], told["instrumented"])
-            )
-        self.backends = tuple(infos)
-        for info, backend in zip(infos, self._backends, strict=True):
-
-            def look(info: BackendInfo = info, backend: _Backend = backend) -> None:
-                backend.check()
-                if info.instrumented and read_counts(backend.counters, lab_tag(READY_RUN)).raised:
-                    time.sleep(0.1)  # let the server finish what it writes about it
-                    raise StartError(
-                        backend.program.blame(
-                            f"the app raised on its first request, GET {self.spec.fast}"
-                        )
-                    )
-
-            answer = self._ask(info.port, deadline, look, backend.program)
-            mark = f"{self.nonce}.{info.index}"
-            if info.instrumented and answer.headers.get(BACKEND_HEADER.lower()) != mark:
-                look()
-                raise StartError(
-                    f"port {info.port} is answered by somebody else, not by backend {info.index} "
-                    f"of this run (status {answer.status}, no mark {mark!r})"
-                )
-        if self._front is None:
-            self.port = infos[0].port
-
-    def _wait_for_front(self, deadline: Deadline) -> None:
-        assert self._front_program is not None
-        answer = self._ask(self.port, deadline, self._look, self._front_program)
-        mark = answer.headers.get(BACKEND_HEADER.lower(), "")
-        if all(i.instrumented for i in self.backends) and not mark.startswith(self.nonce):
-            raise StartError(
-                f"port {self.port} is answered by somebody else, not by {self._front_program.name} "
-                f"of this run (status {answer.status})"
-            )
-
-    def _ask(
-        self, port: int, deadline: Deadline, look: Callable[[], None], program: Program
-    ) -> Answer:
-        """The answer to the readiness request; a 5xx is the app's failure to come up."""
-        headers = {REQUEST_HEADER: lab_tag(READY_RUN)}
-        try:
-            answer = first_answer(port, self.spec.fast, headers, deadline, look)
-        except StartTimeout as error:
-            raise StartTimeout(program.blame(str(error))) from None
-        if answer.status >= 500:
-            look()
-            time.sleep(0.1)  # let the server finish what it writes about it
-            raise StartError(
-                program.blame(
-                    f"the app answered {answer.status} {answer.reason} to its first request, "
-                    f"GET {self.spec.fast}"
-                )
-            )
-        return answer
-
-    def _asker(self, backend: _Backend) -> Callable[[], list[str]]:
-        def ask() -> list[str]:
-            backend.program.ask_to_stop()
-            return []
-
-        return ask
-
-    def _ask_front_to_stop(self) -> list[str]:
-        if self._front is None or self._front_program is None or self.binary is None:
-            return []
-        self._front_program.ask_to_stop()
-        command = self._front.quit_command(self.binary, self._folder)
-        if command is None or self._front_program.exit_code() is not None:
-            self._front_program.terminate()
-        else:
-            subprocess.run(command, check=True, timeout=STOP_SECONDS, capture_output=True)
-        return []
-
-    def _judge(self, program: Program, deadline: Deadline) -> Callable[[], list[str]]:
-        def judge() -> list[str]:
-            code = program.wait(deadline.left)
-            if code is None:
-                program.kill()
-                return [program.blame(f"{program.name} (pid {program.pid}) ignored the request to "
-                                      f"stop for {STOP_SECONDS:g} s and was killed")]  # fmt: skip
-            if code != 0:
-                return [program.blame(f"{program.death()} when asked to stop")]
-            return []
-
-        return judge
-
-    def _take_stock(self) -> list[str]:
-        if self._keeper is not None:
-            self._keeper.take_stock()
-        return []
-
-    def _end_leftovers(self, blame: bool) -> list[str]:
-        from pytest_winserve.tree import describe, kill
-
-        left = self._keeper.members() if self._keeper is not None else []
-        if not left:
-            return []
-        names = ", ".join(describe(process) for process in left)
-        staying = kill(left)
-        problems = [f"left a process behind, which was killed: {names}"] if blame else []
-        if staying:
-            problems.append(f"cannot be killed: {', '.join(map(describe, staying))}")
-        return problems
-
-    def _dismiss_keeper(self) -> list[str]:
-        return self._keeper.dismiss() if self._keeper is not None else []
-
-    def _clean_up(self) -> list[str]:
-        if self._claim is not None:
-            self._claim.release()
-        for program in self._programs():
-            program.ask_to_stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        return []
-
-    def _abandon(self) -> None:
-        """End a start that failed or was interrupted: at once, and without judging."""
-        self._take_stock()
-        for program in self._programs():
-            program.kill()
-        self._end_leftovers(blame=False)
-        self._dismiss_keeper()
-        self._clean_up()
-
-
-class _FrontLog:
-    """The front's access log, counted per tag as far as it has been read."""
-
-    def __init__(self) -> None:
-        self._position = 0
-        self._statuses: dict[str, Counter[int]] = {}
-        self._answered: dict[str, Counter[str]] = {}
-        self._unanswered: dict[str, Counter[str]] = {}
-
-    def read(self, front: Front, path: Path) -> None:
-        """Take in what has been written since the last time."""
-        with path.open("rb") as file:
-            file.seek(self._position)
-            data = file.read()
-        lines, newline, _ = data.rpartition(b"\n")
-        self._position += len(lines) + len(newline)
-        for line in front.read_log(lines.decode("utf-8", "replace").splitlines()):
-            self._statuses.setdefault(line.tag, Counter())[line.status] += 1
-            for attempt in line.attempts:
-                side = self._answered if attempt.answered else self._unanswered
-                side.setdefault(line.tag, Counter())[attempt.address] += 1
-
-    def of(self, tag: str) -> FrontCounts:
-        return FrontCounts(
-            self._statuses.get(tag, Counter()),
-            self._answered.get(tag, Counter()),
-            self._unanswered.get(tag, Counter()),
-        )
+    def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
+        """The end of each log, from the positions `since` on."""

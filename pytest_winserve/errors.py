@@ -15,14 +15,15 @@ class UsageError(WinserveError, ValueError):
 
 
 class MissingComponent(WinserveError):  # noqa: N818 - it says what is the case
-    """Something that the lab needs is not installed here.
+    """Something that the lab needs is not installed.
 
-    `component` is its name, `hint` the one line that gets it.
+    `component` is its name, `reason` what is wrong, `hint` the one line that gets it.
     """
 
     def __init__(self, component: str, reason: str, hint: str) -> None:
         super().__init__(f"{component}: {reason}\n  to get it: {hint}")
         self.component = component
+        self.reason = reason
         self.hint = hint
 
 
@@ -36,6 +37,10 @@ class StartTimeout(StartError):  # noqa: N818 - it says what is the case
 
 class StopError(WinserveError):
     """Something did not stop as it should; the text lists every step that went wrong."""
+
+
+class HostLost(WinserveError):  # noqa: N818 - it says what is the case
+    """The machine that a site runs on is out of reach; what became of the site is not known."""
 
 
 class ProbeError(WinserveError):

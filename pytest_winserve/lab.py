@@ -52,6 +52,15 @@ class Lab:
         )
         self._observer = observer or Silent()
 
+    def __enter__(self) -> Lab:
+        """Keep the way to the host open, which else is opened for each site that runs alone."""
+        self._open = self.host.open()
+        self._open.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.__exit__(None, None, None)
+
     def serve(
         self,
         topology: str | Topology,
@@ -80,6 +89,7 @@ class Lab:
             nginx=self._nginx,
             start_timeout=self._start_timeout,
             port=port,
+            folder=self.host.folder(),
             path=self.host.path(),
         )
         deployment = self.host.deploy(spec)
@@ -87,6 +97,7 @@ class Lab:
         return Site(
             topology=topology,
             host=self.host.name,
+            machine=self.host.about(),
             app=command if topology.server == "command" and command else app,
             slow=slow,
             fast=fast,
@@ -107,7 +118,8 @@ def expand(text: str, host: Host, command: str | None) -> list[Topology]:
         return [Topology.parse(name) for name in ARTICLE]
     if text != "all":
         return [Topology.parse(text)]
-    able = [name for name in server_names() if host.missing(name) is None]
+    with host.open():
+        able = [name for name in server_names() if host.missing(name) is None]
     if not command:
         able.remove("command")
     return [Topology.parse(each) for name in able for each in (name, f"nginx4-{name}")]

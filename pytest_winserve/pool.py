@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +96,7 @@ class Record:
         return {
             "topology": str(self.site.topology),
             "host": self.site.host,
+            "machine": self.site.machine,
             "app": self.site.app,
             "declared": declared,
             "verdicts": self.verdicts,
@@ -136,18 +138,20 @@ class SitePool:
         self._settings = settings
         self._wanted = Counter(wanted)
         self._labs: dict[str, Lab] = {}
+        self._open = ExitStack()
         self._sites: dict[SiteKey, Site] = {}
         self._failed: dict[SiteKey, WinserveError] = {}
 
     def lab(self, host: str) -> Lab:
         """The lab of a host, with the run's settings."""
         if host not in self._labs:
-            self._labs[host] = Lab(
+            lab = Lab(
                 host,
                 nginx=self._settings.nginx,
                 engine=self._settings.engine,
                 require=self._settings.require,
             )
+            self._labs[host] = self._open.enter_context(lab)
         return self._labs[host]
 
     def site(self, key: SiteKey) -> tuple[Site, list[str]]:
@@ -207,5 +211,6 @@ class SitePool:
                 site.close()
             except StopError as error:
                 problems.append(str(error))
+        self._open.close()
         if problems:
             raise StopError("\n".join(problems))

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pytest_winserve.deployment import Address
 from pytest_winserve.errors import ProbeError
 from pytest_winserve.instrument import BACKEND_HEADER, PROCESS_HEADER, REQUEST_HEADER
 from pytest_winserve.load.criteria import Check, Criterion, evaluate, require
@@ -197,7 +198,7 @@ class Counting:
 
 
 def probe(
-    port: int,
+    address: Address,
     slow: str,
     fast: str,
     sleepers: int,
@@ -212,14 +213,14 @@ def probe(
     """
     with ThreadPoolExecutor(sleepers) as pool:
         sent = threading.Barrier(sleepers + 1)
-        slow_ones = [pool.submit(_exchange, port, slow, tags[0], sent) for _ in range(sleepers)]
+        slow_ones = [pool.submit(_exchange, address, slow, tags[0], sent) for _ in range(sleepers)]
         sent.wait()
         _wait_until_running(sleepers, lambda: counting.in_flight(tags[0]))
         early = next((one.result() for one in slow_ones if one.done()), None)
         if early is not None:
             _judge_slow([early])
             raise ProbeError(f"the slow path {slow} answered before a fast request could be sent")
-        fast_answers = _all_at_once(port, fast, tags[1], backends * FAST_PER_BACKEND)
+        fast_answers = _all_at_once(address, fast, tags[1], backends * FAST_PER_BACKEND)
         slow_answers = [one.result() for one in slow_ones]
     _judge_slow(slow_answers)
     for answer in fast_answers:
@@ -234,7 +235,7 @@ def probe(
 
 
 def capacity(
-    port: int,
+    address: Address,
     slow: str,
     limit: int,
     backends: int,
@@ -250,7 +251,7 @@ def capacity(
     wanted = min(limit, declared + backends if isinstance(declared, int) else 4 * backends)
     while True:
         tag = next_tag()
-        answers = _all_at_once(port, slow, tag, wanted)
+        answers = _all_at_once(address, slow, tag, wanted)
         good = [answer for answer in answers if answer.good]
         if not good:
             _judge_slow(answers)
@@ -293,15 +294,15 @@ def _wait_until_running(wanted: int, in_flight: Callable[[], int | None]) -> Non
         time.sleep(0.005)
 
 
-def _all_at_once(port: int, path: str, tag: str, count: int) -> list[Exchange]:
+def _all_at_once(address: Address, path: str, tag: str, count: int) -> list[Exchange]:
     with ThreadPoolExecutor(count) as pool:
         together = threading.Barrier(count)
-        return list(pool.map(lambda _: _exchange(port, path, tag, together), range(count)))
+        return list(pool.map(lambda _: _exchange(address, path, tag, together), range(count)))
 
 
-def _exchange(port: int, path: str, tag: str, together: threading.Barrier) -> Exchange:
+def _exchange(address: Address, path: str, tag: str, together: threading.Barrier) -> Exchange:
     """Send one request on a connection of its own, when all the others are ready to as well."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(*address, timeout=TIMEOUT)
     together.wait(TIMEOUT)
     started = time.perf_counter()
     try:

@@ -16,6 +16,7 @@ class RunResults:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._tests: list[dict[str, Any]] = []
+        self._machines: dict[str, Any] = {}
         self._told: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -25,6 +26,9 @@ class RunResults:
 
     def add(self, record: dict[str, Any]) -> None:
         """Take in one test's record on one site."""
+        machine = record.pop("machine", None)
+        if machine:
+            self._machines[record["host"]] = machine
         self._tests.append(record)
 
     def requirements(self) -> list[dict[str, Any]]:
@@ -54,7 +58,7 @@ class RunResults:
         return {
             "schema": SCHEMA,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "environment": environment(self._settings),
+            "environment": environment(self._settings, self._machines),
             "tests": self._tests,
             "requirements": self.requirements(),
         }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pytest_winserve.deployment import READY_RUN, Deployment
-from pytest_winserve.errors import StopError, UsageError
+from pytest_winserve.deployment import READY_RUN, Address, Deployment
+from pytest_winserve.errors import HostLost, StopError, UsageError
 from pytest_winserve.instrument import lab_tag, load_tag
 from pytest_winserve.live import Live, Nothing, progress_text
 from pytest_winserve.load.criteria import Check, Criterion
@@ -20,7 +20,7 @@ from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.ledger import Ledger, reconcile
 from pytest_winserve.load.plan import Plan, Request, Stage
 from pytest_winserve.load.result import NO_BACKEND, BackendShare, Result
-from pytest_winserve.ports import ADDRESS, measuring
+from pytest_winserve.ports import measuring
 from pytest_winserve.probe import Capacity, Counting, Verdict, capacity, probe
 from pytest_winserve.servers import Concurrency
 from pytest_winserve.topology import Topology
@@ -78,6 +78,7 @@ class Site:
 
     topology: Topology
     host: str
+    machine: Mapping[str, Any]
     app: str
     slow: str
     fast: str
@@ -95,7 +96,7 @@ class Site:
     @property
     def url(self) -> str:
         """`http://127.0.0.1:PORT`, of the front or of the one backend."""
-        return f"http://{ADDRESS}:{self.deployment.port}"
+        return _url(self.deployment.address)
 
     @property
     def declared(self) -> Concurrency:
@@ -110,7 +111,7 @@ class Site:
         return tuple(
             Backend(
                 info.index,
-                f"http://{info.address}",
+                _url(self.deployment.reach(info.port)),
                 info.pid,
                 counts[info.index].started if info.index in counts else None,
                 counts[info.index].peak_in_flight if info.index in counts else None,
@@ -152,7 +153,7 @@ class Site:
             raise UsageError(f"sleepers={sleepers}: at least 1 slow request is needed")
         with self._alone("probe"):
             verdict = probe(
-                self.deployment.port,
+                self.deployment.address,
                 _path(slow or self.slow, "slow"),
                 _path(fast or self.fast, "fast"),
                 sleepers,
@@ -173,7 +174,7 @@ class Site:
             raise UsageError(f"limit={limit}: at least 1 is needed")
         with self._alone("capacity"):
             found = capacity(
-                self.deployment.port,
+                self.deployment.address,
                 _path(slow or self.slow, "slow"),
                 limit,
                 self.topology.count,
@@ -231,6 +232,9 @@ class Site:
             finally:
                 self.observer.progress("")
             result = self._with_ledger(result, tag, before)
+        if self.deployment.lost is not None:
+            self.observer.measured("result", result.to_dict(), ())
+            raise HostLost(f"{self.deployment.lost}\nwhat is known: {result.summary()}")
         self._judge("result", result, result.to_dict())
         return result
 
@@ -333,6 +337,10 @@ class Site:
         criteria = [criterion for criterion in self.require if criterion.subject == of]
         self.observer.measured(kind, data, subject.checks(*criteria))
         subject.require(*criteria)
+
+
+def _url(address: Address) -> str:
+    return "http://{}:{}".format(*address)
 
 
 def _path(path: str, what: str) -> str:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from pytest_winserve.contents import lab_folder
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import Attempt, FrontBinary, LogLine
 from pytest_winserve.options import Option, Options
@@ -141,13 +142,6 @@ class NginxFront:
 
 
 FRONT = NginxFront()
-
-
-def lab_folder() -> Path:
-    """The folder `lab`: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "lab"
-    return inside if inside.is_dir() else package.parent / "lab"
 
 
 def _system() -> Path | None:

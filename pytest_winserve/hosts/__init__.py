@@ -6,7 +6,8 @@ A host file defines `open_host(argument)`, which returns an object of the `Host`
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, cast
 
 from pytest_winserve.deployment import Deployment, Spec
 from pytest_winserve.errors import UsageError
@@ -14,24 +15,29 @@ from pytest_winserve.registry import load, names, nearest
 
 
 class Host(Protocol):
-    """A machine that runs topologies."""
+    """A machine that runs topologies. It costs nothing until it is used."""
 
     @property
     def name(self) -> str:
         """As in the option: `local`."""
 
-    @property
-    def platform(self) -> str:
-        """Its `sys.platform`."""
+    def open(self) -> AbstractContextManager[None]:
+        """Keeps the way to the machine open; without it, that is done for each deployment."""
 
     def deploy(self, spec: Spec) -> Deployment:
         """A deployment over there, not yet started. Raises what keeps it from being started."""
+
+    def folder(self) -> str:
+        """What the current folder is called over there."""
 
     def path(self) -> tuple[str, ...]:
         """The entries of Python's path on which the app is looked for over there."""
 
     def missing(self, server: str) -> str | None:
         """Why a server cannot run over there, or None."""
+
+    def about(self) -> dict[str, Any]:
+        """The machine as in `results.json`; empty when it is this one, or was not used yet."""
 
 
 def host_names() -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_winserve.deployment import Deployment, Spec
-from pytest_winserve.errors import MissingComponent, UsageError
-from pytest_winserve.servers import get_server, require_server
+from pytest_winserve.errors import UsageError
+from pytest_winserve.processes import Processes
+from pytest_winserve.servers import why_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,20 +19,24 @@ class LocalHost:
     """Servers run as children of this process."""
 
     name: str = "local"
-    platform: str = sys.platform
+
+    def open(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def deploy(self, spec: Spec) -> Deployment:
-        return Deployment(spec)
+        return Processes(spec)
+
+    def folder(self) -> str:
+        return str(Path.cwd())
 
     def path(self) -> tuple[str, ...]:
         return tuple(str(Path(entry).absolute()) for entry in sys.path if entry)
 
     def missing(self, server: str) -> str | None:
-        try:
-            require_server(get_server(server), self.platform)
-        except (MissingComponent, UsageError) as error:
-            return str(error)
-        return None
+        return why_missing(server)
+
+    def about(self) -> dict[str, Any]:
+        return {}
 
 
 def open_host(argument: str) -> LocalHost:

@@ -558,6 +558,10 @@ def environment_rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, value in environment.items():
         if name == "memory_bytes" and isinstance(value, int):
             rows.append(("memory", f"{value / 2**30:.1f} GiB"))
+        elif name == "machines":
+            for host, machine in value.items():
+                named = environment_rows({"environment": machine})
+                rows.extend((f"{host}: {key}", text) for key, text in named)
         elif isinstance(value, Mapping):
             rows.extend((f"{name}: {key}", _value_text(inner)) for key, inner in value.items())
         else:

@@ -25,7 +25,7 @@ def site(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Site]:
 
 
 def misbehave(site: Site, query: str, patience: float = 20) -> Reply:
-    return exchange(site.deployment.port, f"/misbehave?{query}", patience)
+    return exchange(site.deployment.address[1], f"/misbehave?{query}", patience)
 
 
 def server(site: Site) -> str:

@@ -23,6 +23,7 @@ from pytest_winserve.errors import (
 )
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.ports import bound_socket, measuring
+from pytest_winserve.processes import Processes
 
 from .conftest import SLOW, clean_environment, eventually
 
@@ -55,7 +56,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_site_is_asked_by_path_and_by_url(lab: Lab, shop: str) -> None:
     with lab.serve("flask", app=shop) as site:
-        assert site.url == f"http://127.0.0.1:{site.deployment.port}"
+        assert site.url == f"http://127.0.0.1:{site.deployment.address[1]}"
         assert site.get("/test").text == "the shop"
         assert site.get("test").text == "the shop"
         assert site.get(f"{site.url}/test").text == "the shop"
@@ -111,6 +112,7 @@ def test_closing_ends_every_process_and_twice_is_once(lab: Lab) -> None:
     site = lab.serve("nginx2")
     processes = [psutil.Process(pid) for pid in site.deployment.pids().values()]
     assert len(processes) == 3
+    assert isinstance(site.deployment, Processes)
     folder = site.deployment._folder
     assert folder.is_dir()
     site.close()

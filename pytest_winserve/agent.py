@@ -1,0 +1,97 @@
+"""The lab's end on another machine: each channel of an execnet gateway serves one deployment.
+
+A call is `(number, name, arguments)`; its answer `(number, "ok", value, "")`, or `(number, error,
+text, component)` where `error` is the name of a class of `pytest_winserve.errors`. Values are
+plain: numbers, texts, lists and dictionaries.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_winserve import __version__
+from pytest_winserve.contents import fingerprint
+from pytest_winserve.deployment import Spec
+from pytest_winserve.environment import machine
+from pytest_winserve.errors import MissingComponent, WinserveError
+from pytest_winserve.fronts import FrontBinary
+from pytest_winserve.processes import Processes
+from pytest_winserve.servers import why_missing
+from pytest_winserve.topology import Topology
+
+
+class Session:
+    """What can be called over one channel: this, and the methods of the deployment itself."""
+
+    def __init__(self) -> None:
+        self._processes: Processes | None = None
+        self._running = False
+
+    def answer(self, name: str, arguments: Iterable[Any]) -> tuple[str, Any, str]:
+        """What a call gives, as it is sent."""
+        try:
+            owner = self if name in ("about", "missing", "deploy", "start", "stop") else None
+            return "ok", plain(getattr(owner or self._processes, name)(*arguments)), ""
+        except MissingComponent as error:
+            return type(error).__name__, error.reason, error.component
+        except WinserveError as error:
+            return type(error).__name__, str(error), ""
+        except Exception:  # the lab shows it; here nobody would see it
+            return WinserveError.__name__, traceback.format_exc(), ""
+
+    def about(self) -> dict[str, Any]:
+        """Which package this is, and the machine that it is on."""
+        return {"version": __version__, "fingerprint": fingerprint(), "machine": machine()}
+
+    def missing(self, server: str) -> str | None:
+        """Why a server cannot run here, or None."""
+        return why_missing(server)
+
+    def deploy(self, spec: dict[str, Any]) -> FrontBinary | None:
+        """Check a deployment before anything starts."""
+        topology = Topology.parse(spec["topology"])
+        self._processes = Processes(Spec(**spec | {"topology": topology}))
+        return self._processes.binary
+
+    def start(self) -> dict[str, Any]:
+        """Bring it up."""
+        assert self._processes is not None
+        self._processes.start()
+        self._running = True
+        return {
+            "nonce": self._processes.nonce,
+            "port": self._processes.address[1],
+            "backends": self._processes.backends,
+        }
+
+    def stop(self) -> list[str]:
+        """Stop what runs."""
+        if self._processes is None or not self._running:
+            return []
+        self._running = False
+        return self._processes.stop()
+
+
+def plain(value: Any) -> Any:
+    """A value as it can be sent."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def serve(channel: Any) -> None:
+    """Answer the calls of an execnet channel until it closes; what still runs is stopped then."""
+    session = Session()
+    try:
+        for number, name, arguments in channel:
+            channel.send((number, *session.answer(name, arguments)))
+    finally:
+        session.stop()

@@ -1,0 +1,43 @@
+"""What this package consists of, wherever its files lie: beside a checkout's `lab` or around it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def lab_folder() -> Path:
+    """The folder `lab`: inside the package when installed, beside it in a checkout."""
+    inside = PACKAGE / "lab"
+    return inside if inside.is_dir() else PACKAGE.parent / "lab"
+
+
+def files() -> dict[str, Path]:
+    """The package's files by their places in an installed package, in order."""
+    lab = lab_folder()
+    found = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*")}
+    found |= {f"lab/{path.relative_to(lab).as_posix()}": path for path in lab.rglob("*")}
+    return {
+        name: path
+        for name, path in sorted(found.items())
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def fingerprint() -> str:
+    """Twelve digits that two copies of the package share only when their files are the same."""
+    digest = hashlib.sha256()
+    for name, path in files().items():
+        digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def copy_to(folder: Path) -> None:
+    """Put a copy of the package into `folder`, which does not have one yet."""
+    for name, path in files().items():
+        place = folder / PACKAGE.name / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)

@@ -1,0 +1,56 @@
+"""Windows under Wine, on this machine: the Windows builds of Python, the servers and nginx."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from pytest_winserve.deployment import Address
+from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.ports import ADDRESS
+from pytest_winserve.remote import RemoteHost
+from pytest_winserve.wine.layout import SETUP, Layout, default_layout, find_wine, windows_path
+
+
+class WineMachine:
+    """Windows' Python in the layout that `winserve setup wine` has made."""
+
+    name = "wine"
+    mend = SETUP
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._held = ExitStack()
+
+    def python(self) -> list[str]:
+        wine = find_wine()
+        missing = [n for n in ("prefix", "python", "site", "package")
+                   if n not in self._layout.read_state()]  # fmt: skip
+        if missing:
+            what = "not set up" if len(missing) == 4 else f"half set up, without {missing[0]}"
+            raise MissingComponent(
+                self.name, f"the Windows in {self._layout.root} is {what}", self.mend
+            )
+        self._held.enter_context(self._layout.held(alone=False))
+        return self._layout.command(wine)
+
+    def folder(self) -> Path:
+        return self._layout.root
+
+    def reach(self, port: int) -> Address:
+        return ADDRESS, port  # Wine's sockets are this machine's
+
+    def translate(self, path: Path) -> str:
+        return windows_path(path)
+
+    def close(self) -> None:
+        self._held.close()
+
+
+def open_host(argument: str) -> RemoteHost:
+    if argument:
+        raise UsageError(f"the host wine takes no argument, but has {argument!r}")
+    if sys.platform == "win32":
+        raise UsageError("the host wine is for Linux; this is Windows itself: the host local")
+    return RemoteHost(WineMachine(default_layout()))

@@ -1,0 +1,323 @@
+"""Topologies on another machine, through an execnet gateway to a Python over there.
+
+What differs from one kind of such machine to the next is its `Machine`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from pytest_winserve import __version__, errors
+from pytest_winserve.contents import fingerprint
+from pytest_winserve.deployment import Address, BackendInfo, Spec
+from pytest_winserve.errors import HostLost, MissingComponent, StartError, WinserveError
+from pytest_winserve.fronts import FrontBinary
+from pytest_winserve.instrument import TOTALS
+from pytest_winserve.load.ledger import BackendCounts, FrontCounts
+from pytest_winserve.process import tail
+
+if TYPE_CHECKING:
+    import execnet
+
+ANSWER_SECONDS = 60.0
+"""How long a call may take, beyond the time that it is given for its work."""
+CLOSE_SECONDS = 5.0
+
+SERVE = "from pytest_winserve.agent import serve; serve(channel)"
+
+Value = TypeVar("Value")
+
+
+class Machine(Protocol):
+    """What the lab must know of one kind of machine."""
+
+    @property
+    def name(self) -> str:
+        """The host's name, as in the option."""
+
+    @property
+    def mend(self) -> str:
+        """The one line that brings this package, or what it serves with, to the machine."""
+
+    def python(self) -> list[str]:
+        """The command that runs Python over there. Raises MissingComponent."""
+
+    def folder(self) -> Path:
+        """Where that command runs, here."""
+
+    def reach(self, port: int) -> Address:
+        """How a port over there is reached from here."""
+
+    def translate(self, path: Path) -> str:
+        """What a path of this machine is called over there."""
+
+    def close(self) -> None:
+        """Give up what `python` took hold of."""
+
+
+class RemoteHost:
+    """A host behind a gateway, which is open while something uses it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._users = 0
+        self._group: execnet.Group | None = None
+        self._gateway: execnet.Gateway | None = None
+        self._log = Path()
+        self._about: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        return self._machine.name
+
+    def deploy(self, spec: Spec) -> RemoteDeployment:
+        return RemoteDeployment(self, spec)
+
+    def folder(self) -> str:
+        return self._machine.translate(Path.cwd())
+
+    def path(self) -> tuple[str, ...]:
+        return tuple(self._machine.translate(entry) for entry in own_path())
+
+    def missing(self, server: str) -> str | None:
+        with self.open(), closing(Link(self)) as link:
+            reason: str | None = link("missing", server)
+        return reason
+
+    def about(self) -> dict[str, Any]:
+        return self._about
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def enter(self) -> None:
+        """Open the gateway, unless it is open. Every `enter` is followed by one `leave`."""
+        self._users += 1
+
+    def leave(self) -> None:
+        """Close the gateway when nobody uses it any more."""
+        self._users -= 1
+        if not self._users:
+            self._close()
+
+    def channel(self) -> execnet.Channel:
+        """A channel to an agent over there. Raises MissingComponent when there is none, or not
+        one of this version."""
+        if self._gateway is None or not self._gateway.hasreceiver():
+            self._close()
+            self._open()
+        assert self._gateway is not None
+        return self._gateway.remote_exec(SERVE)
+
+    def reach(self, port: int) -> Address:
+        return self._machine.reach(port)
+
+    def rebuilt(self, name: str, text: str, component: str) -> WinserveError:
+        """The error that was raised over there."""
+        kind: type[WinserveError] = getattr(errors, name)
+        if issubclass(kind, MissingComponent):
+            return kind(component, f"{text}, on the host {self.name}", self._machine.mend)
+        return kind(text)
+
+    def why_lost(self) -> str:
+        """A text on a gateway that does not answer any more."""
+        words = tail(self._log).strip()
+        return f"the gateway to the host {self.name} is gone" + (f": {words}" if words else "")
+
+    def _open(self) -> None:
+        import execnet
+
+        command = self._machine.python()
+        with tempfile.NamedTemporaryFile(prefix="winserve-host-", delete=False) as log:
+            self._log = Path(log.name)
+        relay = [sys.executable, "-m", "pytest_winserve.relay"]
+        words = [*relay, str(self._machine.folder()), str(self._log), *command]
+        self._group = execnet.Group()
+        try:
+            self._gateway = self._group.makegateway(f"popen//python={shlex.join(words)}")
+            self._greet()
+        except (OSError, EOFError, AssertionError, HostLost) as error:
+            # execnet takes a Python that ends at once, and one that says something else.
+            reason = f"its Python does not start: {tail(self._log).strip() or error}"
+            self._close()
+            raise MissingComponent(self.name, reason, self._machine.mend) from None
+        except BaseException:
+            self._close()
+            raise
+
+    def _greet(self) -> None:
+        """See that over there is the same package as here."""
+        here = f"{__version__} ({fingerprint()})"
+        with closing(Link(self)) as link:
+            about = link("about")
+        self._about = about["machine"]
+        there = f"{about['version']} ({about['fingerprint']})"
+        if there != here:
+            raise MissingComponent(
+                self.name,
+                f"pytest-winserve is {there} over there, but {here} here",
+                self._machine.mend,
+            )
+
+    def _close(self) -> None:
+        if self._group is not None:
+            self._group.terminate(CLOSE_SECONDS)
+            self._log.unlink(missing_ok=True)
+            self._machine.close()
+        self._group = self._gateway = None
+
+
+class Link:
+    """Calls to one session of the agent; see `pytest_winserve.agent`."""
+
+    def __init__(self, host: RemoteHost) -> None:
+        self._host = host
+        self._channel = host.channel()
+        self._number = 0
+        self._lock = threading.Lock()
+        self.lost: str | None = None
+
+    def __call__(self, name: str, *arguments: Any, seconds: float = 0.0) -> Any:
+        """The value of a call that may work for `seconds`. Raises HostLost, and what the call
+        raised over there."""
+        with self._lock:
+            if self.lost is not None:
+                raise HostLost(self.lost)
+            self._number += 1
+            try:
+                self._channel.send((self._number, name, arguments))
+                # The answer to a call that was interrupted here may still come.
+                answer: tuple[Any, ...] = (0,)
+                while answer[0] != self._number:
+                    answer = self._channel.receive(seconds + ANSWER_SECONDS)
+            except self._channel.TimeoutError:
+                self.lost = f"the host {self._host.name} has not answered for {ANSWER_SECONDS:g} s"
+                raise HostLost(self.lost) from None
+            except (EOFError, OSError, self._channel.RemoteError) as error:
+                self.lost = self._host.why_lost()
+                if isinstance(error, self._channel.RemoteError):
+                    self.lost += f": {error.formatted}"
+                raise HostLost(self.lost) from None
+        _, outcome, value, component = answer
+        if outcome != "ok":
+            raise self._host.rebuilt(outcome, value, component)
+        return value
+
+    def close(self) -> None:
+        if self.lost is None:
+            self._channel.close()
+
+
+class RemoteDeployment:
+    """The deployment on another machine; see `Deployment`. What cannot be known any more, because
+    the machine is lost, is left out; `lost` and `deaths` say so."""
+
+    def __init__(self, host: RemoteHost, spec: Spec) -> None:
+        self.nonce = ""
+        self.backends: tuple[BackendInfo, ...] = ()
+        self._host = host
+        self._spec = spec
+        self._port = 0
+        host.enter()
+        try:
+            self._link = Link(host)
+            binary = self._link("deploy", asdict(spec) | {"topology": str(spec.topology)})
+        except BaseException:
+            host.leave()
+            raise
+        self.binary = FrontBinary(**binary | {"path": Path(binary["path"])}) if binary else None
+
+    @property
+    def address(self) -> Address:
+        return self.reach(self._port)
+
+    @property
+    def lost(self) -> str | None:
+        return self._link.lost
+
+    def reach(self, port: int) -> Address:
+        return self._host.reach(port)
+
+    def start(self) -> None:
+        try:
+            up = self._link("start", seconds=self._spec.start_timeout)
+        except HostLost as error:
+            self._leave()
+            raise StartError(str(error)) from None
+        except BaseException:
+            self._leave()
+            raise
+        self.nonce, self._port = up["nonce"], up["port"]
+        self.backends = tuple(BackendInfo(**info) for info in up["backends"])
+
+    def stop(self) -> list[str]:
+        try:
+            return self._ask(list[str](), "stop")
+        finally:
+            self._leave()
+
+    def deaths(self) -> list[str]:
+        deaths = self._ask(list[str](), "deaths")
+        return [self.lost] if self.lost is not None else deaths
+
+    def backend_counts(self, tag: str = TOTALS) -> list[BackendCounts]:
+        found = self._ask(list[dict[str, Any]](), "backend_counts", tag)
+        return [BackendCounts(**each) for each in found]
+
+    def in_flight(self, tag: str) -> int | None:
+        return self._ask(None, "in_flight", tag)
+
+    def front_counts(self, tag: str) -> FrontCounts | None:
+        found = self._ask(None, "front_counts", tag)
+        return None if found is None else FrontCounts(**{k: Counter(v) for k, v in found.items()})
+
+    def pids(self) -> dict[str, int]:
+        return self._ask(dict[str, int](), "pids")
+
+    def log_positions(self) -> dict[str, int]:
+        return self._ask(dict[str, int](), "log_positions")
+
+    def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
+        return self._ask(dict[str, str](), "logs", since, size)
+
+    def _ask(self, unknown: Value, name: str, *arguments: Any) -> Value:
+        try:
+            value: Value = self._link(name, *arguments)
+        except HostLost:
+            return unknown
+        return value
+
+    def _leave(self) -> None:
+        self._link.close()
+        self._host.leave()
+
+
+def own_path() -> list[Path]:
+    """The entries of Python's path that are the user's own: not this Python's libraries, which
+    are of no use to another."""
+    import site
+    import sysconfig
+
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    libraries = [sysconfig.get_path(name) for name in names]
+    libraries += [*site.getsitepackages(), site.getusersitepackages(), sys.base_prefix + "/lib"]
+    found = [Path(entry).absolute() for entry in sys.path if entry]
+    return [
+        entry
+        for entry in found
+        if entry.is_dir() and not any(entry.is_relative_to(library) for library in libraries)
+    ]

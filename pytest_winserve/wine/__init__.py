@@ -1,0 +1,1 @@
+"""Windows under Wine: where its parts lie, and what makes them."""

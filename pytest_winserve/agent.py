@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,8 @@ class Session:
 def plain(value: Any) -> Any:
     """A value as it can be sent."""
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        # Not asdict: it makes counters anew, from pairs.
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

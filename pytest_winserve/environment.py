@@ -83,9 +83,10 @@ def environment(settings: Settings, machines: Mapping[str, Any]) -> dict[str, An
     values = settings._asdict()
     values["given"] = sorted(settings.given)
     here = machine()
+    fronts = front_versions(settings.nginx) if "local" in settings.host else {}
     return {
         **here,
-        "versions": here["versions"] | front_versions(settings.nginx),
+        "versions": here["versions"] | fronts,
         "hosts": list(settings.host),
         "machines": dict(machines),
         "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()},
@@ -96,7 +97,9 @@ def header(settings: Settings) -> list[str]:
     """What stands above a test run: the settings that count, and the versions that serve."""
     served = f"topology {', '.join(settings.topology)}; host {', '.join(settings.host)}"
     lines = [f"winserve: {served}; app {settings.app}"]
-    lines += [f"winserve: {name} {what}" for name, what in front_versions(settings.nginx).items()]
+    if "local" in settings.host:
+        found = front_versions(settings.nginx).items()
+        lines += [f"winserve: {name} {what}" for name, what in found]
     if settings.require:
         lines.append(f"winserve: require {'; '.join(settings.require)}")
     return lines

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from pytest_winserve.deployment import Spec
+from pytest_winserve.deployment import Deployment, Spec
 from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import Host, open_host
 from pytest_winserve.load.criteria import Criterion
@@ -97,7 +98,7 @@ class Lab:
         return Site(
             topology=topology,
             host=self.host.name,
-            machine=self.host.about(),
+            machine=self._machine(topology, deployment),
             app=command if topology.server == "command" and command else app,
             slow=slow,
             fast=fast,
@@ -106,6 +107,13 @@ class Lab:
             require=self._require,
             observer=self._observer,
         )
+
+    def _machine(self, topology: Topology, deployment: Deployment) -> dict[str, Any]:
+        """Where the site runs, with the front that serves it; empty when that is this machine."""
+        about = self.host.about()
+        if not about or topology.front is None:
+            return about
+        return about | {"versions": about["versions"] | {topology.front: str(deployment.binary)}}
 
 
 def expand(text: str, host: Host, command: str | None) -> list[Topology]:

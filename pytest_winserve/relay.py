@@ -2,8 +2,8 @@
 
 Run as `python -m pytest_winserve.relay FOLDER LOG COMMAND...`; the command runs in FOLDER. Bytes
 of standard input and output pass through, standard error is appended to LOG. The relay has a
-session of its own: a Ctrl-C in the lab's terminal is the lab's to handle. When the lab is gone,
-the command, whose input ends then, has a moment to end before it is killed.
+session of its own: a Ctrl-C in the lab's terminal is the lab's to handle. When the lab closes the
+input, or is killed, the command has a moment to end before it is killed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
-GRACE_SECONDS = 1.0
-LOOK_EVERY = 0.1
+GRACE_SECONDS = 2.0
+FLUSH_SECONDS = 0.2
 
 
 def pump(source: int, sink: int) -> None:
-    """Copy until there is no more. What is read at a time is passed on at once."""
+    """Copy until there is no more; what is read at a time is passed on at once."""
     try:
         while data := os.read(source, 65536):
             while data:
@@ -30,32 +29,38 @@ def pump(source: int, sink: int) -> None:
 
 
 def main(folder: str, log: str, *command: str) -> int:
-    lab = os.getppid()
     os.setsid()
     with Path(log).open("ab") as errors:
         # Pipes, also for standard error: a Windows Python under Wine does not start with a file.
-        child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder
-        )
+        pipe = subprocess.PIPE
+        child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder)
+        assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
+
+        def feed(sink: int) -> None:
+            pump(0, sink)
+            os.close(sink)
+            try:
+                child.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
         pumps = [
-            threading.Thread(target=pump, args=args, daemon=True)
-            for args in ((child.stdout.fileno(), 1), (child.stderr.fileno(), errors.fileno()))
+            threading.Thread(target=pump, args=(child.stdout.fileno(), 1), daemon=True),
+            threading.Thread(
+                target=pump, args=(child.stderr.fileno(), errors.fileno()), daemon=True
+            ),
         ]
+        threading.Thread(target=feed, args=(os.dup(child.stdin.fileno()),), daemon=True).start()
+        child.stdin.close()
         for each in pumps:
             each.start()
-        alone = 0.0
-        while child.poll() is None:
-            time.sleep(LOOK_EVERY)
-            if os.getppid() != lab:
-                alone = alone or time.perf_counter()
-                if time.perf_counter() - alone > GRACE_SECONDS:
-                    child.kill()
+        status = child.wait()
         for each in pumps:
-            # Not to its end: what the command left behind may hold its pipes.
-            each.join(LOOK_EVERY)
-    return child.returncode
+            # Not to the end: what the command has left behind may hold its pipes.
+            each.join(FLUSH_SECONDS)
+    return status
 
 
 if __name__ == "__main__":

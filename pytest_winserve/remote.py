@@ -23,13 +23,14 @@ from pytest_winserve.errors import HostLost, MissingComponent, StartError, Winse
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
-from pytest_winserve.process import tail
+from pytest_winserve.process import Deadline, tail
 
 if TYPE_CHECKING:
     import execnet
 
 ANSWER_SECONDS = 60.0
 """How long a call may take, beyond the time that it is given for its work."""
+LOOK_EVERY = 0.5
 CLOSE_SECONDS = 5.0
 
 SERVE = "from pytest_winserve.agent import serve; serve(channel)"
@@ -48,6 +49,14 @@ class Machine(Protocol):
     def mend(self) -> str:
         """The one line that brings this package, or what it serves with, to the machine."""
 
+    @property
+    def advice(self) -> str:
+        """What to do when the app needs a Python package that is not over there."""
+
+    @property
+    def note(self) -> str:
+        """What the reader of results from there should know."""
+
     def python(self) -> list[str]:
         """The command that runs Python over there. Raises MissingComponent."""
 
@@ -60,8 +69,11 @@ class Machine(Protocol):
     def translate(self, path: Path) -> str:
         """What a path of this machine is called over there."""
 
+    def gone(self) -> str | None:
+        """Why it cannot answer any more, if that can be told without asking it."""
+
     def close(self) -> None:
-        """Give up what `python` took hold of."""
+        """Give up what `python` took hold of, and end what may still run of it."""
 
 
 class RemoteHost:
@@ -117,8 +129,7 @@ class RemoteHost:
     def channel(self) -> execnet.Channel:
         """A channel to an agent over there. Raises MissingComponent when there is none, or not
         one of this version."""
-        if self._gateway is None or not self._gateway.hasreceiver():
-            self._close()
+        if self._gateway is None:
             self._open()
         assert self._gateway is not None
         return self._gateway.remote_exec(SERVE)
@@ -129,14 +140,22 @@ class RemoteHost:
     def rebuilt(self, name: str, text: str, component: str) -> WinserveError:
         """The error that was raised over there."""
         kind: type[WinserveError] = getattr(errors, name)
+        if "No module named" in text or "there is no module" in text:
+            text += f"\n  {self._machine.advice}"
         if issubclass(kind, MissingComponent):
             return kind(component, f"{text}, on the host {self.name}", self._machine.mend)
         return kind(text)
 
-    def why_lost(self) -> str:
-        """A text on a gateway that does not answer any more."""
-        words = tail(self._log).strip()
-        return f"the gateway to the host {self.name} is gone" + (f": {words}" if words else "")
+    def gone(self) -> str | None:
+        """Why the machine cannot answer any more, as far as that can be told from here."""
+        return self._machine.gone()
+
+    def drop(self, why: str) -> str:
+        """Give up a gateway that does not answer any more; returns what is known of the reason."""
+        reasons = (self._machine.gone(), why, tail(self._log).strip())
+        self._close()
+        known = "; ".join(reason for reason in reasons if reason)
+        return f"the gateway to the host {self.name} was lost: {known or 'it closed'}"
 
     def _open(self) -> None:
         import execnet
@@ -150,9 +169,11 @@ class RemoteHost:
         try:
             self._gateway = self._group.makegateway(f"popen//python={shlex.join(words)}")
             self._greet()
-        except (OSError, EOFError, AssertionError, HostLost) as error:
-            # execnet takes a Python that ends at once, and one that says something else.
-            reason = f"its Python does not start: {tail(self._log).strip() or error}"
+        except HostLost as error:  # execnet opens a gateway to a Python that ended at once
+            reason = f"its Python does not start: {error}"
+            raise MissingComponent(self.name, reason, self._machine.mend) from None
+        except AssertionError:  # what execnet raises when something else than Python answers
+            reason = f"no Python answers there: {tail(self._log).strip()}"
             self._close()
             raise MissingComponent(self.name, reason, self._machine.mend) from None
         except BaseException:
@@ -164,7 +185,7 @@ class RemoteHost:
         here = f"{__version__} ({fingerprint()})"
         with closing(Link(self)) as link:
             about = link("about")
-        self._about = about["machine"]
+        self._about = about["machine"] | {"note": self._machine.note}
         there = f"{about['version']} ({about['fingerprint']})"
         if there != here:
             raise MissingComponent(
@@ -200,17 +221,9 @@ class Link:
             self._number += 1
             try:
                 self._channel.send((self._number, name, arguments))
-                # The answer to a call that was interrupted here may still come.
-                answer: tuple[Any, ...] = (0,)
-                while answer[0] != self._number:
-                    answer = self._channel.receive(seconds + ANSWER_SECONDS)
-            except self._channel.TimeoutError:
-                self.lost = f"the host {self._host.name} has not answered for {ANSWER_SECONDS:g} s"
-                raise HostLost(self.lost) from None
+                answer = self._receive(Deadline.after(seconds + ANSWER_SECONDS))
             except (EOFError, OSError, self._channel.RemoteError) as error:
-                self.lost = self._host.why_lost()
-                if isinstance(error, self._channel.RemoteError):
-                    self.lost += f": {error.formatted}"
+                self.lost = self._host.drop(str(error))
                 raise HostLost(self.lost) from None
         _, outcome, value, component = answer
         if outcome != "ok":
@@ -220,6 +233,20 @@ class Link:
     def close(self) -> None:
         if self.lost is None:
             self._channel.close()
+
+    def _receive(self, deadline: Deadline) -> tuple[Any, ...]:
+        """The answer to the last call; that to one that was interrupted here may come before."""
+        while True:
+            try:
+                answer: tuple[Any, ...] = self._channel.receive(LOOK_EVERY)
+            except self._channel.TimeoutError:
+                if self._host.gone():
+                    raise EOFError from None
+                if not deadline.left:
+                    raise EOFError(f"no answer for {ANSWER_SECONDS:g} s") from None
+            else:
+                if answer[0] == self._number:
+                    return answer
 
 
 class RemoteDeployment:

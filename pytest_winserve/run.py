@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 import pytest
@@ -28,7 +29,8 @@ class RunResults:
         """Take in one test's record on one site."""
         machine = record.pop("machine", None)
         if machine:
-            self._machines[record["host"]] = machine
+            known = self._machines.setdefault(record["host"], machine)
+            known["versions"] |= machine["versions"]
         self._tests.append(record)
 
     def requirements(self) -> list[dict[str, Any]]:
@@ -88,12 +90,21 @@ class RunResults:
             terminalreporter.write_line(line)
 
     def hints(self, option: str) -> list[str]:
-        """What the reader should know of failed requests that no criterion judged."""
+        """What the reader should know: of other machines, and of failed requests that no criterion
+        judged."""
+        notes = [
+            line
+            for host, machine in self._machines.items()
+            for line in wrap(
+                f"winserve: host {host}: {machine['note']}", 80, subsequent_indent="  "
+            )
+        ]
         loads = [r for t in self._tests for r in t["results"] if not r["checks"] and failed(r)]
         if not loads:
-            return []
+            return notes
         what = "1 load" if len(loads) == 1 else f"{len(loads)} loads"
         return [
+            *notes,
             f"winserve: {what} had failed requests that no criterion judged;",
             f"  for example {option}='error_rate < 1%'",
         ]

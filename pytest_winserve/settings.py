@@ -101,7 +101,7 @@ SETTINGS = (
         "what to serve with: flask, tornado, nginx4, nginx4-waitress:threads=8, article, all",
         ("nginx4",), "commas",
     ),
-    Setting("host", "H[,H...]", "where to serve: local", ("local",), "commas"),
+    Setting("host", "H[,H...]", "where to serve: local, wine", ("local",), "commas"),
     Setting(
         "app", "SPEC", "the app to serve: module:attribute or module:factory()",
         "pytest_winserve.sample_app:app",

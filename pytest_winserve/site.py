@@ -115,7 +115,7 @@ class Site:
                 info.pid,
                 counts[info.index].started if info.index in counts else None,
                 counts[info.index].peak_in_flight if info.index in counts else None,
-                logs[f"backend-{info.index}"],
+                logs.get(f"backend-{info.index}", ""),
             )
             for info in self.deployment.backends
         )

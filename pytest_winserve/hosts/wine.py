@@ -12,12 +12,19 @@ from pytest_winserve.ports import ADDRESS
 from pytest_winserve.remote import RemoteHost
 from pytest_winserve.wine.layout import SETUP, Layout, default_layout, find_wine, windows_path
 
+PARTS = ("prefix", "python", "site", "package")
+
 
 class WineMachine:
     """Windows' Python in the layout that `winserve setup wine` has made."""
 
     name = "wine"
     mend = SETUP
+    advice = f"a package that the app needs under Wine: {SETUP} --with PACKAGE"
+    note = (
+        "Wine runs the Windows builds of Python, the servers and nginx. It shows what they do, "
+        "not how fast Windows is, nor its TCP"
+    )
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -25,10 +32,10 @@ class WineMachine:
 
     def python(self) -> list[str]:
         wine = find_wine()
-        missing = [n for n in ("prefix", "python", "site", "package")
-                   if n not in self._layout.read_state()]  # fmt: skip
+        state = self._layout.read_state()
+        missing = [part for part in PARTS if part not in state]
         if missing:
-            what = "not set up" if len(missing) == 4 else f"half set up, without {missing[0]}"
+            what = "not set up" if len(missing) == len(PARTS) else f"without {missing[0]}"
             raise MissingComponent(
                 self.name, f"the Windows in {self._layout.root} is {what}", self.mend
             )
@@ -44,7 +51,11 @@ class WineMachine:
     def translate(self, path: Path) -> str:
         return windows_path(path)
 
+    def gone(self) -> str | None:
+        return None if self._layout.servers() else "Wine's server has ended"
+
     def close(self) -> None:
+        self._layout.end_orphans()
         self._held.close()
 
 

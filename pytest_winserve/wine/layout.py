@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.errors import MissingComponent
+
+if TYPE_CHECKING:
+    import psutil
 
 GET_WINE = (
     "sudo apt-get install wine   (Debian, Ubuntu; elsewhere the 64-bit package wine of the system)"
@@ -19,6 +23,9 @@ GET_WINE = (
 SETUP = "winserve setup wine"
 DROPPED = ("PYTHON", "VIRTUAL_ENV", "WINE", "DISPLAY", "WAYLAND_DISPLAY", "TMP", "TEMP", "TMPDIR")
 """Variables that mean nothing to a Windows program, or would open windows on a desktop."""
+
+
+YOUNG_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,42 @@ class Layout:
         unset = [word for name in dropped(os.environ) for word in ("-u", name)]
         given = [f"{name}={value}" for name, value in self.environment().items()]
         return ["env", *unset, *given, str(wine), str(self.executable)]
+
+    def servers(self) -> list[psutil.Process]:
+        """Wine's server for the prefix, if it runs: one, whose current folder names the device and
+        inode of the prefix (Wine's server/request.c)."""
+        import psutil
+
+        try:
+            status = self.prefix.stat()
+        except OSError:
+            return []
+        folder = f"server-{status.st_dev:x}-{status.st_ino:x}"
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.name().startswith("wineserver") and Path(process.cwd()).name == folder:
+                    found.append(process)
+        return found
+
+    def end_orphans(self) -> None:
+        """End programs whose Wine server was killed: they hang, and their job objects are gone.
+
+        Those that have just begun may be somebody's who is starting a new server.
+        """
+        import psutil
+
+        from pytest_winserve.tree import kill
+
+        if self.servers():
+            return
+        orphans = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                old = time.time() - process.create_time() > YOUNG_SECONDS
+                if old and process.environ().get("WINEPREFIX") == str(self.prefix):
+                    orphans.append(process)
+        kill(orphans)
 
     @contextmanager
     def held(self, *, alone: bool, on_wait: Callable[[], None] | None = None) -> Iterator[None]:

@@ -90,6 +90,7 @@ def setup(
         tell("waiting until nothing else uses or changes it")
 
     with layout.held(alone=True, on_wait=wait):
+        layout.end_orphans()
         _Setup(layout, wine, tell).run(python, packages, fresh)
     _show(tell)
 

@@ -12,10 +12,13 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 GRACE_SECONDS = 2.0
 FLUSH_SECONDS = 0.2
+GREETING = b"1"
+"""What a Python that execnet talks to says first (execnet's gateway_bootstrap.py)."""
 
 
 def pump(source: int, sink: int) -> None:
@@ -28,36 +31,67 @@ def pump(source: int, sink: int) -> None:
         return  # the reader is gone, and so is what it wanted
 
 
+def read_line(source: int) -> bytes:
+    """The first line, without a byte of what follows: that comes after an answer only."""
+    line = b""
+    while not line.endswith(b"\n") and (data := os.read(source, 65536)):
+        line += data
+    return line
+
+
 def main(folder: str, log: str, *command: str) -> int:
     os.setsid()
-    with Path(log).open("ab") as errors:
+    with Path(log).open("ab") as file:
         # Pipes, also for standard error: a Windows Python under Wine does not start with a file.
         pipe = subprocess.PIPE
-        child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder)
+        try:
+            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder)
+        except OSError as error:
+            file.write(f"cannot start {command[0]}: {error}\n".encode())
+            read_line(0)
+            return 127
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
+        words, output, complaints = child.stdin, child.stdout.fileno(), child.stderr.fileno()
+        errors = file.fileno()
 
-        def feed(sink: int) -> None:
-            pump(0, sink)
-            os.close(sink)
+        # execnet takes it badly when nobody reads what it begins with.
+        begun = threading.Event()
+
+        def feed() -> None:
+            line = read_line(0)
+            begun.set()
+            with suppress(BrokenPipeError):
+                words.write(line)
+                words.flush()
+                pump(0, words.fileno())
+            with suppress(BrokenPipeError):
+                words.close()
             try:
                 child.wait(GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 child.kill()
 
-        pumps = [
-            threading.Thread(target=pump, args=(child.stdout.fileno(), 1), daemon=True),
-            threading.Thread(
-                target=pump, args=(child.stderr.fileno(), errors.fileno()), daemon=True
-            ),
+        def listen() -> None:
+            first = os.read(output, 1)
+            if first in (GREETING, b""):
+                os.write(1, first)
+                pump(output, 1)
+            else:
+                os.write(errors, first + os.read(output, 65536))
+                child.kill()
+
+        threading.Thread(target=feed, daemon=True).start()
+        readers = [
+            threading.Thread(target=listen, daemon=True),
+            threading.Thread(target=pump, args=(complaints, errors), daemon=True),
         ]
-        threading.Thread(target=feed, args=(os.dup(child.stdin.fileno()),), daemon=True).start()
-        child.stdin.close()
-        for each in pumps:
+        for each in readers:
             each.start()
         status = child.wait()
-        for each in pumps:
+        begun.wait()
+        for each in readers:
             # Not to the end: what the command has left behind may hold its pipes.
             each.join(FLUSH_SECONDS)
     return status
@@ -65,4 +99,4 @@ def main(folder: str, log: str, *command: str) -> int:
 
 if __name__ == "__main__":
     status = main(*sys.argv[1:])
-    os._exit(status & 0xFF)  # a pump may still wait for what never comes
+    os._exit(status & 0xFF)  # a thread may still wait for what never comes

@@ -129,10 +129,15 @@ class RemoteHost:
     def channel(self) -> execnet.Channel:
         """A channel to an agent over there. Raises MissingComponent when there is none, or not
         one of this version."""
+        if self._gateway is not None and not self._gateway.hasreceiver():
+            self._close()
         if self._gateway is None:
             self._open()
         assert self._gateway is not None
-        return self._gateway.remote_exec(SERVE)
+        try:
+            return self._gateway.remote_exec(SERVE)
+        except OSError:  # it has ended meanwhile
+            raise HostLost(self.drop("")) from None
 
     def reach(self, port: int) -> Address:
         return self._machine.reach(port)
@@ -172,10 +177,6 @@ class RemoteHost:
         except HostLost as error:  # execnet opens a gateway to a Python that ended at once
             reason = f"its Python does not start: {error}"
             raise MissingComponent(self.name, reason, self._machine.mend) from None
-        except AssertionError:  # what execnet raises when something else than Python answers
-            reason = f"no Python answers there: {tail(self._log).strip()}"
-            self._close()
-            raise MissingComponent(self.name, reason, self._machine.mend) from None
         except BaseException:
             self._close()
             raise
@@ -197,6 +198,10 @@ class RemoteHost:
     def _close(self) -> None:
         if self._group is not None:
             self._group.terminate(CLOSE_SECONDS)
+            if self._gateway is not None:
+                # execnet leaves the pipes to the garbage collector, which warns of them.
+                self._gateway._io.close_read()
+                self._gateway._io.close_write()
             self._log.unlink(missing_ok=True)
             self._machine.close()
         self._group = self._gateway = None
@@ -223,7 +228,8 @@ class Link:
                 self._channel.send((self._number, name, arguments))
                 answer = self._receive(Deadline.after(seconds + ANSWER_SECONDS))
             except (EOFError, OSError, self._channel.RemoteError) as error:
-                self.lost = self._host.drop(str(error))
+                own = isinstance(error, TimeoutError | self._channel.RemoteError)
+                self.lost = self._host.drop(str(error) if own else "")
                 raise HostLost(self.lost) from None
         _, outcome, value, component = answer
         if outcome != "ok":
@@ -243,7 +249,7 @@ class Link:
                 if self._host.gone():
                     raise EOFError from None
                 if not deadline.left:
-                    raise EOFError(f"no answer for {ANSWER_SECONDS:g} s") from None
+                    raise TimeoutError(f"no answer for {ANSWER_SECONDS:g} s") from None
             else:
                 if answer[0] == self._number:
                     return answer

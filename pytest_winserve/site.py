@@ -316,13 +316,20 @@ class Site:
             notes.append(f"the app ended {raised} requests with an exception")
         if self.deployment.in_flight(tag):
             notes.append(f"{self.deployment.in_flight(tag)} requests still run in the backends")
+        front = self.deployment.front_counts(tag)
+        places = {info.address for info in self.deployment.backends}
+        for address, tries in (front.unanswered if front is not None else {}).items():
+            if address not in places:
+                notes.append(
+                    f"no backend listens at {address}, where the front tried {tries} times"
+                )
         own = sum(share.answers for key, share in result.by_backend.items() if key != NO_BACKEND)
         front_died = any(death.startswith(self.topology.front or "-") for death in deaths)
         return reconcile(
             result.outcomes,
             result.sent,
             own,
-            self.deployment.front_counts(tag),
+            front,
             counts,
             notes,
             front_died,

@@ -38,6 +38,7 @@ class NginxFront:
         Option("max_fails", 1, "failures that take a backend out; 0: never", 0, 1000),
         Option("fail_timeout", 10, "seconds that a failed backend is left out", 1, 3600),
         Option("retry", True, "try the next backend after an error or a timeout"),
+        Option("localhost", False, "name the backends localhost, to see what that costs"),
     )
 
     def find(self, which: str) -> FrontBinary:

@@ -65,7 +65,7 @@ def test_defaults_fill_what_was_not_given() -> None:
 def test_names_are_the_modules_of_the_package() -> None:
     assert servers.server_names() == ["command", "flask", "tornado", "waitress"]
     assert fronts.front_names() == ["nginx"]
-    assert hosts.host_names() == ["local"]
+    assert hosts.host_names() == ["local", "wine"]
 
 
 def test_each_kind_goes_by_the_name_of_its_file_and_says_what_it_is() -> None:

@@ -7,6 +7,7 @@ plain: numbers, texts, lists and dictionaries.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -20,7 +21,7 @@ from pytest_winserve.environment import machine
 from pytest_winserve.errors import MissingComponent, WinserveError
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.processes import Processes
-from pytest_winserve.servers import why_missing
+from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.topology import Topology
 
 
@@ -34,7 +35,7 @@ class Session:
     def answer(self, name: str, arguments: Iterable[Any]) -> tuple[str, Any, str]:
         """What a call gives, as it is sent."""
         try:
-            owner = self if name in ("about", "missing", "deploy", "start", "stop") else None
+            owner = self if name in ("about", "require", "deploy", "start", "stop") else None
             return "ok", plain(getattr(owner or self._processes, name)(*arguments)), ""
         except MissingComponent as error:
             return type(error).__name__, error.reason, error.component
@@ -47,9 +48,9 @@ class Session:
         """Which package this is, and the machine that it is on."""
         return {"version": __version__, "fingerprint": fingerprint(), "machine": machine()}
 
-    def missing(self, server: str) -> str | None:
-        """Why a server cannot run here, or None."""
-        return why_missing(server)
+    def require(self, server: str) -> None:
+        """Raise what keeps a server from running here."""
+        require_server(get_server(server), sys.platform)
 
     def deploy(self, spec: dict[str, Any]) -> FrontBinary | None:
         """Check a deployment before anything starts."""

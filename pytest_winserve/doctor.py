@@ -12,6 +12,7 @@ from pytest_winserve import __version__
 from pytest_winserve.environment import version_of
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import front_names, get_front
+from pytest_winserve.hosts import Host, host_names, open_host
 from pytest_winserve.servers import get_server, require_server, server_names
 from pytest_winserve.settings import Settings
 
@@ -27,24 +28,47 @@ class Finding:
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """The lab itself, then each server, front, engine and helper of this machine."""
+    """The lab itself, then each server of the host, and the fronts, hosts, engines and helpers of
+    this machine."""
     yield Finding(
         "winserve", "ready",
         f"{__version__} on Python {platform.python_version()}, {platform.system()}",
     )  # fmt: skip
-    for name in server_names():
-        yield _server(name)
+    (host,) = settings.host
+    if host == "local":
+        yield from map(_server, server_names())
+    else:
+        yield from _servers_of(open_host(host))
     for name in front_names():
         try:
             yield Finding(name, "ready", str(get_front(name).find(settings.nginx)))
         except MissingComponent as error:
-            yield Finding(name, "missing", str(error).partition("\n")[0], error.hint)
+            yield Finding(name, "missing", error.reason, error.hint)
+    for name in host_names():
+        try:
+            yield Finding(name, "ready", f"host: {open_host(name).ready()}")
+        except MissingComponent as error:
+            yield Finding(name, "missing", f"host: {error.reason}", error.hint)
+        except UsageError as error:
+            yield Finding(name, "never", str(error))
     fast = "winloop" if sys.platform == "win32" else "uvloop"
     if importlib.util.find_spec(fast):
         yield Finding("builtin", "ready", f"load engine, with {fast} {version_of(fast)}")
     else:
         yield Finding("builtin", "ready", f"load engine, without {fast} (slower)", _pip("fast"))
     yield _package("xdist", "pytest-xdist", "pytest -n 2")
+
+
+def _servers_of(host: Host) -> Iterator[Finding]:
+    """The servers over there, with their versions."""
+    with host.open():
+        for name in server_names():
+            why = host.missing(name)
+            version = host.about()["versions"].get(get_server(name).distribution, "")
+            summary = f"{get_server(name).summary}{f', {version}' if version else ''}"
+            reason, _, mend = (why or summary).partition("\n  to get it: ")
+            state = "ready" if why is None else "missing" if mend else "never"
+            yield Finding(name, state, reason, mend)
 
 
 def _server(name: str) -> Finding:

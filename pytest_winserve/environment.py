@@ -17,6 +17,7 @@ from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import front_names, get_front
 from pytest_winserve.servers import get_server, server_names
 from pytest_winserve.settings import Settings
+from pytest_winserve.windows import wine_version
 
 
 def version_of(distribution: str) -> str | None:
@@ -50,15 +51,8 @@ def front_versions(which: str) -> dict[str, str]:
 
 def system() -> str:
     """The operating system, with Wine's version where it stands in for Windows."""
-    if sys.platform == "win32":
-        import ctypes
-
-        # Only Wine's ntdll has it. Source: Wine's developer FAQ.
-        get_version = getattr(ctypes.WinDLL("ntdll"), "wine_get_version", None)
-        if get_version is not None:
-            get_version.restype = ctypes.c_char_p
-            return f"{platform.platform()} (Wine {get_version().decode()})"
-    return platform.platform()
+    wine = wine_version()
+    return f"{platform.platform()} (Wine {wine})" if wine else platform.platform()
 
 
 def machine() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_winserve.errors import StartError, UsageError
+from pytest_winserve.windows import tells_who_listens
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -58,6 +59,8 @@ def bound_socket(port: int = 0) -> socket.socket:
 
 def holder_of(port: int) -> str:
     """` (held by pid N, NAME)` when this user may know it, else nothing."""
+    if not tells_who_listens():
+        return ""
     import psutil
 
     try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pytest_winserve import __version__, errors
 from pytest_winserve.contents import fingerprint
 from pytest_winserve.deployment import Address, BackendInfo, Spec
-from pytest_winserve.errors import HostLost, MissingComponent, StartError, WinserveError
+from pytest_winserve.errors import HostLost, MissingComponent, StartError, UsageError, WinserveError
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
@@ -57,6 +57,9 @@ class Machine(Protocol):
     def note(self) -> str:
         """What the reader of results from there should know."""
 
+    def ready(self) -> str:
+        """What is there, as far as that can be told from here. Raises MissingComponent."""
+
     def python(self) -> list[str]:
         """The command that runs Python over there. Raises MissingComponent."""
 
@@ -91,6 +94,9 @@ class RemoteHost:
     def name(self) -> str:
         return self._machine.name
 
+    def ready(self) -> str:
+        return self._machine.ready()
+
     def deploy(self, spec: Spec) -> RemoteDeployment:
         return RemoteDeployment(self, spec)
 
@@ -102,8 +108,11 @@ class RemoteHost:
 
     def missing(self, server: str) -> str | None:
         with self.open(), closing(Link(self)) as link:
-            reason: str | None = link("missing", server)
-        return reason
+            try:
+                link("require", server)
+            except (MissingComponent, UsageError) as error:
+                return str(error)
+        return None
 
     def about(self) -> dict[str, Any]:
         return self._about

@@ -49,7 +49,7 @@ def describe(process: psutil.Process) -> str:
     """`pid 12 (python -m http.server)`"""
     try:
         return f"pid {process.pid} ({' '.join(process.cmdline())[:120]})"
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+    except (psutil.Error, OSError):
         return f"pid {process.pid}"
 
 
@@ -68,5 +68,5 @@ def alive(process: psutil.Process) -> bool:
     """Whether it runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, OSError):
         return False

@@ -21,6 +21,9 @@ class Host(Protocol):
     def name(self) -> str:
         """As in the option: `local`."""
 
+    def ready(self) -> str:
+        """What is there, as far as that can be told without opening it. Raises MissingComponent."""
+
     def open(self) -> AbstractContextManager[None]:
         """Keeps the way to the machine open; without it, that is done for each deployment."""
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_winserve.deployment import Deployment, Spec
-from pytest_winserve.errors import UsageError
+from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.processes import Processes
-from pytest_winserve.servers import why_missing
+from pytest_winserve.servers import get_server, require_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,9 @@ class LocalHost:
     """Servers run as children of this process."""
 
     name: str = "local"
+
+    def ready(self) -> str:
+        return "this machine"
 
     def open(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -33,7 +36,11 @@ class LocalHost:
         return tuple(str(Path(entry).absolute()) for entry in sys.path if entry)
 
     def missing(self, server: str) -> str | None:
-        return why_missing(server)
+        try:
+            require_server(get_server(server), sys.platform)
+        except (MissingComponent, UsageError) as error:
+            return str(error)
+        return None
 
     def about(self) -> dict[str, Any]:
         return {}

@@ -30,8 +30,8 @@ class WineMachine:
         self._layout = layout
         self._held = ExitStack()
 
-    def python(self) -> list[str]:
-        wine = find_wine()
+    def ready(self) -> str:
+        find_wine()
         state = self._layout.read_state()
         missing = [part for part in PARTS if part not in state]
         if missing:
@@ -39,8 +39,12 @@ class WineMachine:
             raise MissingComponent(
                 self.name, f"the Windows in {self._layout.root} is {what}", self.mend
             )
+        return f"{state['prefix']['key']}, {state['python']['key']}, in {self._layout.root}"
+
+    def python(self) -> list[str]:
+        self.ready()
         self._held.enter_context(self._layout.held(alone=False))
-        return self._layout.command(wine)
+        return self._layout.command(find_wine())
 
     def folder(self) -> Path:
         return self._layout.root

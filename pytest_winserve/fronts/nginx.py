@@ -136,8 +136,10 @@ class NginxFront:
             )
 
     def _command(self, binary: FrontBinary, folder: Path) -> list[str]:
-        return [str(binary.path), "-p", f"{folder.as_posix()}/", "-c", "nginx.conf",
-                "-e", "logs/error.log"]  # fmt: skip
+        # It runs in this folder. nginx.exe takes the bytes of its arguments, which are in the
+        # system's encoding, for UTF-8: a folder with other letters than ASCII it would not find.
+        prefix = "./" if os.name == "nt" else f"{folder.as_posix()}/"
+        return [str(binary.path), "-p", prefix, "-c", "nginx.conf", "-e", "logs/error.log"]
 
 
 FRONT = NginxFront()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import faulthandler
 import importlib
+import io
 import json
 import os
 import socket
@@ -164,7 +165,12 @@ def main() -> int:
     orders = os.fdopen(os.dup(0), "r", encoding="utf-8")
     control = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    for stream in (sys.stdout, sys.stderr):
+        assert isinstance(stream, io.TextIOWrapper)
+        # The lab reads the log as UTF-8; the system's own encoding may not even have the text.
+        stream.reconfigure(
+            encoding="utf-8", errors="backslashreplace", newline="\n", line_buffering=True
+        )
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     spec: dict[str, Any] = json.loads(orders.readline())

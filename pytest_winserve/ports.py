@@ -43,6 +43,13 @@ def bound_socket(port: int = 0) -> socket.socket:
 
     Raises UsageError when `port` is taken.
     """
+    try:
+        return _bind(port)
+    except OSError as error:
+        raise UsageError(f"port {port} cannot be used: {error.strerror}{holder_of(port)}") from None
+
+
+def _bind(port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         if sys.platform == "win32":
@@ -51,9 +58,9 @@ def bound_socket(port: int = 0) -> socket.socket:
         elif port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past TIME_WAIT
         sock.bind((ADDRESS, port))
-    except OSError as error:
+    except OSError:
         sock.close()
-        raise UsageError(f"port {port} cannot be used: {error.strerror}{holder_of(port)}") from None
+        raise
     return sock
 
 
@@ -109,8 +116,8 @@ def claim_port(wanted: int = 0) -> ClaimedPort:
         except Timeout:
             continue
         try:
-            bound_socket(port).close()
-        except UsageError:
+            _bind(port).close()
+        except OSError:
             lock.release()
             continue
         return ClaimedPort(port, lock)

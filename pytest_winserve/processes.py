@@ -388,7 +388,9 @@ class Processes:
         if command is None or self._front_program.exit_code() is not None:
             self._front_program.terminate()
         else:
-            subprocess.run(command, check=True, timeout=STOP_SECONDS, capture_output=True)
+            subprocess.run(
+                command, cwd=self._folder, check=True, timeout=STOP_SECONDS, capture_output=True
+            )
         return []
 
     def _judge(self, program: Program, deadline: Deadline) -> Callable[[], list[str]]:

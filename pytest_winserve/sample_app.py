@@ -8,14 +8,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Flask, Response, abort, jsonify, request
 
@@ -132,15 +135,49 @@ def reset_connection(client: tuple[str, int]) -> None:
 
 def _close_under(sock: socket.socket) -> None:
     """Close the connection itself: the server's own close would first shut it down in order."""
+    if _its_loop_closes(sock):
+        return
     if os.name == "nt":
         socket.close(sock.detach())
         return
     # An ended connection takes its descriptor over. With the number free, the next client would
-    # get it while the loop of a server such as Tornado still watches it for this one.
+    # get it while the loop of a server may still watch it for this one.
     ended, other = socket.socketpair()
     other.close()
     os.dup2(ended.fileno(), sock.fileno(), inheritable=False)
     ended.close()
+
+
+def _its_loop_closes(sock: socket.socket) -> bool:
+    """Have Tornado or waitress close the connection, which they do without a shutdown.
+
+    Their loops watch it, and on Windows select() fails for good when it is closed under them.
+    """
+    loops = (("tornado.iostream", "IOStream", _tornado_closes),
+             ("waitress.channel", "HTTPChannel", _waitress_closes))  # fmt: skip
+    for module, name, close in loops:
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is None:
+            continue
+        for thing in gc.get_objects():
+            if isinstance(thing, kind) and thing.socket is sock:
+                close(thing)
+                return True
+    return False
+
+
+def _tornado_closes(stream: Any) -> None:
+    if asyncio._get_running_loop() is None:  # on a thread of the executor
+        stream.io_loop.add_callback(stream.close)
+    else:
+        stream.close()
+
+
+def _waitress_closes(channel: Any) -> None:
+    channel.will_close = True
+    channel.server.pull_trigger()
+    while channel.connected:
+        time.sleep(0.001)
 
 
 def _in_parts(orders: Orders, client: tuple[str, int]) -> Iterator[bytes]:

@@ -138,8 +138,10 @@ class NginxFront:
             )
 
     def _command(self, binary: FrontBinary, folder: Path) -> list[str]:
-        return [str(binary.path), "-p", f"{folder.as_posix()}/", "-c", "nginx.conf",
-                "-e", "logs/error.log"]  # fmt: skip
+        # It runs in this folder. nginx.exe takes the bytes of its arguments, which are in the
+        # system's encoding, for UTF-8: a folder with other letters than ASCII it would not find.
+        prefix = "./" if os.name == "nt" else f"{folder.as_posix()}/"
+        return [str(binary.path), "-p", prefix, "-c", "nginx.conf", "-e", "logs/error.log"]
 
 
 FRONT = NginxFront()
@@ -184,22 +186,21 @@ def _binary(path: Path, which: str) -> FrontBinary:
 
 def _user() -> str | None:
     """Started by root, nginx would drop to a user that may not enter the lab's private folder."""
-    if sys.platform == "win32" or os.geteuid() != 0:
-        return None
-    import grp
-    import pwd
+    if sys.platform != "win32" and os.geteuid() == 0:
+        import grp
+        import pwd
 
-    return f"{pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name}"
+        return f"{pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name}"
+    return None
 
 
 def _nofile(connections: int) -> int | None:
     """The limit of open files that the worker needs, where it can be had and is not there yet."""
-    if sys.platform == "win32":
-        return None
-    import resource
+    if sys.platform != "win32":
+        import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    need = connections + 64
-    if soft == resource.RLIM_INFINITY or soft >= need:
-        return None
-    return need if hard in (resource.RLIM_INFINITY,) or need <= hard else hard
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        need = connections + 64
+        if resource.RLIM_INFINITY != soft < need:
+            return need if hard == resource.RLIM_INFINITY else min(need, hard)
+    return None

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import importlib
 import itertools
 import json
 import logging
@@ -774,22 +775,18 @@ async def _work(job: dict[str, Any]) -> None:
 
 
 def _raise_descriptor_limit() -> None:
-    try:
+    if sys.platform != "win32":  # Windows has no such limit
         import resource
-    except ImportError:
-        return  # Windows has no such limit
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    # macOS refuses "unlimited"; running into the limit is reported as such.
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        # macOS refuses "unlimited"; running into the limit is reported as such.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
-        if sys.platform == "win32":
-            import winloop as fast
-        else:
-            import uvloop as fast
+        fast = importlib.import_module("winloop" if sys.platform == "win32" else "uvloop")
     except ImportError:
         return asyncio.new_event_loop()  # on Windows Proactor, which has no limit of 512 sockets
     loop: asyncio.AbstractEventLoop = fast.new_event_loop()

@@ -53,7 +53,8 @@ def arguments(command: str, port: int) -> str | list[str]:
     """What to start, never through a shell; a Windows program splits its command line itself."""
     if sys.platform == "win32":
         return command.replace("{port}", str(port))
-    return [word.replace("{port}", str(port)) for word in shlex.split(command)]
+    else:  # noqa: RET505 - type checkers follow one platform only
+        return [word.replace("{port}", str(port)) for word in shlex.split(command)]
 
 
 def answered(port: int) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -60,20 +60,26 @@ class Reply:
 
 def exchange(port: int, path: str, timeout: float = WAIT_SECONDS) -> Reply:
     """GET `path` on a connection of its own, read until it ends."""
-    data = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as sock:
-        sock.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode("ascii")
-        )
-        sock.settimeout(timeout)
+
+    async def ask() -> Reply:
+        # Not recv(), which Wine has return the end for a reset that came before it was called.
+        async with asyncio.timeout(WAIT_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode("ascii"))
+        data = b""
         try:
-            while part := sock.recv(65536):
+            while part := await asyncio.wait_for(reader.read(65536), timeout):
                 data += part
         except ConnectionResetError:
             return Reply(data, "reset")
         except TimeoutError:
             return Reply(data, "timeout")
-    return Reply(data, "end")
+        finally:
+            writer.close()
+        return Reply(data, "end")
+
+    return asyncio.run(ask())
 
 
 def eventually(condition: Callable[[], Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ import psutil
 import pytest
 import requests
 from click import Group
+from platforms import not_on_windows
 
 from pytest_winserve import Lab, __version__
 from pytest_winserve.cli import cli
@@ -107,7 +107,7 @@ def test_doctor(tmp_path: Path) -> None:
         assert states[name] == "ready"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as SIGINT here")
+@not_on_windows("Windows cannot send Ctrl-C to one process")
 def test_up_tells_where_who_and_what_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     output = tmp_path / "output"
     with (

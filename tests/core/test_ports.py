@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from platforms import WINE
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.ports import (
@@ -58,7 +59,8 @@ def test_a_bound_socket_cannot_be_bound_again() -> None:
         with pytest.raises(UsageError) as caught:
             bound_socket(port)
         assert f"port {port} cannot be used" in str(caught.value)
-        assert f"held by pid {os.getpid()}" in str(caught.value)
+        if not WINE:  # it does not tell which process listens
+            assert f"held by pid {os.getpid()}" in str(caught.value)
     bound_socket(port).close()
 
 

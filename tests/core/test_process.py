@@ -11,15 +11,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+from platforms import not_on_windows
 
 from pytest_winserve.errors import StartError
-from pytest_winserve.keepers import TAG_VARIABLE, new_keeper
+from pytest_winserve.keepers import TAG_VARIABLE, Keeper, new_keeper
 from pytest_winserve.process import Deadline, Program, describe_exit, indent, tail
 from pytest_winserve.ready import first_answer
 from pytest_winserve.tree import describe, kill, members
@@ -33,13 +34,20 @@ def program(folder: Path, code: str, **environment: str) -> Program:
     )
 
 
-def start(program: Program) -> None:
-    keeper = new_keeper(secrets.token_hex(8))
-    try:
-        program.start(keeper)
-    finally:
-        # Dismissed at once: each of these tests ends its program itself.
-        assert keeper.dismiss() == []
+Start = Callable[[Program], None]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a program with a keeper of its own, which is dismissed at the end of the test."""
+    keepers: list[Keeper] = []
+
+    def start(program: Program) -> None:
+        keepers.append(new_keeper(secrets.token_hex(8)))
+        program.start(keepers[-1])
+
+    yield start
+    assert [keeper.dismiss() for keeper in keepers] == [[]] * len(keepers)
 
 
 def wait_for(program: Program) -> int:
@@ -52,7 +60,7 @@ def finish(program: Program) -> None:
     program.kill()
 
 
-def test_a_program_has_its_own_files_folder_and_environment(tmp_path: Path) -> None:
+def test_a_program_has_its_own_files_folder_and_environment(tmp_path: Path, start: Start) -> None:
     code = "import os, sys; print(os.getcwd()); print(os.environ['HINT'], file=sys.stderr)"
     one = program(tmp_path, code, HINT="a hint")
     assert one.exit_code() is None
@@ -64,7 +72,7 @@ def test_a_program_has_its_own_files_folder_and_environment(tmp_path: Path) -> N
     assert one.death() == f"a program (pid {one.pid}) exited with status 0"
 
 
-def test_what_it_is_told_and_that_nothing_more_comes(tmp_path: Path) -> None:
+def test_what_it_is_told_and_that_nothing_more_comes(tmp_path: Path, start: Start) -> None:
     one = program(tmp_path, "import sys; print(sys.stdin.read(), file=sys.stderr); sys.exit(3)")
     start(one)
     one.tell("first")
@@ -77,7 +85,7 @@ def test_what_it_is_told_and_that_nothing_more_comes(tmp_path: Path) -> None:
     assert one.death() == f"a program (pid {one.pid}) exited with status 3"
 
 
-def test_telling_one_that_has_died_is_no_error(tmp_path: Path) -> None:
+def test_telling_one_that_has_died_is_no_error(tmp_path: Path, start: Start) -> None:
     one = program(tmp_path, "")
     start(one)
     wait_for(one)
@@ -88,7 +96,7 @@ def test_telling_one_that_has_died_is_no_error(tmp_path: Path) -> None:
     one.kill()
 
 
-def test_one_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
+def test_one_that_ignores_the_request_is_killed(tmp_path: Path, start: Start) -> None:
     one = program(tmp_path, "import time; time.sleep(600)")
     start(one)
     one.ask_to_stop()
@@ -99,13 +107,13 @@ def test_one_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
         assert one.death() == f"a program (pid {one.pid}) was killed by signal 9 (SIGKILL)"
 
 
-def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+def test_a_program_that_is_not_there(tmp_path: Path, start: Start) -> None:
     one = Program("ghost", [str(tmp_path / "ghost")], tmp_path, os.environ, tmp_path)
     with pytest.raises(StartError, match=r"ghost: cannot start .*ghost: "):
         start(one)
 
 
-def test_blame_says_what_which_command_and_what_it_wrote(tmp_path: Path) -> None:
+def test_blame_says_what_which_command_and_what_it_wrote(tmp_path: Path, start: Start) -> None:
     one = program(tmp_path, "import sys; sys.stderr.write('one\\ntwo\\n')")
     start(one)
     wait_for(one)
@@ -210,7 +218,7 @@ def family(tag: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], p
         ("free", "own", "stay"),
         pytest.param(
             ("free", "same", "leave"),
-            marks=pytest.mark.skipif(os.name != "posix", reason="Windows has no sessions"),
+            marks=not_on_windows("Windows has no sessions"),
         ),
     ],
     ids="-".join,
@@ -232,8 +240,10 @@ def test_members_are_found_by_tag_session_or_descent(arguments: tuple[str, ...])
 def test_this_process_is_never_a_member(monkeypatch: pytest.MonkeyPatch) -> None:
     tag = secrets.token_hex(8)
     monkeypatch.setenv(TAG_VARIABLE, tag)
-    session = [os.getsid(0)] if os.name == "posix" else []
-    found = members(tag, session)
+    session = 0
+    if sys.platform != "win32":
+        session = os.getsid(0)
+    found = members(tag, [session])
     assert os.getpid() not in {process.pid for process in found}
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from platforms import tells_who_listens
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import ProbeError, UsageError
@@ -113,6 +114,7 @@ def test_it_takes_as_many_sleepers_as_threads_to_block(
         assert "BLOCKS: 2 of 2 fast requests waited (100%)" in verdict.summary()
 
 
+@tells_who_listens
 def test_a_command_is_measured_without_a_declaration(lab: Lab) -> None:
     with lab.serve("command", command=FLASK_COMMAND, slow=SLOW) as site:
         assert site.declared == "unknown"
@@ -130,6 +132,7 @@ def test_a_command_is_measured_without_a_declaration(lab: Lab) -> None:
         assert "Running on http://127.0.0.1:" in backend.log
 
 
+@tells_who_listens
 def test_a_command_that_runs_one_at_a_time_is_found_out(lab: Lab) -> None:
     command = f"{FLASK_COMMAND} --without-threads"
     with lab.serve("command", command=command, slow=SLOW) as site:
@@ -137,6 +140,7 @@ def test_a_command_that_runs_one_at_a_time_is_found_out(lab: Lab) -> None:
         assert site.probe().blocked_fraction == 1
 
 
+@tells_who_listens
 def test_the_commands_port_is_its_own(lab: Lab) -> None:
     with lab.serve("nginx2-command", command=FLASK_COMMAND) as site:
         assert len({backend.url for backend in site.backends}) == 2

@@ -116,7 +116,7 @@ def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
         monkeypatch.setenv(name, str(temp))
     monkeypatch.setattr(tempfile, "tempdir", str(temp))
     monkeypatch.setenv(MARK, traces.mark)
-    monkeypatch.setenv("PYTHONPATH", str(SUITE))
+    monkeypatch.setenv("PYTHONPATH", str(SUITE), prepend=os.pathsep)
     for setting in SETTINGS:
         monkeypatch.delenv(setting.variable, raising=False)
     monkeypatch.syspath_prepend(str(SUITE))

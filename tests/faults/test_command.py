@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock, Timeout
+from platforms import not_on_windows, tells_who_listens
 
 from faults.conftest import Serve, Traces, winserve
 from pytest_winserve.errors import StartError, StopError, UsageError
@@ -27,7 +28,7 @@ def serve(port):
     http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
 """
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM cannot be ignored on Windows")
+posix = not_on_windows("TerminateProcess cannot be ignored on Windows")
 
 
 def command(script: Path, source: str, *words: str) -> str:
@@ -95,6 +96,7 @@ def test_never_listening(tmp_path: Path, serve: Serve) -> None:
     assert "thinking" in str(caught.value)
 
 
+@tells_who_listens
 def test_listening_elsewhere(tmp_path: Path, serve: Serve) -> None:
     line = command(
         tmp_path / "serve.py",
@@ -121,6 +123,7 @@ else:
 """
 
 
+@tells_who_listens
 def test_a_process_of_somebody_else_has_the_port(tmp_path: Path, serve: Serve) -> None:
     noted = tmp_path / "pid"
     line = command(
@@ -137,6 +140,7 @@ def test_a_process_of_somebody_else_has_the_port(tmp_path: Path, serve: Serve) -
     assert f"(held by pid {noted.read_text()}, python" in message
 
 
+@tells_who_listens
 def test_leaving_a_process_behind(tmp_path: Path, serve: Serve, traces: Traces) -> None:
     noted = tmp_path / "pid"
     line = command(
@@ -170,6 +174,7 @@ def test_ignoring_the_request_to_stop(tmp_path: Path, serve: Serve, traces: Trac
     traces.gone()
 
 
+@tells_who_listens
 def test_dying_while_it_serves(tmp_path: Path, serve: Serve) -> None:
     line = command(
         tmp_path / "serve.py",
@@ -185,6 +190,7 @@ def test_dying_while_it_serves(tmp_path: Path, serve: Serve) -> None:
         assert "the command ended by itself with exit status 5" in site.logs()["backend-0"]
 
 
+@tells_who_listens
 def test_words_never_reach_a_shell(tmp_path: Path, serve: Serve) -> None:
     words = ["a b", ";", "$(touch hacked)", "`touch hacked`", "&&", "touch", "hacked", "|", ">",
              "hacked", "$HOME", "*", "q\"uo'te"]  # fmt: skip

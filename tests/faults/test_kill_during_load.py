@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,14 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from platforms import not_on_windows
 
 from faults.conftest import Serve, run_pytest
 from pytest_winserve import Site
 from pytest_winserve.load.result import Result
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="the notes name the signal, and Windows has none"
-)
+pytestmark = not_on_windows("Windows has no signals, which the notes name")
 
 USERS, SECONDS, BEFORE = 20, 1.5, 100
 

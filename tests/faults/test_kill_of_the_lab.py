@@ -10,16 +10,23 @@ from pathlib import Path
 
 import psutil
 import pytest
+from platforms import not_on_windows
 
 from faults.conftest import PYTEST_OPTIONS, Started, Traces, run_pytest
 
 Start = Callable[..., Started]
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+posix = not_on_windows("Windows has no signals to end a group of processes")
 
 APP = "apps.children:far()"  # it has a child in a session of its own
 LOADS = "def test_load(winserve):\n    winserve.load(users=20, duration=60)\n"
 HANGS = "import time\nopen('loading', 'w').close()\ntime.sleep(600)\n"
+
+
+def signal_group(run: Started, number: int) -> None:
+    """As a terminal does, to the whole group."""
+    if sys.platform != "win32":
+        os.killpg(run.process.pid, number)
 
 
 @pytest.fixture
@@ -59,7 +66,7 @@ def test_pytest_is_killed_during_a_load(
 @posix
 def test_ctrl_c_during_a_load(traces: Traces, loading: Callable[..., Started]) -> None:
     run = loading()
-    os.killpg(run.process.pid, signal.SIGINT)  # as a terminal does, to the whole group
+    signal_group(run, signal.SIGINT)
     assert run.process.wait(60) == pytest.ExitCode.INTERRUPTED
     traces.gone()
     assert "KeyboardInterrupt" in run.text()
@@ -93,7 +100,7 @@ def test_the_end_of_winserve_up(traces: Traces, start: Start, number: str) -> No
     run.wait_for("(Ctrl-C stops it)")
     assert len(traces.look()) == 3
     traces.killed = number != "SIGINT"
-    os.killpg(run.process.pid, getattr(signal, number))
+    signal_group(run, getattr(signal, number))
     status = run.process.wait(60)
     traces.gone()
     if number == "SIGINT":

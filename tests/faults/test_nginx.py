@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from platforms import not_on_windows
 
 from faults.conftest import Serve, Traces, run_pytest, winserve
 from pytest_winserve.errors import MissingComponent, StartError
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="a script cannot stand in for nginx.exe")
+posix = not_on_windows("on Windows a script cannot stand in for a program")
 
 
 def script(path: Path, text: str) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from platforms import not_on_windows
 
 from faults.conftest import Serve, Traces, winserve
 from pytest_winserve.errors import StartError
@@ -37,7 +38,7 @@ def test_a_port_outside_of_the_range() -> None:
     assert winserve("up", "flask", "--port", "65536").status == 2
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there the port is exclusive once it is bound")
+@not_on_windows("on Windows a port is exclusive once it is bound")
 def test_a_port_taken_while_the_app_loads(tmp_path: Path, serve: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -95,7 +96,7 @@ def racing_nginx(tmp_path: Path, nginx: Path) -> Path:
     return script
 
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="a script cannot stand in for nginx.exe")
+posix = not_on_windows("on Windows a script cannot stand in for a program")
 
 
 @posix

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from platforms import not_on_windows
 
 import pytest_winserve
 from pytest_winserve.errors import UsageError
@@ -150,7 +151,7 @@ except OSError as error:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on the size of files")
+@not_on_windows("Windows has no limit on the size of a process's files")
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text("old", encoding="utf-8")
@@ -168,7 +169,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
     assert _names(tmp_path) == ["results.json"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="file modes are not Windows'")
+@not_on_windows("Windows has no umask")
 def test_a_report_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
     write_text(tmp_path / "ours", "text")
     (tmp_path / "plain").write_text("text", encoding="utf-8")
@@ -209,7 +210,9 @@ def test_a_report_directory_that_is_a_file_is_refused(
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="has no directory nobody can write to")
+@pytest.mark.skipif(
+    not Path("/proc/self").is_dir(), reason="platform: has no folder that nobody can write to"
+)
 def test_a_report_directory_that_is_not_writable_is_refused(make: Make) -> None:
     with pytest.raises(UsageError, match="is not writable"):
         write_report("/proc/self", make.data())

@@ -160,6 +160,8 @@ def test_what_is_wrong_where_and_what_would_be_right(text: str, parts: list[str]
         ("nginx4-tornado", 4),
         ("waitress", 4),
         ("nginx2-waitress:threads=8", 16),
+        ("gunicorn", 1),
+        ("nginx2-gunicorn:workers=3:threads=4", 24),
         ("command", "unknown"),
         ("nginx2-command", "unknown"),
     ],

@@ -14,6 +14,7 @@ import pytest
 
 from faults.conftest import Serve, run_pytest
 from pytest_winserve import Site
+from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.result import Result
 
 pytestmark = pytest.mark.skipif(
@@ -96,6 +97,31 @@ def test_the_worker_of_nginx(serve: Serve) -> None:
         assert result.outcomes.keys() > {"200"}
         # Its master starts another one.
         assert site.get("/test").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "topology", ["gunicorn:workers=2", "nginx2-gunicorn:threads=4:front.max_fails=0"]
+)
+def test_a_worker_of_a_server_that_forks(serve: Serve, topology: str) -> None:
+    with serve(topology) as site:
+        worker, *_ = psutil.Process(site.backends[0].pid).children()
+        result = load_and(site, worker.kill)
+        # Its master lives and has started another one; what the dead one ran is over.
+        assert notes(result) == []
+        assert site.deaths() == []
+        assert f"Worker (pid:{worker.pid}) was sent SIGKILL!" in site.backends[0].log
+        assert site.deployment.in_flight(TOTALS) == 0
+        assert result.ledger is not None
+        assert not any("still run" in note for note in result.ledger.notes)
+        assert site.capacity(slow="/sleep?seconds=0.4").as_declared
+
+
+def test_the_master_of_a_server_that_forks(serve: Serve) -> None:
+    with serve("gunicorn:workers=2") as site:
+        master = psutil.Process(site.backends[0].pid)
+        result = load_and(site, master.kill)
+        # Its workers go on until they notice.
+        assert notes(result) == killed("backend-0", master.pid)
 
 
 def test_everything(serve: Serve) -> None:

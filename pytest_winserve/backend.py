@@ -200,7 +200,7 @@ def main() -> int:
             os._exit(0)
 
     threading.Thread(target=wait_for_the_end, daemon=True, name="winserve-stop").start()
-    job.tell(listening=True, pid=os.getpid(), instrumented=job.instrumented)
+    job.tell(listening=True, pid=running.pid or os.getpid(), instrumented=job.instrumented)
     try:
         running.serve()
     except StartError as error:

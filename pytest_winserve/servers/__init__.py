@@ -57,10 +57,14 @@ class Job(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server about to serve: `serve` returns after `stop` was called from another thread."""
+    """A server about to serve: `serve` returns after `stop` was called from another thread.
+
+    `pid` is the process that serves, where it is not the backend's own.
+    """
 
     serve: Callable[[], None]
     stop: Callable[[], None]
+    pid: int | None = None
 
 
 class Server(Protocol):

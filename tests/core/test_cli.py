@@ -105,7 +105,8 @@ def test_doctor(tmp_path: Path) -> None:
     }
     for name in ("winserve", "command", "flask", "tornado", "waitress", "nginx", "builtin"):
         assert states[name] == "ready"
-    assert states["gunicorn"] == ("never" if os.name == "nt" else "ready")
+    for name in ("gunicorn", "uwsgi"):
+        assert states[name] == ("never" if os.name == "nt" else "ready")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as SIGINT here")

@@ -33,6 +33,10 @@ FORKING = (
     ("gunicorn:workers=2:threads=4", 8, 0.0),
     ("nginx2-gunicorn", 2, 0.5),
     ("nginx2-gunicorn:workers=2:threads=2", 8, 0.0),
+    ("uwsgi", 1, 1.0),
+    ("uwsgi:processes=4", 4, 0.0),
+    ("uwsgi:processes=2:threads=4", 8, 0.0),
+    ("nginx2-uwsgi", 2, 0.5),
 )
 RUN = CASES if sys.platform == "win32" else CASES + FORKING
 EXPECTED = {name: (declared, blocked) for name, declared, blocked in RUN}
@@ -132,7 +136,7 @@ def test_it_takes_as_many_sleepers_as_threads_to_block(
         assert "BLOCKS: 2 of 2 fast requests waited (100%)" in verdict.summary()
 
 
-@pytest.mark.parametrize("name", ["gunicorn"])
+@pytest.mark.parametrize("name", ["gunicorn", "uwsgi"])
 def test_windows_refuses_what_forks_and_says_what_to_use(name: str) -> None:
     server = get_server(name)
     assert server.unsupported("linux") is server.unsupported("darwin") is None

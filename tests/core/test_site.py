@@ -26,7 +26,7 @@ from pytest_winserve.ports import bound_socket, measuring
 
 from .conftest import SLOW, clean_environment, eventually
 
-FORKING = () if sys.platform == "win32" else ("gunicorn:workers=2", "gunicorn:threads=2")
+FORKING = () if sys.platform == "win32" else ("gunicorn:workers=2", "gunicorn:threads=2", "uwsgi")
 SHOP = """
 from flask import Flask, request
 

@@ -162,6 +162,7 @@ def test_what_is_wrong_where_and_what_would_be_right(text: str, parts: list[str]
         ("nginx2-waitress:threads=8", 16),
         ("gunicorn", 1),
         ("nginx2-gunicorn:workers=3:threads=4", 24),
+        ("uwsgi:processes=3:threads=4", 12),
         ("command", "unknown"),
         ("nginx2-command", "unknown"),
     ],

@@ -72,7 +72,7 @@ def test_the_message_names_the_fault(
     assert 'backend.py", line' not in text
 
 
-FORKING = () if sys.platform == "win32" else ("gunicorn:workers=2", "gunicorn:threads=2")
+FORKING = () if sys.platform == "win32" else ("gunicorn:workers=2", "gunicorn:threads=2", "uwsgi")
 
 
 @pytest.mark.parametrize("topology", FORKING)

@@ -16,7 +16,7 @@ from pytest_winserve.ports import shared_folder
 from pytest_winserve.tree import alive
 
 POSIX = sys.platform != "win32"
-FORKING = ("gunicorn:workers=2",) if POSIX else ()
+FORKING = ("gunicorn:workers=2", "uwsgi:processes=2") if POSIX else ()
 
 
 def test_a_flood_of_output(serve: Serve) -> None:

@@ -86,9 +86,12 @@ def test_the_end_while_a_site_starts(
 
 
 @posix
+@pytest.mark.parametrize("topology", ["gunicorn:workers=3", "nginx2-uwsgi:processes=2"])
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGINT"])
-def test_the_end_of_a_server_that_forks(traces: Traces, start: Start, number: str) -> None:
-    run = start("winserve", "up", "gunicorn:workers=3")
+def test_the_end_of_a_server_that_forks(
+    traces: Traces, start: Start, number: str, topology: str
+) -> None:
+    run = start("winserve", "up", topology)
     run.wait_for("(Ctrl-C stops it)")
     traces.look()
     traces.killed = number != "SIGINT"

@@ -192,7 +192,9 @@ def main() -> int:
         return 2
 
     def wait_for_the_end() -> None:
-        orders.read()
+        # Not `orders.read`: it holds a lock, which a process forked meanwhile would find taken.
+        while os.read(orders.fileno(), 1024):
+            pass
         running.stop()
         if not stopped.wait(STOP_SECONDS):
             sys.stderr.write("winserve: stopped with requests still running\n")

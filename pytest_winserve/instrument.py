@@ -25,6 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if sys.platform != "win32":
+    import fcntl
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -154,17 +157,13 @@ class _SharedLock:
         self._threads = threading.Lock()  # the file's lock is the process's, not the thread's
 
     def __enter__(self) -> None:
-        assert sys.platform != "win32"
-        import fcntl
-
         self._threads.acquire()
-        fcntl.lockf(self.file, fcntl.LOCK_EX)
+        if sys.platform != "win32":
+            fcntl.lockf(self.file, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
-        assert sys.platform != "win32"
-        import fcntl
-
-        fcntl.lockf(self.file, fcntl.LOCK_UN)
+        if sys.platform != "win32":
+            fcntl.lockf(self.file, fcntl.LOCK_UN)
         self._threads.release()
 
 

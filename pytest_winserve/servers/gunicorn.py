@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pytest_winserve.errors import StartError
+from pytest_winserve.errors import StartError, UsageError
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Running
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 BACKLOG = 2048  # gunicorn.config.Backlog
+OLDEST_WITH_THREADS = (24, 1)
 STOP_SECONDS = 1.0  # how long requests that still run may keep a worker that was asked to stop
 
 
@@ -54,22 +56,27 @@ class GunicornServer:
         return int(options["workers"]) * int(options["threads"])
 
     def start(self, job: Job) -> Running:
+        if sys.platform == "win32":
+            raise AssertionError("unsupported() says no")
+        from gunicorn import __version__, version_info  # type: ignore[import-untyped]
         from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
         from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
         workers, threads = int(job.options["workers"]), int(job.options["threads"])
         connections = int(job.options["worker_connections"]) or threads
+        if threads > 1 and version_info < OLDEST_WITH_THREADS:
+            raise UsageError(
+                f"gunicorn {__version__} accepts connections and then does not read them; "
+                f'threads={threads} needs 24.1: python -m pip install "gunicorn>=24.1"'
+            )
         sock = job.bind(BACKLOG)
         # Loaded once, before the workers are forked, as with gunicorn's own preload_app.
         app = job.app(workers)
         signals_are_handled, ended = threading.Event(), threading.Event()
-        places: dict[Any, int] = {}
 
-        def take_place(arbiter: Any, worker: Any) -> None:
-            places[worker] = min(set(range(workers)) - set(places.values()))
-
-        def leave_place(arbiter: Any, worker: Any) -> None:
-            places.pop(worker, None)
+        def give_place(arbiter: Any, worker: Any) -> None:
+            taken = {living.winserve_place for living in arbiter.WORKERS.values()}
+            worker.winserve_place = min(set(range(workers)) - taken)
 
         settings = {
             "bind": f"fd://{sock.detach()}",
@@ -81,9 +88,8 @@ class GunicornServer:
             "preload_app": True,
             "control_socket_disable": True,  # one per user, and there may be several of these
             "when_ready": lambda arbiter: signals_are_handled.set(),
-            "pre_fork": take_place,
-            "post_fork": lambda arbiter, worker: job.join(places[worker]),
-            "child_exit": leave_place,
+            "pre_fork": give_place,
+            "post_fork": lambda arbiter, worker: job.join(worker.winserve_place),
         }
 
         class Application(BaseApplication):  # type: ignore[misc]
@@ -116,7 +122,8 @@ class GunicornServer:
             if not ended.wait(STOP_SECONDS):
                 sys.stderr.write("winserve: stopped with requests still running\n")
                 for worker in list(arbiter.WORKERS):
-                    os.kill(worker, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.kill(worker, signal.SIGKILL)
 
         return Running(serve, stop)
 

@@ -51,7 +51,8 @@ class UwsgiServer:
         return int(options["processes"]) * int(options["threads"])
 
     def start(self, job: Job) -> Running:
-        assert sys.platform != "win32"
+        if sys.platform == "win32":
+            raise AssertionError("unsupported() says no")
         processes, threads = int(job.options["processes"]), int(job.options["threads"])
         sock = job.bind(BACKLOG)
         # Loaded once, before uWSGI forks its workers, as it does itself.
@@ -66,7 +67,7 @@ class UwsgiServer:
             code = os.waitstatus_to_exitcode(os.waitpid(master, 0)[1])
             ended.set()
             if not stopping.is_set():
-                raise StartError(f"uWSGI (pid {master}) {describe_exit(code)} by itself")
+                raise StartError(f"uWSGI (pid {master}) {describe_exit(code)} unasked")
             if code not in (0, -signal.SIGTERM):  # the signal: it came before uWSGI minded it
                 raise StartError(f"uWSGI (pid {master}) {describe_exit(code)} when asked to stop")
 
@@ -84,7 +85,6 @@ class UwsgiServer:
 
 def run(job: Job, app: WSGIApplication, descriptor: int, processes: int, threads: int) -> None:
     """Become uWSGI's master process. Does not return."""
-    assert sys.platform != "win32"
 
     def make() -> WSGIApplication:
         import uwsgi  # type: ignore[import-untyped]  # only there inside of uWSGI

@@ -135,6 +135,15 @@ def test_the_master_of_a_server_that_forks(serve: Serve) -> None:
         assert notes(result) == killed("backend-0", master.pid)
 
 
+def test_the_master_of_a_server_that_is_only_kept(serve: Serve) -> None:
+    with serve("uwsgi:processes=2") as site:
+        master = psutil.Process(site.backends[0].pid)
+        result = load_and(site, master.kill)
+        (note,) = notes(result)
+        assert note.startswith("died during the load: backend-0 ")
+        assert f"uWSGI (pid {master.pid}) was killed by signal 9" in site.backends[0].log
+
+
 def test_everything(serve: Serve) -> None:
     with serve("nginx2") as site:
         processes = [psutil.Process(pid) for pid in site.deployment.pids().values()]

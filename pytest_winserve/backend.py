@@ -28,6 +28,7 @@ from pytest_winserve.servers import get_server
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from pytest_winserve.instrument import Counters
     from pytest_winserve.ports import ClaimedPort
 
 STOP_SECONDS = 1.0
@@ -43,7 +44,7 @@ class BackendJob:
     _socket: socket.socket | None = field(default=None, init=False)
     _backlog: int = field(default=0, init=False)
     _claim: ClaimedPort | None = field(default=None, init=False)
-    instrumented: bool = field(default=False, init=False)
+    _counters: Counters | None = field(default=None, init=False)
 
     @property
     def options(self) -> Options:
@@ -75,18 +76,25 @@ class BackendJob:
         self.tell(address=self._claim.number)
         return self._claim.number
 
-    def app(self) -> WSGIApplication:
+    def app(self, workers: int = 0) -> WSGIApplication:
         from pytest_winserve.instrument import Counters, Instrument
 
         # An app that hangs while it loads leaves in the log where it does.
         faulthandler.dump_traceback_later(self.patience)
         app = load_app(self.spec["app"])
         faulthandler.cancel_dump_traceback_later()
-        counters = Counters(Path(self.spec["counters"]))
-        self.instrumented = True
+        self._counters = Counters(Path(self.spec["counters"]), workers)
         if self._socket is not None:
             self._listen(self._socket)
-        return Instrument(app, self.spec["nonce"], self.spec["index"], counters)
+        return Instrument(app, self.spec["nonce"], self.spec["index"], self._counters)
+
+    def join(self, worker: int) -> None:
+        assert self._counters is not None, "join() before app()"
+        self._counters.join(worker)
+
+    @property
+    def instrumented(self) -> bool:
+        return self._counters is not None
 
     def _listen(self, sock: socket.socket) -> None:
         try:
@@ -190,7 +198,9 @@ def main() -> int:
         return 2
 
     def wait_for_the_end() -> None:
-        orders.read()
+        # Not `orders.read`: it holds a lock, which a process forked meanwhile would find taken.
+        while os.read(orders.fileno(), 1024):
+            pass
         running.stop()
         if not stopped.wait(STOP_SECONDS):
             sys.stderr.write("winserve: stopped with requests still running\n")
@@ -198,7 +208,7 @@ def main() -> int:
             os._exit(0)
 
     threading.Thread(target=wait_for_the_end, daemon=True, name="winserve-stop").start()
-    job.tell(listening=True, pid=os.getpid(), instrumented=job.instrumented)
+    job.tell(listening=True, pid=running.pid or os.getpid(), instrumented=job.instrumented)
     try:
         running.serve()
     except StartError as error:

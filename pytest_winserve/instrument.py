@@ -7,6 +7,10 @@ was killed. Two headers carry the lab's bookkeeping:
   sees it. What the lab sends on its own account (`lab-N`) stays out of the totals.
 * answer `X-Winserve-Backend: NONCE.INDEX`: proof that this run's backend answered; for the lab's
   own requests also `X-Winserve-Process: PID.THREAD`.
+
+A server that forks counts in one file all the same: the peak is of what its processes ran at one
+time, not a sum of their peaks, so they change it under a lock of the file's. What a process runs
+is noted beside it, and given back when another takes the place of one that died.
 """
 
 from __future__ import annotations
@@ -14,11 +18,15 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -30,6 +38,7 @@ TOTALS = "load-0"
 
 _SLOT = struct.Struct("<qqqqq")  # run, started, raised, running, peak of running
 _SLOTS = 64
+_PAGE = _SLOT.size * _SLOTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,35 @@ def _slot_of(run: int) -> int:
 
 
 class Counters:
-    """The counters of one process, in a file."""
+    """The counters of one backend, in a file.
 
-    def __init__(self, path: Path) -> None:
-        size = _SLOT.size * _SLOTS
+    With `workers`, that many processes count in it: each is forked from the one that made the
+    counters, and calls `join` before it counts. The file then has a page for the backend and one
+    for each worker, of which only `running` is used.
+    """
+
+    def __init__(self, path: Path, workers: int = 0) -> None:
+        size = _PAGE * (1 + workers)
         with path.open("w+b") as file:
             file.truncate(size)
             self._map = mmap.mmap(file.fileno(), size)
-        self._lock = threading.Lock()
+            self._lock = _SharedLock(os.dup(file.fileno())) if workers else threading.Lock()
+        self._workers = workers
+        self._own: int | None = None  # where the page of this worker begins
+
+    def join(self, worker: int) -> None:
+        """Count as `worker` (from 0) from now on. What another one ran in this place when it died
+        is over."""
+        assert isinstance(self._lock, _SharedLock), "made without workers"
+        self._lock = _SharedLock(self._lock.file)  # a thread may have held the other at the fork
+        self._own = _PAGE * (1 + worker)
+        with self._lock:
+            self._map[self._own : self._own + _PAGE] = bytes(_PAGE)
+            for at in range(0, _PAGE, _SLOT.size):
+                held, started, raised, _, peak = _SLOT.unpack_from(self._map, at)
+                pages = range(_PAGE, _PAGE * (1 + self._workers), _PAGE)
+                running = sum(self._running(page + at, held) for page in pages)
+                _SLOT.pack_into(self._map, at, held, started, raised, running, peak)
 
     def start(self, tag: str) -> tuple[int, ...]:
         """Count a request in; the result is what the other methods want."""
@@ -108,6 +138,33 @@ class Counters:
                     self._map, at,
                     held, all_started + started, all_raised + raised, now, max(peak, now),
                 )  # fmt: skip
+                if self._own is not None:
+                    mine = self._running(self._own + at, held) + running
+                    _SLOT.pack_into(self._map, self._own + at, held, 0, 0, mine, 0)
+
+    def _running(self, at: int, run: int) -> int:
+        """What a worker's slot says it runs of `run`."""
+        held, _, _, running, _ = _SLOT.unpack_from(self._map, at)
+        return int(running) if held == run else 0
+
+
+class _SharedLock:
+    """A lock between the threads of all processes that have the file. It is the system's own, so
+    it goes with a process that is killed while it holds it."""
+
+    def __init__(self, file: int) -> None:
+        self.file = file
+        self._threads = threading.Lock()  # the file's lock is the process's, not the thread's
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        if sys.platform != "win32":
+            fcntl.lockf(self.file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        if sys.platform != "win32":
+            fcntl.lockf(self.file, fcntl.LOCK_UN)
+        self._threads.release()
 
 
 def read_counts(path: Path, tag: str) -> Counts:

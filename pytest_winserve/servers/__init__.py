@@ -41,8 +41,15 @@ class Job(Protocol):
     def bind(self, backlog: int) -> socket.socket:
         """A TCP socket bound to this backend's address, listening from the call of `app` on."""
 
-    def app(self) -> WSGIApplication:
-        """The user's application, imported and instrumented."""
+    def app(self, workers: int = 0) -> WSGIApplication:
+        """The user's application, imported and instrumented.
+
+        `workers` is how many processes a server that forks will run it in.
+        """
+
+    def join(self, worker: int) -> None:
+        """Called in a forked process before it serves: it is `worker`, from 0, or the process that
+        takes the place of one that died."""
 
     def port(self) -> int:
         """A free port for a server that cannot take a socket."""
@@ -50,10 +57,14 @@ class Job(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server about to serve: `serve` returns after `stop` was called from another thread."""
+    """A server about to serve: `serve` returns after `stop` was called from another thread.
+
+    `pid` is the process that serves, where it is not the backend's own.
+    """
 
     serve: Callable[[], None]
     stop: Callable[[], None]
+    pid: int | None = None
 
 
 class Server(Protocol):

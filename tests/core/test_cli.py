@@ -105,6 +105,8 @@ def test_doctor(tmp_path: Path) -> None:
     }
     for name in ("winserve", "command", "flask", "tornado", "waitress", "nginx", "builtin"):
         assert states[name] == "ready"
+    for name in ("gunicorn", "uwsgi"):
+        assert states[name] == ("never" if os.name == "nt" else "ready")
 
 
 @not_on_windows("Windows cannot send Ctrl-C to one process")

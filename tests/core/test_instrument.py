@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 import threading
@@ -231,6 +232,117 @@ def test_threads_are_counted_exactly_and_their_peak_is_theirs(path: Path) -> Non
     for thread in threads:
         thread.join()
     assert served.counts(load_tag(2)) == Counts(started=400, peak=8)
+
+
+forks = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows cannot fork")
+
+
+class Worker:
+    """A process that joins the counters of the one that forked it, and counts when told to."""
+
+    def __init__(self, counters: Counters, number: int) -> None:
+        context = multiprocessing.get_context("fork")
+        self._orders, theirs = context.Pipe()
+        self.process = context.Process(target=self._run, args=(counters, number, theirs))
+        self.process.start()
+        theirs.close()
+        self._orders.recv()
+
+    @staticmethod
+    def _run(counters: Counters, number: int, orders: Any) -> None:
+        counters.join(number)
+        orders.send(None)
+        running = []
+        while True:
+            times, tag = orders.recv()
+            for _ in range(times):
+                running.append(counters.start(tag))
+            for _ in range(-times):
+                counters.leave(running.pop())
+            orders.send(None)
+
+    def tell(self, times: int, tag: str = load_tag(1)) -> None:
+        """Start so many requests, or end them."""
+        self._orders.send((times, tag))
+        self._orders.recv()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+
+@pytest.fixture
+def fork(path: Path) -> Iterator[Callable[[int], Worker]]:
+    counters = Counters(path, 3)
+    started: list[Worker] = []
+
+    def fork(number: int) -> Worker:
+        started.append(Worker(counters, number))
+        return started[-1]
+
+    yield fork
+    for worker in started:
+        worker.kill()
+
+
+@forks
+def test_workers_count_together_and_their_peak_is_of_one_time(
+    path: Path, fork: Callable[[int], Worker]
+) -> None:
+    first, second = fork(0), fork(1)
+    first.tell(3)
+    second.tell(2)
+    assert read_counts(path, load_tag(1)) == Counts(started=5, in_flight=5, peak=5)
+    first.tell(-3)
+    second.tell(2)
+    # The sum of the workers' own peaks would be 7.
+    assert read_counts(path, load_tag(1)) == Counts(started=7, in_flight=4, peak=5)
+    assert read_counts(path, TOTALS) == Counts(started=7, in_flight=4, peak=5)
+
+
+@forks
+def test_what_a_killed_worker_ran_is_over_when_another_takes_its_place(
+    path: Path, fork: Callable[[int], Worker]
+) -> None:
+    first, second = fork(0), fork(1)
+    first.tell(3)
+    second.tell(1)
+    first.kill()
+    again = fork(0)
+    assert read_counts(path, load_tag(1)) == Counts(started=4, in_flight=1, peak=4)
+    again.tell(1)
+    assert read_counts(path, load_tag(1)) == Counts(started=5, in_flight=2, peak=4)
+    second.tell(-1)
+    again.tell(-1)
+    assert read_counts(path, TOTALS) == Counts(started=5, in_flight=0, peak=4)
+
+
+@forks
+def test_a_workers_request_of_an_old_run_does_not_count_for_the_new_one(
+    path: Path, fork: Callable[[int], Worker]
+) -> None:
+    first, second = fork(0), fork(1)
+    first.tell(1, load_tag(1))
+    second.tell(1, load_tag(_SLOTS))  # the same slot
+    first.tell(-1)
+    assert read_counts(path, load_tag(_SLOTS)) == Counts(started=1, in_flight=1, peak=1)
+    first.kill()
+    fork(0)
+    assert read_counts(path, load_tag(_SLOTS)) == Counts(started=1, in_flight=1, peak=1)
+
+
+@forks
+def test_nothing_is_lost_between_workers_that_count_at_once(
+    path: Path, fork: Callable[[int], Worker]
+) -> None:
+    workers = [fork(number) for number in range(3)]
+    for turn in (1000, -1000):
+        threads = [threading.Thread(target=worker.tell, args=(turn,)) for worker in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert read_counts(path, load_tag(1)) == Counts(started=3000, peak=3000)
 
 
 def test_counts_are_read_while_the_process_runs_and_after_it_was_killed(path: Path) -> None:

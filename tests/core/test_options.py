@@ -63,7 +63,14 @@ def test_defaults_fill_what_was_not_given() -> None:
 
 
 def test_names_are_the_modules_of_the_package() -> None:
-    assert servers.server_names() == ["command", "flask", "tornado", "waitress"]
+    assert servers.server_names() == [
+        "command",
+        "flask",
+        "gunicorn",
+        "tornado",
+        "uwsgi",
+        "waitress",
+    ]
     assert fronts.front_names() == ["nginx"]
     assert hosts.host_names() == ["local", "wine"]
 
@@ -105,7 +112,8 @@ def test_looking_for_servers_does_not_import_what_they_serve_with() -> None:
         "from pytest_winserve.servers import get_server, server_names\n"
         "for name in server_names(): get_server(name).concurrency"
         "({o.name: o.default for o in get_server(name).options})\n"
-        "print(sorted({'flask', 'werkzeug', 'tornado', 'waitress'} & set(sys.modules)))\n"
+        "served_with = {'flask', 'werkzeug', 'gunicorn', 'tornado', 'pyuwsgi', 'waitress'}\n"
+        "print(sorted(served_with & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from platforms import tells_who_listens
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import ProbeError, UsageError
+from pytest_winserve.servers import get_server, require_server
 
 from .conftest import FLASK_COMMAND, SLOW, eventually
 
@@ -25,7 +28,19 @@ CASES = (
     ("nginx4-tornado", 4, 0.25),
     ("nginx2-waitress", 8, 0.0),
 )
-EXPECTED = {name: (declared, blocked) for name, declared, blocked in CASES}
+FORKING = (
+    ("gunicorn", 1, 1.0),
+    ("gunicorn:workers=4", 4, 0.0),
+    ("gunicorn:workers=2:threads=4", 8, 0.0),
+    ("nginx2-gunicorn", 2, 0.5),
+    ("nginx2-gunicorn:workers=2:threads=2", 8, 0.0),
+    ("uwsgi", 1, 1.0),
+    ("uwsgi:processes=4", 4, 0.0),
+    ("uwsgi:processes=2:threads=4", 8, 0.0),
+    ("nginx2-uwsgi", 2, 0.5),
+)
+RUN = CASES if sys.platform == "win32" else CASES + FORKING
+EXPECTED = {name: (declared, blocked) for name, declared, blocked in RUN}
 
 
 @pytest.fixture(scope="module", params=EXPECTED)
@@ -59,20 +74,28 @@ def test_one_sleeper_blocks_exactly_its_share(site: Site) -> None:
 
 def test_every_request_names_its_backend_process_and_thread(site: Site) -> None:
     verdict = site.probe()
-    pids = {backend.index: backend.pid for backend in site.backends}
+    pids = {backend.index: serving(backend.pid) for backend in site.backends}
     everything = [*verdict.slow, *verdict.fast]
     assert all(each.status == 200 for each in everything)
     for each in everything:
         assert each.backend is not None
-        assert each.pid == pids[each.backend]
+        assert each.pid in pids[each.backend]
     assert Counter(each.backend for each in verdict.fast) == dict.fromkeys(pids, 2)
     slow = verdict.slow[0]
     beside = [each for each in verdict.fast if each.backend == slow.backend]
     one_thread = EXPECTED[str(site.topology)][0] == site.topology.count
-    assert all((each.thread == slow.thread) == one_thread for each in beside)
+    # Forked workers have threads of the same number.
+    who_ran = (slow.pid, slow.thread)
+    assert all(((each.pid, each.thread) == who_ran) == one_thread for each in beside)
     # The app's own word on it is the same.
     who = site.get("/test").json()
-    assert who["pid"] in pids.values()
+    assert any(who["pid"] in each for each in pids.values())
+
+
+def serving(pid: int) -> set[int]:
+    """The processes that run a backend's app: its workers, if it has any."""
+    workers = {child.pid for child in psutil.Process(pid).children()}
+    return workers or {pid}
 
 
 def test_counts_are_of_the_users_traffic_only(site: Site) -> None:
@@ -112,6 +135,18 @@ def test_it_takes_as_many_sleepers_as_threads_to_block(
         assert verdict.blocked_fraction == 1
         assert len({each.thread for each in verdict.slow}) == threads
         assert "BLOCKS: 2 of 2 fast requests waited (100%)" in verdict.summary()
+
+
+@pytest.mark.parametrize("name", ["gunicorn", "uwsgi"])
+def test_windows_refuses_what_forks_and_says_what_to_use(name: str) -> None:
+    server = get_server(name)
+    assert server.unsupported("linux") is server.unsupported("darwin") is None
+    with pytest.raises(UsageError) as caught:
+        require_server(server, "win32")
+    text = str(caught.value)
+    assert text.startswith(f"{name} does not run here: ")
+    assert "Windows" in text
+    assert all(way in text for way in ("waitress", "nginx4-waitress", "WSL"))
 
 
 @tells_who_listens

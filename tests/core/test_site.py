@@ -26,6 +26,7 @@ from pytest_winserve.processes import Processes
 
 from .conftest import SLOW, clean_environment, eventually
 
+FORKING = () if sys.platform == "win32" else ("gunicorn:workers=2", "gunicorn:threads=2", "uwsgi")
 SHOP = """
 from flask import Flask, request
 
@@ -124,7 +125,9 @@ def test_closing_ends_every_process_and_twice_is_once(lab: Lab) -> None:
         requests.get(f"{site.url}/test", timeout=20)
 
 
-@pytest.mark.parametrize("topology", ["flask", "waitress", "tornado", "tornado:threads=2"])
+@pytest.mark.parametrize(
+    "topology", ["flask", "waitress", "tornado", "tornado:threads=2", *FORKING]
+)
 def test_a_request_that_still_runs_does_not_keep_a_site_open(lab: Lab, topology: str) -> None:
     errors: list[Exception] = []
 

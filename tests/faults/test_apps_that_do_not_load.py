@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,22 @@ def test_the_message_names_the_fault(
     assert 'backend.py", line' not in text
 
 
+FORKING = () if sys.platform == "win32" else ("gunicorn:workers=2", "gunicorn:threads=2", "uwsgi")
+
+
+@pytest.mark.parametrize("topology", FORKING)
+@pytest.mark.parametrize("fault", ["no module", "raises", "exits", "a class", "ends the process"])
+def test_servers_that_fork_tell_it_the_same(
+    tmp_path: Path, serve: Serve, topology: str, fault: str
+) -> None:
+    source, app, kind, message, tracebacks = LOADING[fault]
+    (tmp_path / "shop.py").write_text(source)
+    with pytest.raises(kind) as caught:
+        serve(topology, app)
+    assert str(caught.value).count(message) == 1
+    assert str(caught.value).count("Traceback") == tracebacks
+
+
 BROKEN = """
 def connect():
     raise RuntimeError("no database here")
@@ -121,7 +138,7 @@ def test_pytest_shows_the_lines_of_an_app_that_is_not_there(tmp_path: Path) -> N
 RAISES = "def app(environ, start_response):\n    raise LookupError('no such shop')\n"
 
 
-@pytest.mark.parametrize("topology", ["flask", "tornado", "waitress", "nginx2"])
+@pytest.mark.parametrize("topology", ["flask", "tornado", "waitress", "nginx2", *FORKING])
 def test_raising_on_the_first_request(tmp_path: Path, serve: Serve, topology: str) -> None:
     (tmp_path / "shop.py").write_text(RAISES)
     with pytest.raises(StartError) as caught:

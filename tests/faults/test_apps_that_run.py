@@ -16,6 +16,7 @@ from pytest_winserve.ports import shared_folder
 from pytest_winserve.tree import alive
 
 POSIX = sys.platform != "win32"
+FORKING = ("gunicorn:workers=2", "uwsgi:processes=2") if POSIX else ()
 
 
 def test_a_flood_of_output(serve: Serve) -> None:
@@ -26,10 +27,16 @@ def test_a_flood_of_output(serve: Serve) -> None:
         assert "GET /test" in logs["backend-0"]
 
 
-@pytest.mark.parametrize("topology", ["waitress", "tornado"])
-@pytest.mark.parametrize("how", ["files", "objects", "nothing"])
+@pytest.mark.parametrize("topology", ["waitress", "tornado", *FORKING])
+@pytest.mark.parametrize("how", ["files", "nothing"])
 def test_closed_standard_streams(serve: Serve, topology: str, how: str) -> None:
     with serve(topology, f"apps.closed:{how}()") as site:
+        assert [site.get("/test").json() for _ in range(2)] == ["closed"] * 2
+
+
+@pytest.mark.parametrize("topology", ["waitress", "tornado"])
+def test_closed_objects_of_the_standard_streams(serve: Serve, topology: str) -> None:
+    with serve(topology, "apps.closed:objects()") as site:
         assert [site.get("/test").json() for _ in range(2)] == ["closed"] * 2
 
 
@@ -79,8 +86,9 @@ def test_apps_that_do_not_end_are_killed_and_reported(serve: Serve) -> None:
         assert len(set(pool.map(stop, sites))) == 2
 
 
-def test_ignored_signals_do_not_matter(serve: Serve) -> None:
-    with serve("nginx2", "apps.stubborn:signals()") as site:
+@pytest.mark.parametrize("topology", ["nginx2", *FORKING])
+def test_ignored_signals_do_not_matter(serve: Serve, topology: str) -> None:
+    with serve(topology, "apps.stubborn:signals()") as site:
         assert site.get("/test").json() == "signals"
 
 

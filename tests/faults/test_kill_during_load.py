@@ -14,6 +14,7 @@ from platforms import not_on_windows
 
 from faults.conftest import Serve, run_pytest
 from pytest_winserve import Site
+from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.result import Result
 
 pytestmark = not_on_windows("Windows has no signals, which the notes name")
@@ -94,6 +95,51 @@ def test_the_worker_of_nginx(serve: Serve) -> None:
         assert result.outcomes.keys() > {"200"}
         # Its master starts another one.
         assert site.get("/test").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [
+        "gunicorn:workers=2",
+        "nginx2-gunicorn:threads=4:front.max_fails=0",
+        "uwsgi:processes=2",
+        "nginx2-uwsgi:threads=4:front.max_fails=0",
+    ],
+)
+def test_a_worker_of_a_server_that_forks(serve: Serve, topology: str) -> None:
+    with serve(topology) as site:
+        worker = psutil.Process(serving(site)[0])
+        result = load_and(site, worker.kill)
+        # Its master lives and has started another one; what the dead one ran is over.
+        assert notes(result) == []
+        assert site.deaths() == []
+        assert worker.pid not in serving(site)
+        assert site.deployment.in_flight(TOTALS) == 0
+        assert result.ledger is not None
+        assert not any("still run" in note for note in result.ledger.notes)
+        assert site.capacity(slow="/sleep?seconds=0.4").as_declared
+
+
+def serving(site: Site) -> list[int]:
+    """The workers of the first backend."""
+    return [child.pid for child in psutil.Process(site.backends[0].pid).children()]
+
+
+def test_the_master_of_a_server_that_forks(serve: Serve) -> None:
+    with serve("gunicorn:workers=2") as site:
+        master = psutil.Process(site.backends[0].pid)
+        result = load_and(site, master.kill)
+        # Its workers go on until they notice.
+        assert notes(result) == killed("backend-0", master.pid)
+
+
+def test_the_master_of_a_server_that_is_only_kept(serve: Serve) -> None:
+    with serve("uwsgi:processes=2") as site:
+        master = psutil.Process(site.backends[0].pid)
+        result = load_and(site, master.kill)
+        (note,) = notes(result)
+        assert note.startswith("died during the load: backend-0 ")
+        assert f"uWSGI (pid {master.pid}) was killed by signal 9" in site.backends[0].log
 
 
 def test_everything(serve: Serve) -> None:

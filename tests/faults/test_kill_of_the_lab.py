@@ -93,6 +93,22 @@ def test_the_end_while_a_site_starts(
 
 
 @posix
+@pytest.mark.parametrize("topology", ["gunicorn:workers=3", "nginx2-uwsgi:processes=2"])
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGINT"])
+def test_the_end_of_a_server_that_forks(
+    traces: Traces, start: Start, number: str, topology: str
+) -> None:
+    run = start("winserve", "up", topology)
+    run.wait_for("(Ctrl-C stops it)")
+    traces.look()
+    traces.killed = number != "SIGINT"
+    os.killpg(run.process.pid, getattr(signal, number))
+    run.process.wait(60)
+    traces.gone()
+    assert "Traceback" not in run.text()
+
+
+@posix
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM", "SIGINT"])
 def test_the_end_of_winserve_up(traces: Traces, start: Start, number: str) -> None:
     app = "pytest_winserve.sample_app:app" if number == "SIGINT" else APP

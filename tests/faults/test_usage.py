@@ -129,6 +129,18 @@ def test_the_real_commands_have_these_statuses(tmp_path: Path, traces: Traces) -
     traces.nothing_started()
 
 
+@pytest.mark.skipif(sys.platform != "win32", reason="platform: only Windows refuses them")
+@pytest.mark.parametrize("name", ["gunicorn", "uwsgi"])
+def test_windows_refuses_servers_that_fork(traces: Traces, name: str) -> None:
+    for arguments in (["check", name], ["up", f"nginx2-{name}"], ["load", name, "--count=1"]):
+        done = winserve(*arguments)
+        assert done.status == 2, (arguments, done)
+        assert f"{name} does not run here: " in done.out + done.err
+        assert "nginx4-waitress" in done.out + done.err
+        assert "Traceback" not in done.out + done.err
+    traces.nothing_started()
+
+
 MARKERS = """
 import pytest
 

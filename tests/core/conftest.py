@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from pytest_winserve import Lab
+from pytest_winserve import Lab, Site
+from pytest_winserve.processes import Processes
 
 SLOW = "/sleep?seconds=0.4"
 FLASK_COMMAND = (
@@ -80,6 +81,12 @@ def exchange(port: int, path: str, timeout: float = WAIT_SECONDS) -> Reply:
         return Reply(data, "end")
 
     return asyncio.run(ask())
+
+
+def folder_of(site: Site) -> Path:
+    """Where the files of a site on this machine are."""
+    assert isinstance(site.deployment, Processes)
+    return site.deployment._folder
 
 
 def eventually(condition: Callable[[], Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -106,7 +107,7 @@ def test_doctor(tmp_path: Path) -> None:
     for name in ("winserve", "command", "flask", "tornado", "waitress", "nginx", "builtin"):
         assert states[name] == "ready"
     for name in ("gunicorn", "uwsgi"):
-        assert states[name] == ("never" if os.name == "nt" else "ready")
+        assert states[name] == ("never" if sys.platform == "win32" else "ready")
 
 
 @not_on_windows("Windows cannot send Ctrl-C to one process")

@@ -22,9 +22,8 @@ from pytest_winserve.errors import (
 )
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.ports import bound_socket, measuring
-from pytest_winserve.processes import Processes
 
-from .conftest import SLOW, clean_environment, eventually
+from .conftest import SLOW, clean_environment, eventually, folder_of
 
 FORKING = () if sys.platform == "win32" else ("gunicorn:workers=2", "gunicorn:threads=2", "uwsgi")
 SHOP = """
@@ -112,8 +111,7 @@ def test_closing_ends_every_process_and_twice_is_once(lab: Lab) -> None:
     site = lab.serve("nginx2")
     processes = [psutil.Process(pid) for pid in site.deployment.pids().values()]
     assert len(processes) == 3
-    assert isinstance(site.deployment, Processes)
-    folder = site.deployment._folder
+    folder = folder_of(site)
     assert folder.is_dir()
     site.close()
     assert [process for process in processes if process.is_running()] == []

@@ -22,7 +22,7 @@ from pytest_winserve.ports import bound_socket, shared_folder
 from pytest_winserve.process import Program
 from pytest_winserve.tree import alive
 
-from .conftest import clean_environment, eventually
+from .conftest import clean_environment, eventually, folder_of
 
 pytestmark = windows_only
 
@@ -82,7 +82,7 @@ if __name__ == "__main__":
     with Lab().serve("nginx2", app="shop:app") as one, Lab().serve("waitress") as other:
         sites = [one, other]
         pids = [pid for site in sites for pid in site.deployment.pids().values()]
-        ports = [site.deployment.port for site in sites]
+        ports = [site.deployment.address[1] for site in sites]
         ports += [int(b.url.rpartition(":")[2]) for site in sites for b in site.backends]
         children = {int(one.get("/").text) for _ in range(4)}
         print(json.dumps({"pids": [*pids, *children], "ports": ports}), flush=True)
@@ -120,7 +120,7 @@ def test_nothing_outlives_a_killed_lab(tmp_path: Path) -> None:
 def test_one_request_to_stop_ends_nginx_and_its_worker(lab: Lab) -> None:
     site = lab.serve("nginx1")
     nginx = [psutil.Process(site.deployment.pids()["nginx"]), *workers(site)]
-    folder = site.deployment._folder
+    folder = folder_of(site)
     assert len(nginx) == 2
     site.close()  # which raises whatever it has to complain of
     assert gone(nginx)
@@ -135,7 +135,7 @@ def test_a_worker_does_not_outlive_its_killed_nginx(lab: Lab) -> None:
         nginx[0].kill()
         (death,) = eventually(site.deaths)
         assert death.startswith(f"nginx (pid {pid}) exited with status ")
-        port = site.deployment.port
+        port = site.deployment.address[1]
     assert gone(nginx)
     bound_socket(port).close()
 
@@ -193,7 +193,7 @@ def test_letters_in_folders_and_in_what_the_app_prints(
 ) -> None:
     (folder / "shop.py").write_text(APP, encoding="utf-8")
     with lab.serve(topology, app="shop:app") as site:
-        assert site.deployment._folder.is_relative_to(folder)
+        assert folder_of(site).is_relative_to(folder)
         assert site.get("/").text == str(folder / "shop.py")
         assert site.load(users=2, count=10, path="/").outcomes == {"200": 10}
         for backend in site.backends:

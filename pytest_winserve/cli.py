@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FAILED, USAGE, MISSING = 1, 2, 3
 LOOK_EVERY = 0.25
+LOG_LINES = 6
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -140,6 +141,8 @@ def load(
         if record is None:
             with served(target, settings, 0) as site:
                 record = load_site(site, plan)
+                if record["results"][0].errors:
+                    show_logs(site)
         sys.exit(show(record, settings))
 
 
@@ -170,6 +173,15 @@ def load_site(site: Site, plan: Mapping[str, Any]) -> dict[str, Any]:
     record = attach(site, Watch())
     result = site.load(**plan)
     return {**record.to_dict(), "results": [result]}
+
+
+def show_logs(site: Site) -> None:
+    """Print the end of each log, where a server says what it could not do."""
+    for name, text in site.logs().items():
+        lines = text.splitlines()[-LOG_LINES:]
+        if lines:
+            click.echo(f"the end of the log of {name}:")
+            click.echo("".join(f"  {line}\n" for line in lines))
 
 
 def show(record: dict[str, Any], settings: Settings) -> int:

@@ -29,6 +29,7 @@ from pytest_winserve.servers import get_server, require_server
 
 STOP_SECONDS = 5.0
 LAST_WORDS_SECONDS = 2.5
+SETTLE_SECONDS = 0.5 if sys.platform == "win32" else 0.1
 PORT_TRIES = 5
 LOOK_EVERY = 0.005
 NOT_INHERITED = ("ngx_unique", "NGINX")  # they would change how nginx starts
@@ -325,7 +326,7 @@ class Processes:
             def look(info: BackendInfo = info, backend: _Backend = backend) -> None:
                 backend.check()
                 if info.instrumented and read_counts(backend.counters, lab_tag(READY_RUN)).raised:
-                    time.sleep(0.1)  # let the server finish what it writes about it
+                    time.sleep(SETTLE_SECONDS)  # let the server finish what it writes about it
                     raise StartError(
                         backend.program.blame(
                             f"the app raised on its first request, GET {self.spec.fast}"
@@ -364,7 +365,7 @@ class Processes:
             raise StartTimeout(program.blame(str(error))) from None
         if answer.status >= 500:
             look()
-            time.sleep(0.1)  # let the server finish what it writes about it
+            time.sleep(SETTLE_SECONDS)  # let the server finish what it writes about it
             raise StartError(
                 program.blame(
                     f"the app answered {answer.status} {answer.reason} to its first request, "

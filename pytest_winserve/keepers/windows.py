@@ -17,12 +17,12 @@ if sys.platform == "win32":
     import psutil
 
     from pytest_winserve.errors import StartError
-    from pytest_winserve.tree import alive
 
     CREATE_SUSPENDED = 0x4
     KILL_ON_JOB_CLOSE = 0x2000
     BASIC_PROCESS_ID_LIST, EXTENDED_LIMIT_INFORMATION = 3, 9
     MOST_PROCESSES = 4096
+    EXIT_SECONDS = 0.5
 
     class _BasicLimits(ctypes.Structure):
         _fields_ = (
@@ -106,7 +106,8 @@ if sys.platform == "win32":
                     found.append(psutil.Process(pid))
                 except psutil.NoSuchProcess:
                     continue
-            return [process for process in found if alive(process)]
+            # One that was ended is listed until the system has taken it apart.
+            return psutil.wait_procs(found, timeout=EXIT_SECONDS)[1]
 
         def dismiss(self) -> list[str]:
             self._kernel.CloseHandle(self._job)

@@ -43,7 +43,7 @@ def check_command(command: str | None) -> str:
             "put {port} where the command takes it"
         )
     try:
-        shlex.split(command)
+        arguments(command, 0)
     except ValueError as error:
         raise UsageError(f"the command {command!r} cannot be split into words: {error}") from None
     return command

@@ -27,7 +27,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pytest_winserve import __version__
-from pytest_winserve.contents import copy_to, fingerprint
+from pytest_winserve.contents import PACKAGE, copy_to, fingerprint
 from pytest_winserve.errors import MissingComponent, StartError, UsageError
 from pytest_winserve.wine.layout import GET_WINE, SETUP, Layout, dropped, find_wine
 
@@ -160,7 +160,17 @@ class _Setup:
 
     def _package_part(self) -> Part:
         key = f"{__version__} ({fingerprint()})"
-        return Part(self._layout.package, f"{DISTRIBUTION} {key}", key, copy_to,
+
+        def make(folder: Path) -> None:
+            copy_to(folder)
+            # By these a Python knows of the plugin and the command.
+            info = folder / f"{PACKAGE.name}-{__version__}.dist-info"
+            info.mkdir()
+            here = importlib.metadata.distribution(DISTRIBUTION)
+            for name in ("METADATA", "entry_points.txt"):
+                (info / name).write_text(here.read_text(name) or "", "utf-8")
+
+        return Part(self._layout.package, f"{DISTRIBUTION} {key}", key, make,
                     self._listed("package"))  # fmt: skip
 
     def _ensure(self, part: Part) -> None:

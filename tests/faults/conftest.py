@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+from platforms import WINE
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.ports import ADDRESS, shared_folder
@@ -61,7 +62,7 @@ class Traces:
 
     def look(self) -> set[int]:
         """Remember the ports on which they listen now; returns all that were ever seen."""
-        for process in self.processes():
+        for process in [] if WINE else self.processes():  # it does not tell who listens
             with suppress(psutil.Error):
                 self.ports |= {
                     c.laddr.port
@@ -141,6 +142,7 @@ def serve(traces: Traces) -> Serve:
         start_timeout: float = 30.0, **more: Any,
     ) -> Site:  # fmt: skip
         site = Lab(nginx=nginx, start_timeout=start_timeout).serve(topology, app, **more)
+        traces.ports.add(site.deployment.port)
         traces.look()
         return site
 

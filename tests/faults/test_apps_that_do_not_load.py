@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from platforms import WINE
 
 from faults.conftest import Serve, Traces, run_pytest, winserve
 from pytest_winserve.errors import StartError, UsageError, WinserveError
@@ -51,6 +52,8 @@ LOADING = {
     "no attribute named": ("", "shop", UsageError, "neither module:attribute nor", 0),
     "an expression": ("", "shop:make(1)", UsageError, "neither module:attribute nor", 0),
 }  # fmt: skip
+
+PATIENCE = 20 if WINE else 5  # its processes need seconds to start on a busy machine
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,7 @@ def test_hanging_while_it_loads(tmp_path: Path, serve: Serve) -> None:
         "import time\ndef wait_for_the_database():\n    time.sleep(600)\nwait_for_the_database()\n"
     )
     with pytest.raises(StartError) as caught:
-        serve("nginx2", "shop:app", start_timeout=5)
+        serve("nginx2", "shop:app", start_timeout=PATIENCE)
     text = str(caught.value)
     assert "was not ready in time: it still loads" in text
     assert "line 3 in wait_for_the_database" in text
@@ -183,4 +186,4 @@ def test_hanging_on_the_first_request(tmp_path: Path, serve: Serve) -> None:
         "import time\ndef app(environ, start_response):\n    time.sleep(600)\n"
     )
     with pytest.raises(StartError, match=r"no answer to GET /test .* in time: connected, but"):
-        serve("flask", "shop:app", start_timeout=5)
+        serve("flask", "shop:app", start_timeout=PATIENCE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -29,6 +28,8 @@ def files() -> dict[str, Path]:
 
 def fingerprint() -> str:
     """Twelve digits that two copies of the package share only when their files are the same."""
+    import hashlib  # here, because every site that has a front imports this module
+
     digest = hashlib.sha256()
     for name, path in files().items():
         digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())

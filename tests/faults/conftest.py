@@ -142,7 +142,7 @@ def serve(traces: Traces) -> Serve:
         start_timeout: float = 30.0, **more: Any,
     ) -> Site:  # fmt: skip
         site = Lab(nginx=nginx, start_timeout=start_timeout).serve(topology, app, **more)
-        traces.ports.add(site.deployment.port)
+        traces.ports.add(site.deployment.address[1])
         traces.look()
         return site
 

@@ -1,0 +1,25 @@
+"""Runs the Windows Python of `winserve setup wine`: `inside_wine.py -m pytest tests/core`."""
+
+import subprocess
+import sys
+
+from pytest_winserve.wine.layout import default_layout, find_wine
+
+
+def main() -> int:
+    layout = default_layout()
+    with layout.held(alone=False):
+        command = [*layout.command(find_wine()), *sys.argv[1:]]
+        # A Windows Python does not start under Wine with a file as standard output: a pipe it is.
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
+    return process.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -137,13 +137,16 @@ def load(
             "path": path,
             "keepalive": not no_keepalive,
         }
+        logs: dict[str, str] = {}
         record = load_url(target, plan, settings) if "://" in target else None
         if record is None:
             with served(target, settings, 0) as site:
                 record = load_site(site, plan)
-                if record["results"][0].errors:
-                    show_logs(site)
-        sys.exit(show(record, settings))
+                logs = site.logs()
+        status = show(record, settings)
+        if record["results"][0].errors:
+            show_logs(logs)
+        sys.exit(status)
 
 
 def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -175,9 +178,9 @@ def load_site(site: Site, plan: Mapping[str, Any]) -> dict[str, Any]:
     return {**record.to_dict(), "results": [result]}
 
 
-def show_logs(site: Site) -> None:
+def show_logs(logs: Mapping[str, str]) -> None:
     """Print the end of each log, where a server says what it could not do."""
-    for name, text in site.logs().items():
+    for name, text in logs.items():
         lines = text.splitlines()[-LOG_LINES:]
         if lines:
             click.echo(f"the end of the log of {name}:")

@@ -88,6 +88,7 @@ class RemoteHost:
         self._group: execnet.Group | None = None
         self._gateway: execnet.Gateway | None = None
         self._log = Path()
+        self._lost = ""
         self._about: dict[str, Any] = {}
 
     @property
@@ -126,7 +127,7 @@ class RemoteHost:
             self.leave()
 
     def enter(self) -> None:
-        """Open the gateway, unless it is open. Every `enter` is followed by one `leave`."""
+        """Keep the gateway once it is opened. Every `enter` is followed by one `leave`."""
         self._users += 1
 
     def leave(self) -> None:
@@ -146,7 +147,7 @@ class RemoteHost:
         try:
             return self._gateway.remote_exec(SERVE)
         except OSError:  # it has ended meanwhile
-            raise HostLost(self.drop("")) from None
+            raise HostLost(self.drop(self._gateway, "")) from None
 
     def reach(self, port: int) -> Address:
         return self._machine.reach(port)
@@ -164,12 +165,17 @@ class RemoteHost:
         """Why the machine cannot answer any more, as far as that can be told from here."""
         return self._machine.gone()
 
-    def drop(self, why: str) -> str:
-        """Give up a gateway that does not answer any more; returns what is known of the reason."""
-        reasons = (self._machine.gone(), why, tail(self._log).strip())
-        self._close()
-        known = "; ".join(reason for reason in reasons if reason)
-        return f"the gateway to the host {self.name} was lost: {known or 'it closed'}"
+    def drop(self, gateway: object, why: str) -> str:
+        """Give up a gateway that does not answer any more; returns what is known of the reason.
+
+        When another site has done so before, the reason is what it was then.
+        """
+        if gateway is self._gateway:
+            reasons = (self._machine.gone(), why, tail(self._log).strip())
+            self._close()
+            known = "; ".join(reason for reason in reasons if reason)
+            self._lost = f"the gateway to the host {self.name} was lost: {known or 'it closed'}"
+        return self._lost
 
     def _open(self) -> None:
         import execnet
@@ -238,7 +244,7 @@ class Link:
                 answer = self._receive(Deadline.after(seconds + ANSWER_SECONDS))
             except (EOFError, OSError, self._channel.RemoteError) as error:
                 own = isinstance(error, TimeoutError | self._channel.RemoteError)
-                self.lost = self._host.drop(str(error) if own else "")
+                self.lost = self._host.drop(self._channel.gateway, str(error) if own else "")
                 raise HostLost(self.lost) from None
         _, outcome, value, component = answer
         if outcome != "ok":

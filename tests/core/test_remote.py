@@ -226,6 +226,16 @@ def test_a_gateway_that_is_cut_off_during_a_load_is_told(beside: Lab) -> None:
         assert again.get("/test").status_code == 200
 
 
+def test_a_lost_gateway_is_lost_to_all_its_sites_and_to_no_later_one(beside: Lab) -> None:
+    with beside.serve("tornado") as one, beside.serve("flask") as other:
+        over_there().kill()
+        (reason,) = one.deaths()
+        with beside.serve("tornado") as later:
+            assert other.deaths() == [reason]
+            assert later.get("/test").status_code == 200
+            assert later.deaths() == []
+
+
 def test_a_machine_that_does_not_answer_is_given_up(
     beside: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,11 +9,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from platforms import tells_who_listens
 
 from pytest_winserve.report import read_json
 from pytest_winserve.settings import SETTINGS
 
-from .conftest import clean_environment
+from .conftest import FLASK_COMMAND, clean_environment
 
 pytest_plugins = ["pytester"]
 
@@ -88,27 +89,37 @@ def test_the_marker_chooses_what_is_served(pytester: pytest.Pytester) -> None:
             return app
         """,
         test_shop="""
-        import sys, pytest
+        import pytest
         pytestmark = pytest.mark.winserve(topology="tornado", fast="/module")
         @pytest.mark.winserve(app="shop:create_app()", slow="/s")
         def test_closest_wins_and_the_rest_is_kept(winserve):
             assert winserve.get("/").text == "the shop"
             assert (str(winserve.topology), winserve.slow, winserve.fast) == (
                 "tornado", "/s", "/module")
-        COMMAND = f"{sys.executable} -m flask --app pytest_winserve.sample_app run --port {{port}}"
-        @pytest.mark.winserve(topology="command", command=COMMAND, fast="/test", host="local")
-        def test_command(winserve):
-            assert winserve.app == COMMAND
         @pytest.mark.winserve(topology=["flask", "waitress"], fast="/test")
         def test_several(winserve):
             pass
         """,
     )
     done = pytester.runpytest_subprocess("-v", "--winserve-topology=flask")
-    done.assert_outcomes(passed=4)
+    done.assert_outcomes(passed=3)
     done.stdout.fnmatch_lines_random(
         ["*test_several?flask? PASSED*", "*test_several?waitress? PASSED*"]
     )
+
+
+@tells_who_listens
+def test_the_marker_has_a_command_served(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+        COMMAND = {FLASK_COMMAND!r}
+        @pytest.mark.winserve(topology="command", command=COMMAND, fast="/test", host="local")
+        def test_command(winserve):
+            assert winserve.app == COMMAND
+        """
+    )
+    pytester.runpytest_subprocess("--winserve-topology=flask").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,6 @@ def test_in_pytest_only_the_tests_that_need_it_fail(tmp_path: Path) -> None:
     assert "Traceback" not in done.out
 
 
-@posix
 def test_check_tells_missing_from_failed() -> None:
     done = winserve("check", "nginx1", "--nginx", "/no/such/nginx")
     assert done.status == 3

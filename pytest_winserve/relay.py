@@ -60,6 +60,10 @@ def main(folder: str, log: str, *command: str) -> int:
         for each in pumps:
             # Not to the end: what the command has left behind may hold its pipes.
             each.join(FLUSH_SECONDS)
+        if status:
+            from pytest_winserve.process import describe_exit
+
+            errors.write(f"its Python {describe_exit(status)}\n".encode())
     return status
 
 

@@ -32,14 +32,17 @@ class WineMachine:
 
     def python(self) -> list[str]:
         wine = find_wine()
+        if self._layout.root.is_dir():
+            # Not the state of a setup that is at work.
+            self._held.enter_context(self._layout.held(alone=False))
         state = self._layout.read_state()
         missing = [part for part in PARTS if part not in state]
         if missing:
+            self._held.close()
             what = "not set up" if len(missing) == len(PARTS) else f"without {missing[0]}"
             raise MissingComponent(
                 self.name, f"the Windows in {self._layout.root} is {what}", self.mend
             )
-        self._held.enter_context(self._layout.held(alone=False))
         return self._layout.command(wine)
 
     def folder(self) -> Path:

@@ -12,6 +12,7 @@ import sys
 if sys.platform == "win32":
     import ctypes
     import subprocess
+    from contextlib import suppress
     from ctypes import wintypes
 
     import psutil
@@ -23,6 +24,13 @@ if sys.platform == "win32":
     KILL_ON_JOB_CLOSE = 0x2000
     BASIC_PROCESS_ID_LIST, EXTENDED_LIMIT_INFORMATION = 3, 9
     MOST_PROCESSES = 4096
+
+    def is_console(process: psutil.Process) -> bool:
+        """Whether it is the system's console of a program, which ends a moment after that."""
+        with suppress(psutil.Error, OSError):
+            words = process.cmdline()  # not the name, which Wine does not know
+            return bool(words) and words[0].lower().endswith("\\conhost.exe")
+        return False
 
     class _BasicLimits(ctypes.Structure):
         _fields_ = (
@@ -106,7 +114,7 @@ if sys.platform == "win32":
                     found.append(psutil.Process(pid))
                 except psutil.NoSuchProcess:
                     continue
-            return [process for process in found if alive(process)]
+            return [process for process in found if alive(process) and not is_console(process)]
 
         def dismiss(self) -> list[str]:
             self._kernel.CloseHandle(self._job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -130,7 +131,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
     for choice in ("packages", "python_dir"):
         if state.pop(choice, None) and choice == "packages":
             state.pop("site", None)
-    _write_state(layout, state)
+    layout.state.write_text(json.dumps(state), "utf-8")
     try:
         done = _run("setup", "wine", XDG_CACHE_HOME=str(cache), PIP_CACHE_DIR=pip_cache())
         assert done.status == 0, done.err
@@ -203,6 +204,16 @@ def winserve(*arguments: str | Path, **environment: str) -> Done:
     return _run(*arguments, **environment)
 
 
+def over_there(own_wine: OwnWine, code: str) -> str:
+    """What a program prints in the Windows Python."""
+    command = own_wine.layout.command(Path(shutil.which("wine") or ""))
+    done = subprocess.run(
+        [*command, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        timeout=COMMAND_SECONDS, check=False,
+    )  # fmt: skip
+    return (done.stdout + done.stderr).strip()
+
+
 def ended(run: Started) -> int:
     """The exit status of a run that comes to its end."""
     try:
@@ -245,9 +256,3 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
     else:
         os.link(source, target)
-
-
-def _write_state(layout: Layout, state: dict[str, object]) -> None:
-    import json
-
-    layout.state.write_text(json.dumps(state), "utf-8")

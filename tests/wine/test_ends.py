@@ -186,6 +186,14 @@ def test_a_backend_is_killed(own_wine: OwnWine, lab: Lab) -> None:
             assert again.deaths() == []
 
 
+def test_the_console_of_nginx_is_not_left_behind_by_it(own_wine: OwnWine, lab: Lab) -> None:
+    with lab.serve("nginx1"):
+        # nginx's worker has one, which may end a moment later than nginx; this one never does.
+        (console,) = own_wine.windows(r"C:\windows\system32\conhost.exe")
+        console.suspend()
+    console.kill()
+
+
 # -- what differs over there ---------------------------------------------------------------------
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import struct
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from pytest_winserve.wine.setup import (
     requirements,
     windows_markers,
 )
-from wine.conftest import ALL, OwnWine, ended, winserve
+from wine.conftest import ALL, OwnWine, ended, over_there, winserve
 
 pytestmark = pytest.mark.wine
 
@@ -68,16 +67,6 @@ def wheel(folder: Path, name: str, *, requires: str = "") -> Path:
         for place, text in {**content, f"{info}/RECORD": record}.items():
             file.writestr(place, text)
     return path
-
-
-def over_there(own_wine: OwnWine, code: str) -> str:
-    """What a program prints in the Windows Python."""
-    command = own_wine.layout.command(Path(shutil.which("wine") or ""))
-    done = subprocess.run(
-        [*command, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-        timeout=120, check=False,
-    )  # fmt: skip
-    return (done.stdout + done.stderr).strip()
 
 
 # -- again ---------------------------------------------------------------------------------------

@@ -8,16 +8,16 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 
 
-def lab_folder() -> Path:
+def lab_folder(package: Path = PACKAGE) -> Path:
     """The folder `lab`: inside the package when installed, beside it in a checkout."""
-    inside = PACKAGE / "lab"
-    return inside if inside.is_dir() else PACKAGE.parent / "lab"
+    inside = package / "lab"
+    return inside if inside.is_dir() else package.parent / "lab"
 
 
-def files() -> dict[str, Path]:
+def files(package: Path = PACKAGE) -> dict[str, Path]:
     """The package's files by their places in an installed package, in order."""
-    lab = lab_folder()
-    found = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*")}
+    lab = lab_folder(package)
+    found = {path.relative_to(package).as_posix(): path for path in package.rglob("*")}
     found |= {f"lab/{path.relative_to(lab).as_posix()}": path for path in lab.rglob("*")}
     return {
         name: path
@@ -26,12 +26,12 @@ def files() -> dict[str, Path]:
     }
 
 
-def fingerprint() -> str:
+def fingerprint(package: Path = PACKAGE) -> str:
     """Twelve digits that two copies of the package share only when their files are the same."""
     import hashlib  # here, because every site that has a front imports this module
 
     digest = hashlib.sha256()
-    for name, path in files().items():
+    for name, path in files(package).items():
         digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
 

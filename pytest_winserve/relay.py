@@ -40,6 +40,7 @@ def read_line(source: int) -> bytes:
 
 
 def main(folder: str, log: str, *command: str) -> int:
+    assert sys.platform != "win32", "the relay is for labs on POSIX systems"
     os.setsid()
     with Path(log).open("ab") as file:
         # Pipes, also for standard error: a Windows Python under Wine does not start with a file.
@@ -94,6 +95,10 @@ def main(folder: str, log: str, *command: str) -> int:
         for each in readers:
             # Not to the end: what the command has left behind may hold its pipes.
             each.join(FLUSH_SECONDS)
+        if status:
+            from pytest_winserve.process import describe_exit
+
+            file.write(f"its Python {describe_exit(status)}\n".encode())
     return status
 
 

@@ -35,6 +35,7 @@ class WineMachine:
         state = self._layout.read_state()
         missing = [part for part in PARTS if part not in state]
         if missing:
+            self._held.close()
             what = "not set up" if len(missing) == len(PARTS) else f"without {missing[0]}"
             raise MissingComponent(
                 self.name, f"the Windows in {self._layout.root} is {what}", self.mend
@@ -42,8 +43,14 @@ class WineMachine:
         return f"{state['prefix']['key']}, {state['python']['key']}, in {self._layout.root}"
 
     def python(self) -> list[str]:
-        self.ready()
-        self._held.enter_context(self._layout.held(alone=False))
+        if self._layout.root.is_dir():
+            # Not the state of a setup that is at work.
+            self._held.enter_context(self._layout.held(alone=False))
+        try:
+            self.ready()
+        except MissingComponent:
+            self._held.close()
+            raise
         return self._layout.command(find_wine())
 
     def folder(self) -> Path:

@@ -12,6 +12,7 @@ import sys
 if sys.platform == "win32":
     import ctypes
     import subprocess
+    from contextlib import suppress
     from ctypes import wintypes
 
     import psutil
@@ -23,6 +24,13 @@ if sys.platform == "win32":
     BASIC_PROCESS_ID_LIST, EXTENDED_LIMIT_INFORMATION = 3, 9
     MOST_PROCESSES = 4096
     EXIT_SECONDS = 0.5
+
+    def is_console(process: psutil.Process) -> bool:
+        """Whether it is the system's console of a program, which ends a moment after that."""
+        with suppress(psutil.Error, OSError):
+            words = process.cmdline()  # not the name, which Wine does not know
+            return bool(words) and words[0].lower().endswith("\\conhost.exe")
+        return False
 
     class _BasicLimits(ctypes.Structure):
         _fields_ = (
@@ -107,7 +115,8 @@ if sys.platform == "win32":
                 except psutil.NoSuchProcess:
                     continue
             # One that was ended is listed until the system has taken it apart.
-            return psutil.wait_procs(found, timeout=EXIT_SECONDS)[1]
+            ours = [process for process in found if not is_console(process)]
+            return psutil.wait_procs(ours, timeout=EXIT_SECONDS)[1]
 
         def dismiss(self) -> list[str]:
             self._kernel.CloseHandle(self._job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -62,10 +63,15 @@ class Layout:
 
     def read_state(self) -> dict[str, Any]:
         try:
-            state: dict[str, Any] = json.loads(self.state.read_text("utf-8"))
+            state = json.loads(self.state.read_text("utf-8"))
         except (OSError, ValueError):
             return {}
-        return state
+        kinds = {"packages": list, "python_dir": str}
+        return {
+            name: value
+            for name, value in (state.items() if isinstance(state, dict) else ())
+            if isinstance(value, kinds.get(name, dict))
+        }
 
     def environment(self, prefix: Path | None = None) -> dict[str, str]:
         """What a program under Wine is given, beside what this process has without `dropped`."""
@@ -106,24 +112,29 @@ class Layout:
 
         Those that have just begun may be somebody's who is starting a new server.
         """
+        if not self.servers():
+            self.end_users(self.prefix, YOUNG_SECONDS)
+
+    def end_users(self, prefix: Path, seconds: float = 0.0) -> None:
+        """End the programs of a prefix that have run for so many seconds."""
         import psutil
 
         from pytest_winserve.tree import kill
 
-        if self.servers():
-            return
-        orphans = []
+        users = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                old = time.time() - process.create_time() > YOUNG_SECONDS
-                if old and process.environ().get("WINEPREFIX") == str(self.prefix):
-                    orphans.append(process)
-        kill(orphans)
+                old = time.time() - process.create_time() >= seconds
+                if old and process.environ().get("WINEPREFIX") == str(prefix):
+                    users.append(process)
+        kill(users)
 
     @contextmanager
-    def held(self, *, alone: bool, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    def held(self, *, alone: bool, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
         """Nobody changes the parts while somebody else uses them: many may use them at a time,
-        and who is to change them must be `alone`. The system frees what a killed process held."""
+        and who is to change them must be `alone`. The system frees what a killed process held,
+        when nothing runs any more that it shared the file with, whose descriptor is given."""
+        assert sys.platform != "win32", "Wine is for POSIX systems"
         import fcntl
 
         self.root.mkdir(parents=True, exist_ok=True)
@@ -135,7 +146,7 @@ class Layout:
                 if on_wait is not None:
                     on_wait()
                 fcntl.flock(file, how)
-            yield
+            yield file.fileno()
 
 
 def default_layout() -> Layout:

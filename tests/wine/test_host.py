@@ -17,8 +17,8 @@ import pytest
 from core.conftest import clean_environment, run_winserve
 
 from pytest_winserve import Lab, Site
-from pytest_winserve.errors import MissingComponent, UsageError
-from pytest_winserve.hosts import open_host
+from pytest_winserve.errors import UsageError
+from pytest_winserve.wine.layout import Layout
 
 pytestmark = pytest.mark.wine
 
@@ -35,13 +35,7 @@ WAITRESS_CLIENTS = 98
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    if sys.platform == "win32":
-        pytest.skip("platform: Wine is for Linux")
-    try:
-        open_host("wine").ready()
-    except MissingComponent as missing:
-        pytest.skip(str(missing))
+def lab(wine: Layout) -> Iterator[Lab]:
     with Lab("wine") as lab:
         yield lab
 

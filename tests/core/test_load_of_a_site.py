@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from platforms import shows_resets, tells_who_listens
+from platforms import shows_resets
 
 from pytest_winserve import Lab, Request, Site
 from pytest_winserve.errors import CriterionFailed, UsageError
@@ -82,7 +82,6 @@ def test_without_keepalive_each_request_has_its_connection(nginx2: Site) -> None
     assert result.connect.count == 60
 
 
-@tells_who_listens
 def test_a_load_on_commands_behind_a_front(lab: Lab) -> None:
     with lab.serve("nginx2-command", command=FLASK_COMMAND) as site:
         result = site.load(users=4, count=100)
@@ -93,7 +92,6 @@ def test_a_load_on_commands_behind_a_front(lab: Lab) -> None:
         assert seen(result) == {"front's log": 100}
 
 
-@tells_who_listens
 def test_on_a_command_alone_only_the_client_counts(lab: Lab) -> None:
     with lab.serve("command", command=FLASK_COMMAND) as site:
         result = site.load(users=2, count=20)

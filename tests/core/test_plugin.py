@@ -9,7 +9,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from platforms import tells_who_listens
 
 from pytest_winserve.report import read_json
 from pytest_winserve.settings import SETTINGS
@@ -108,7 +107,6 @@ def test_the_marker_chooses_what_is_served(pytester: pytest.Pytester) -> None:
     )
 
 
-@tells_who_listens
 def test_the_marker_has_a_command_served(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""

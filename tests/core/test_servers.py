@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from platforms import tells_who_listens
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import ProbeError, UsageError
@@ -149,7 +148,6 @@ def test_windows_refuses_what_forks_and_says_what_to_use(name: str) -> None:
     assert all(way in text for way in ("waitress", "nginx4-waitress", "WSL"))
 
 
-@tells_who_listens
 def test_a_command_is_measured_without_a_declaration(lab: Lab) -> None:
     with lab.serve("command", command=FLASK_COMMAND, slow=SLOW) as site:
         assert site.declared == "unknown"
@@ -167,7 +165,6 @@ def test_a_command_is_measured_without_a_declaration(lab: Lab) -> None:
         assert "Running on http://127.0.0.1:" in backend.log
 
 
-@tells_who_listens
 def test_a_command_that_runs_one_at_a_time_is_found_out(lab: Lab) -> None:
     command = f"{FLASK_COMMAND} --without-threads"
     with lab.serve("command", command=command, slow=SLOW) as site:
@@ -175,7 +172,6 @@ def test_a_command_that_runs_one_at_a_time_is_found_out(lab: Lab) -> None:
         assert site.probe().blocked_fraction == 1
 
 
-@tells_who_listens
 def test_the_commands_port_is_its_own(lab: Lab) -> None:
     with lab.serve("nginx2-command", command=FLASK_COMMAND) as site:
         assert len({backend.url for backend in site.backends}) == 2

@@ -81,7 +81,6 @@ def test_what_cannot_be_started(serve: Serve, line: str, message: str) -> None:
     assert "Traceback" not in str(caught.value)
 
 
-@tells_who_listens
 @pytest.mark.parametrize("status", [0, 1])
 def test_exiting_at_once(tmp_path: Path, status: int) -> None:
     line = command(tmp_path / "serve.py", f"sys.exit('last words' if {status} else 0)")
@@ -92,7 +91,6 @@ def test_exiting_at_once(tmp_path: Path, status: int) -> None:
     assert "Traceback" not in done.err
 
 
-@tells_who_listens
 def test_never_listening(tmp_path: Path, serve: Serve) -> None:
     line = command(tmp_path / "serve.py", "import time; print('thinking', flush=True)\n"
                    "time.sleep(600)")  # fmt: skip
@@ -146,7 +144,6 @@ def test_a_process_of_somebody_else_has_the_port(tmp_path: Path, serve: Serve) -
     assert f"(held by pid {noted.read_text()}, python" in message
 
 
-@tells_who_listens
 def test_leaving_a_process_behind(tmp_path: Path, serve: Serve, traces: Traces) -> None:
     noted = tmp_path / "pid"
     line = command(
@@ -180,7 +177,6 @@ def test_ignoring_the_request_to_stop(tmp_path: Path, serve: Serve, traces: Trac
     traces.gone()
 
 
-@tells_who_listens
 def test_dying_while_it_serves(tmp_path: Path, serve: Serve) -> None:
     line = command(
         tmp_path / "serve.py",
@@ -196,7 +192,6 @@ def test_dying_while_it_serves(tmp_path: Path, serve: Serve) -> None:
         assert "the command ended by itself with exit status 5" in site.logs()["backend-0"]
 
 
-@tells_who_listens
 def test_words_never_reach_a_shell(tmp_path: Path, serve: Serve) -> None:
     words = ["a b", ";", "$(touch hacked)", "`touch hacked`", "&&", "touch", "hacked", "|", ">",
              "hacked", "$HOME", "*", "q\"uo'te"]  # fmt: skip

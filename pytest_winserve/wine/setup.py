@@ -232,9 +232,10 @@ class _Setup:
 
     def _remove(self, folder: Path) -> None:
         """Remove a folder, which may be a prefix with a Wine that still runs on it."""
-        if (folder / "dosdevices").exists():
-            self._stop_server(folder, "-k")
-            Layout(folder.parent).end_users(folder)
+        if folder.name.startswith(self._layout.prefix.name):
+            if folder.exists():
+                self._stop_server(folder, "-k")
+            self._layout.end_users(folder)
         if folder.is_symlink():
             folder.unlink()
         elif folder.exists():

@@ -19,6 +19,7 @@ from faults.conftest import Started
 from pytest_winserve import __version__
 from pytest_winserve.contents import fingerprint
 from pytest_winserve.errors import UsageError
+from pytest_winserve.tree import alive
 from pytest_winserve.wine import setup as making
 from pytest_winserve.wine.layout import Layout
 from pytest_winserve.wine.setup import (
@@ -140,7 +141,7 @@ def test_what_is_damaged_is_made_again(
     damage(own_wine)
     for name in NAMES:  # as an interrupted run leaves them
         stale = own_wine.layout.root / f"{name}.new"
-        (stale / "dosdevices").mkdir(parents=True)
+        stale.mkdir()
         (stale / "junk").write_text("junk")
     done = winserve("setup", "wine")
     assert done.status == 0, done.err
@@ -200,22 +201,36 @@ def test_killed_while_it_makes_a_part(
 ) -> None:
     damage(own_wine)
     run = start("winserve", "setup", "wine")
-    new = own_wine.layout.root / f"{part}.new"
-    # Into the work: what does it runs on without the one that is killed.
-    run.until(lambda: new.is_dir() and busy(run), "makes nothing")
+    run.wait_for(f"  {part} is damaged ")
+    run.wait_for("  make  ")
+    work = making_it(run)
+    work.suspend()  # it shall not end before the next run begins
     run.process.kill()
     run.process.wait()
+    assert alive(work)
     assert len(parts(run.text(), "make")) == 1
     assert part not in own_wine.layout.read_state()
-    done = winserve("setup", "wine")
-    assert done.status == 0, done.err
-    assert len(parts(done.out, "make")) == 1
-    assert len(parts(done.out, "kept")) == 3
+    again = start("winserve", "setup", "wine")
+    if part != "prefix":  # pip is waited for
+        again.wait_for(WAITS)
+        work.resume()
+    assert ended(again) == 0
+    assert not alive(work)
+    assert len(parts(again.text(), "make")) == 1
+    assert len(parts(again.text(), "kept")) == 3
     works(own_wine)
 
 
-def busy(run: Started) -> bool:
-    return bool(psutil.Process(run.process.pid).children())
+def making_it(run: Started) -> psutil.Process:
+    """What a setup has started, as soon as it has."""
+    found: list[psutil.Process] = []
+
+    def look() -> bool:
+        found.extend(psutil.Process(run.process.pid).children())
+        return bool(found)
+
+    run.until(look, "starts nothing")
+    return found[0]
 
 
 def test_setup_waits_for_a_site(own_wine: OwnWine, start: Start) -> None:
@@ -466,8 +481,9 @@ def test_packages_for_the_app(own_wine: OwnWine, tmp_path: Path) -> None:
     assert own_wine.names() == ALL
     works(own_wine)
     assert over_there(own_wine, says) == "here"
-    # What is made again still has it.
+    # What is made again still has it, and not what never was there.
     damage_site(own_wine)
+    assert winserve("setup", "wine", "--with", missing).status == 1
     assert winserve("setup", "wine").status == 0
     assert over_there(own_wine, says) == "here"
 

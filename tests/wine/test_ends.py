@@ -58,7 +58,8 @@ def strike_in_load(site: Site, strike: Callable[[], object]) -> threading.Thread
 # -- the lab -------------------------------------------------------------------------------------
 
 
-def test_pytest_is_killed(own_wine: OwnWine, start: Start) -> None:
+@pytest.mark.parametrize("hangs", [False, True], ids=["", "gateway-hangs"])
+def test_pytest_is_killed(own_wine: OwnWine, start: Start, hangs: bool) -> None:
     Path("test_waits.py").write_text(WAITS)
     options = ("--winserve-host=wine", "--winserve-topology=nginx2-tornado")
     run = start("pytest", *PYTEST_OPTIONS, *options)
@@ -66,6 +67,8 @@ def test_pytest_is_killed(own_wine: OwnWine, start: Start) -> None:
     assert len(own_wine.look()) == 3
     assert len(own_wine.backends()) == 2
     assert len(own_wine.layout.servers()) == 1
+    if hangs:
+        own_wine.gateway().suspend()
     run.process.kill()
     run.process.wait()
     own_wine.gone()

@@ -82,7 +82,8 @@ def setup(
     """Make or mend all parts, then start the Windows Python once and say what it is.
 
     `python` is the folder of a Windows Python to be used instead of the pinned one, `packages`
-    what the user's app needs beyond the servers; both stay in force for later runs. Raises
+    what the user's app needs beyond the servers; both stay in force for later runs, `python` until
+    one that is `fresh`. Raises
     MissingComponent without a 64-bit Wine, UsageError for a wrong `python`; what was there before
     is there afterwards then.
     """
@@ -119,6 +120,8 @@ class _Setup:
         self._ensure(self._prefix_part())
         if python is not None:
             python = python.absolute()
+        elif fresh:
+            self._state.pop("python_dir", None)
         elif "python_dir" in self._state:
             python = Path(self._state["python_dir"])
             check_python(python)

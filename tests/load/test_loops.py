@@ -82,7 +82,8 @@ class Caller:
 
 
 def call(loop: Loop, caller: Caller, port: int) -> Caller:
-    loop.connection(caller, ("127.0.0.1", port)).open()
+    # It may be over when `open` returns, so that is called from within the loop.
+    loop.call_later(0, loop.connection(caller, ("127.0.0.1", port)).open)
     loop.run_forever()
     return caller
 

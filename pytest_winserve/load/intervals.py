@@ -7,6 +7,7 @@ library is needed: Student's quantile is found by bisection of his distribution 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, variance
@@ -150,11 +151,14 @@ def runs_needed(spread: float, half_width: float, *, paired: bool) -> int | None
     `spread` is the standard deviation of the runs of a side (of the pairs' differences when
     `paired`), in the unit of `half_width`. None when it takes more than MOST_RUNS.
     """
-    for n in range(2, MOST_RUNS + 1):
-        error = spread * math.sqrt((1 if paired else 2) / n)
-        if t_quantile((1 + LEVEL) / 2, (1 if paired else 2) * (n - 1)) * error <= half_width:
-            return n
-    return None
+    sides = 1 if paired else 2
+
+    def enough(n: int) -> bool:
+        half = t_quantile((1 + LEVEL) / 2, sides * (n - 1)) * spread * math.sqrt(sides / n)
+        return half <= half_width
+
+    found = bisect_left(range(MOST_RUNS + 1), True, 2, key=enough)
+    return found if found <= MOST_RUNS else None
 
 
 def wilson(hits: int, n: int, level: float = LEVEL) -> Interval:

@@ -98,11 +98,16 @@ def blocks(data: Mapping[str, Any]) -> list[Block]:
     return list(found.values())
 
 
-def _load(nodeid: str, raw: Mapping[str, Any]) -> Load:
+def read_result(nodeid: str, raw: Mapping[str, Any]) -> Result:
+    """A result as it stands in results.json. UsageError, naming the test, when it is damaged."""
     try:
-        result = Result.from_dict({key: raw[key] for key in raw if key != "checks"})
+        return Result.from_dict({key: raw[key] for key in raw if key != "checks"})
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"a result of {nodeid} cannot be read: {error!r}") from error
+
+
+def _load(nodeid: str, raw: Mapping[str, Any]) -> Load:
+    result = read_result(nodeid, raw)
     return Load(nodeid, result, tsung_tables(result), raw["checks"])
 
 

@@ -333,12 +333,7 @@ def _load_group(name: str, a: Sequence[_Run], b: Sequence[_Run], rules: Rules) -
 
 def _unusable(result: Result, rules: Rules) -> str:
     """Why the numbers of a run are not the server's; empty when they are."""
-    if result.broken:
-        return result.broken
-    limit = result.generator.limited_by
-    if limit != "none" and not rules.allow_limited:
-        return f"the load generator was the limit ({limit})"
-    return ""
+    return result.broken or ("" if rules.allow_limited else result.limited)
 
 
 def _pairs(a: Sequence[_Run], b: Sequence[_Run]) -> tuple[list[_Run], list[_Run]] | None:

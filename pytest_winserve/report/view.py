@@ -65,9 +65,9 @@ class Block:
         return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
     @property
-    def failed_checks(self) -> list[Mapping[str, Any]]:
-        """The criteria that do not hold, of the verdicts, the capacities and the loads."""
-        return [check for check in self.checks if not check["passed"]]
+    def telling_checks(self) -> list[Mapping[str, Any]]:
+        """The criteria that do not hold, or only just, of the verdicts, capacities and loads."""
+        return [check for check in self.checks if not check["passed"] or check.get("close")]
 
     @property
     def checks(self) -> list[Mapping[str, Any]]:
@@ -250,7 +250,9 @@ def check_sentence(check: Mapping[str, Any]) -> Sentence:
         value, reason = reason, ""
     state = "holds" if check["passed"] else "FAILED"
     why = f" ({reason})" if reason else ""
-    return Sentence(f"{state} {check['criterion']}: {value}{why}", good=check["passed"])
+    # One that nearly fails is no good news.
+    good = None if check.get("close") else check["passed"]
+    return Sentence(f"{state} {check['criterion']}: {value}{why}", good=good)
 
 
 def requirement_sentence(requirement: Mapping[str, Any]) -> Sentence:

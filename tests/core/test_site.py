@@ -237,6 +237,21 @@ def test_criteria_of_the_lab_are_applied_to_what_they_are_about(lab: Lab) -> Non
             site.load(count=10, path="/misbehave?status=404")
 
 
+def test_a_failed_criterion_of_the_run_ends_in_the_logs_of_the_load() -> None:
+    with Lab(require=["error_rate < 1%"]).serve("flask") as site:
+        site.get("/test?before")
+        with pytest.raises(CriterionFailed) as caught:
+            site.load(count=10, path="/misbehave?status=503")
+    text = str(caught.value)
+    assert "error_rate < 1%: measured 100%, n=10, 95% interval 72.2% to 100%" in text
+    assert "errors: 10, of them 503 10" in text
+    assert "errors by backend: 0 10 of 10; 0 not answered by a backend" in text
+    before, _, log = text.partition("  the end of the log of backend-0:\n")
+    assert before
+    assert log.count("/misbehave?status=503") == 3
+    assert "before" not in log
+
+
 class Notes:
     """An observer that remembers."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from pytest_winserve.errors import (
     UsageError,
     WinserveError,
 )
+from pytest_winserve.load import Plan, Progress, Result, Target, get_engine
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.ports import bound_socket, measuring
 
@@ -250,6 +253,33 @@ def test_a_failed_criterion_of_the_run_ends_in_the_logs_of_the_load() -> None:
     assert before
     assert log.count("/misbehave?status=503") == 3
     assert "before" not in log
+
+
+class BusyEngine:
+    """The built-in engine on a machine that is too slow for it."""
+
+    name = "builtin"
+
+    def run(
+        self, plan: Plan, target: Target, on_progress: Callable[[Progress], None] | None = None
+    ) -> Result:
+        result = get_engine("builtin").run(plan, target, on_progress)
+        return replace(result, generator=replace(result.generator, limited_by="generator-cpu"))
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_criterion_of_the_run_fails_on_the_generator_s_limit_unless_allowed(
+    monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    monkeypatch.setattr("pytest_winserve.site.get_engine", lambda name: BusyEngine())
+    with Lab(require=["rate > 0"], allow_limited=allowed).serve("flask") as site:
+        site.observer = notes = Notes()
+        if allowed:
+            assert site.load(count=10).outcomes == {"200": 10}
+        else:
+            with pytest.raises(CriterionFailed, match="the load generator was the limit"):
+                site.load(count=10)
+    assert notes.of("result") == [[allowed]]
 
 
 class Notes:

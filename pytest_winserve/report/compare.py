@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
@@ -193,7 +194,9 @@ def _collect(tests: Iterable[Mapping[str, Any]]) -> dict[_Key, _Measured]:
         key = _Key(test["nodeid"], test["topology"], test["host"], test["app"])
         try:
             _add(found.setdefault(key, _Measured()), test)
-        except (KeyError, TypeError) as error:
+        except UsageError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
                 f"a measurement of {test['nodeid']} cannot be read: {error!r}"
             ) from error
@@ -305,16 +308,13 @@ def _plan_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
 
 def _load_group(name: str, a: Sequence[_Run], b: Sequence[_Run], rules: Rules) -> Group:
     notes = []
-    usable = []
     for side, runs in (("A", a), ("B", b)):
-        kept = []
-        for run in runs:
-            why = _unusable(run.result, rules)
-            if why:
-                notes.append(f"a run of {side} is left out: {why}")
-            else:
-                kept.append(run)
-        usable.append(kept)
+        reasons = Counter(filter(None, (_unusable(run.result, rules) for run in runs)))
+        notes += [
+            f"{n} of {plural(len(runs), 'run')} of {side} left out: {why}"
+            for why, n in reasons.items()
+        ]
+    usable = [[run for run in side if not _unusable(run.result, rules)] for side in (a, b)]
     paired = _pairs(*usable)
     if paired is not None:
         usable = [*paired]
@@ -328,7 +328,7 @@ def _load_group(name: str, a: Sequence[_Run], b: Sequence[_Run], rules: Rules) -
     whole = [[run.result for run in side if not run.result.broken] for side in (a, b)]
     counts = _unaccounted_row(whole[0], whole[1])
     title = load_title(a[0].result)
-    return Group(name, title, len(a), len(b), (*rows, *counts), tuple(dict.fromkeys(notes)))
+    return Group(name, title, len(a), len(b), (*rows, *counts), tuple(notes))
 
 
 def _unusable(result: Result, rules: Rules) -> str:

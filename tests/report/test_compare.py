@@ -222,8 +222,8 @@ def test_a_run_that_is_not_the_server_s_is_left_out(make: Make) -> None:
     found = compare([a], [b], RULES)
     assert row(found, "rate").verdict == "same"
     text = render(found, RULES)
-    assert "a run of B is left out: the load generator was the limit (generator-cpu)" in text
-    assert "a run of B is left out: 1 of 1 load workers were lost" in text
+    assert "1 of 4 runs of B left out: the load generator was the limit (generator-cpu)" in text
+    assert "1 of 4 runs of B left out: 1 of 1 load workers were lost" in text
     allowed = compare([a], [b], Rules(allow_limited=True))
     assert row(allowed, "rate").verdict == "inconclusive"
     alone = compare([a], [results(make, *bad)], RULES)
@@ -347,6 +347,7 @@ def test_other_machines_and_versions_are_told(make: Make) -> None:
         {"verdicts": [{"slow": "/"}]},
         {"capacities": [{"value": None, "at_least": False}]},
         {"capacities": [3]},
+        {"capacities": [{"value": "many", "at_least": False}]},
     ],
 )
 def test_a_damaged_measurement_is_named(make: Make, damage: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_winserve.load.result import Result
+    from pytest_winserve.report.compare import Comparison, Rules
     from pytest_winserve.site import Site
+    from pytest_winserve.topology import Topology
+    from pytest_winserve.versus import Side
 
 FAILED, USAGE, MISSING = 1, 2, 3
 LOOK_EVERY = 0.25
@@ -48,8 +51,20 @@ def options(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def plan_options(command: Command) -> Command:
+    """The options of a load that are no settings."""
+    for option in (
+        click.option("--no-keepalive", is_flag=True, help="a connection for each request"),
+        click.option("--rate", type=float, help="requests per second, whatever the answers do"),
+        click.option("--count", type=click.IntRange(1), help="stop after so many requests"),
+        click.option("--path", help="the path to load (default: the fast path, or the URL's)"),
+    ):
+        command = option(command)
+    return command
+
+
 SERVING = ("app", "command", "fast", "nginx", "host")
-LOADING = ("engine", "users", "duration", "require", "report")
+LOADING = ("engine", "users", "duration", "require", "limited", "report")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -116,10 +131,7 @@ def follow_logs(site: Site) -> None:
 
 @cli.command()
 @click.argument("target", metavar="TOPOLOGY|URL")
-@click.option("--path", help="the path to load (default: the fast path, or the URL's)")
-@click.option("--count", type=click.IntRange(1), help="stop after so many requests")
-@click.option("--rate", type=float, help="requests per second, whatever the answers do")
-@click.option("--no-keepalive", is_flag=True, help="a connection for each request")
+@plan_options
 @options(*SERVING, *LOADING)
 def load(
     target: str, path: str | None, count: int | None, rate: float | None, no_keepalive: bool,
@@ -128,15 +140,7 @@ def load(
     """Send a load to an app in a TOPOLOGY, or to a URL that is served already."""
     with explained():
         settings = settings_of(given)
-        plan = {
-            # In the open model it limits the requests in flight, and only if it was given.
-            "users": settings.users if rate is None or "users" in settings.given else None,
-            "duration": None if count is not None else settings.duration,
-            "count": count,
-            "rate": rate,
-            "path": path,
-            "keepalive": not no_keepalive,
-        }
+        plan = plan_of(settings, path, count, rate, no_keepalive)
         logs: dict[str, str] = {}
         record = load_url(target, plan, settings) if "://" in target else None
         if record is None:
@@ -147,6 +151,21 @@ def load(
         if record["results"][0].errors:
             show_logs(logs)
         sys.exit(status)
+
+
+def plan_of(
+    settings: Settings, path: str | None, count: int | None, rate: float | None, no_keepalive: bool
+) -> dict[str, Any]:
+    """The arguments of a plan from the command line's."""
+    return {
+        # In the open model it limits the requests in flight, and only if it was given.
+        "users": settings.users if rate is None or "users" in settings.given else None,
+        "duration": None if count is not None else settings.duration,
+        "count": count,
+        "rate": rate,
+        "path": path,
+        "keepalive": not no_keepalive,
+    }
 
 
 def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -169,11 +188,11 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> dict[str,
             "capacities": [], "results": [result], "events": []}  # fmt: skip
 
 
-def load_site(site: Site, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Load a site; the record as in `results.json`."""
+def load_site(site: Site, plan: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Load a site; the record as in `results.json`. `before` stands before what is shown."""
     from pytest_winserve.pool import attach
 
-    record = attach(site, Watch())
+    record = attach(site, Watch(before))
     result = site.load(**plan)
     return {**record.to_dict(), "results": [result]}
 
@@ -189,24 +208,134 @@ def show_logs(logs: Mapping[str, str]) -> None:
 
 def show(record: dict[str, Any], settings: Settings) -> int:
     """Print a load's record with the run's criteria on it, write the report, return the status."""
-    from pytest_winserve.load.criteria import Criterion
-    from pytest_winserve.pool import judged
     from pytest_winserve.report import terminal
     from pytest_winserve.run import RunResults
 
-    result: Result = record["results"][0]
-    criteria = [Criterion.parse(text) for text in settings.require]
-    checks = result.checks(*(each for each in criteria if each.subject == "load"))
-    passed = all(check.passed for check in checks) and len(checks) == len(criteria)
     results = RunResults(settings)
-    results.add({"nodeid": "winserve load", "outcome": "passed" if passed else "failed",
-                 **record, "results": [result.to_dict() | judged(checks)]})  # fmt: skip
+    made = judged_record("winserve load", record, settings)
+    results.add(made)
+    passed = made["outcome"] == "passed"
     data = results.data()
     click.echo(terminal.render(data, width=80, color=sys.stdout.isatty()))
     written = results.write()
     for line in (*results.hints("--require"), *results.told):
         click.echo(line)
     return 0 if passed and written else FAILED
+
+
+def judged_record(name: str, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """A load's record with the run's criteria on it, as in `results.json`."""
+    from pytest_winserve.load.criteria import Criterion
+    from pytest_winserve.pool import judged
+
+    result: Result = record["results"][0]
+    criteria = [Criterion.parse(text) for text in settings.require]
+    checks = result.checks(
+        *(each for each in criteria if each.subject == "load"),
+        allow_limited=settings.limited == "allow",
+    )
+    passed = all(check.passed for check in checks) and len(checks) == len(criteria)
+    return {"nodeid": name, "outcome": "passed" if passed else "failed", **record,
+            "results": [result.to_dict() | judged(checks)]}  # fmt: skip
+
+
+SIDES = "A.json B.json | AB.json | TOPOLOGY_A TOPOLOGY_B"
+
+
+@cli.command()
+@click.argument("sides", nargs=-1, required=True, metavar=SIDES)
+@click.option("--margin", default="5%", metavar="SHARE",
+              help="what a rate or time may differ by and be the same (default: 5%)")  # fmt: skip
+@click.option("--error-margin", default="0.1%", metavar="SHARE",
+              help="what an error rate may differ by and be the same (default: 0.1%)")  # fmt: skip
+@click.option("--strict", is_flag=True, help="status 1 also when something stays undecided")
+@click.option("--runs", type=click.IntRange(2), help="runs of each topology (default: 6)")
+@click.option("--warmup", type=click.FloatRange(0), metavar="S",
+              help="seconds before each run that are not counted (default: 1)")  # fmt: skip
+@plan_options
+@options(*SERVING, *LOADING)
+def compare(
+    sides: tuple[str, ...], margin: str, error_margin: str, strict: bool, runs: int | None,
+    warmup: float | None, path: str | None, count: int | None, rate: float | None,
+    no_keepalive: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Compare results, run by run: is B better or worse than A?
+
+    A.json and B.json are the results.json of two reports, or folders with several of them. AB.json
+    is what this command has written with --report. Two topologies are run here, in turns.
+    """
+    from pytest_winserve import versus
+    from pytest_winserve.report.compare import Rules
+    from pytest_winserve.report.compare_text import render
+
+    with explained():
+        settings = settings_of(given)
+        rules = Rules(
+            versus.share("--margin", margin),
+            versus.share("--error-margin", error_margin),
+            settings.limited == "allow",
+        )
+        if versus.are_files(sides):
+            own = {"runs": runs, "warmup": warmup, "path": path, "count": count, "rate": rate,
+                   "no-keepalive": no_keepalive, **given, "limited": None}  # fmt: skip
+            needless = [
+                f"--{name}" for name, value in own.items() if value not in (None, False, ())
+            ]
+            if needless:
+                raise UsageError(f"{', '.join(needless)}: for topologies only, not for files")
+            found, good = versus.compare_files(sides, rules), True
+            click.echo(render(found, rules), nl=False)
+        else:
+            plan = plan_of(settings, path, count, rate, no_keepalive)
+            plan["warmup"] = 1.0 if warmup is None else warmup
+            found, good = run_in_turns(versus.topologies(sides), plan, settings, runs or 6, rules)
+        sys.exit(0 if good and not found.failed(strict=strict) else FAILED)
+
+
+def run_in_turns(
+    topologies: Mapping[Side, Topology],
+    plan: Mapping[str, Any],
+    settings: Settings,
+    runs: int,
+    rules: Rules,
+) -> tuple[Comparison, bool]:
+    """Load two topologies in turns, both up all the time; show and write what came back.
+
+    The comparison, and whether every criterion holds and the report was written. Raises
+    WinserveError when a process of a site died.
+    """
+    from pytest_winserve.report import view
+    from pytest_winserve.report.compare import compare_sides
+    from pytest_winserve.report.compare_text import render
+    from pytest_winserve.run import RunResults
+    from pytest_winserve.versus import turns
+
+    results = RunResults(settings)
+    order = turns(runs)
+    good = True
+    with ExitStack() as stack:
+        sites = {side: stack.enter_context(served(str(topology), settings, 0))
+                 for side, topology in topologies.items()}  # fmt: skip
+        for number, turn in enumerate(order, 1):
+            site = sites[turn.side]
+            before = f"run {number} of {len(order)}, {turn.side} "
+            record = load_site(site, plan, before)
+            click.echo(f"{before}{site.topology}: {record['results'][0].summary().splitlines()[0]}")
+            made = judged_record("winserve compare", record, settings)
+            results.add({**made, "side": turn.side, "pair": turn.pair})
+            good = good and made["outcome"] == "passed"
+            deaths = site.deaths()
+            if deaths:
+                raise WinserveError("\n".join([f"{before}{site.topology}:", *deaths]))
+        data = results.data()
+        found = compare_sides(data, rules)
+        click.echo("\n" + render(found, rules), nl=False)
+        for requirement in data["requirements"]:
+            click.echo(view.requirement_sentence(requirement).text)
+        good = results.write() and good
+        for line in (*results.hints("--require"), *results.told):
+            click.echo(line)
+    return found, good
 
 
 @cli.group(name="setup")
@@ -257,16 +386,17 @@ def doctor(**given: Any) -> None:
 class Watch:
     """Shows a load's progress on a terminal; nothing in a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: str = "") -> None:
         from pytest_winserve.live import Live, Nothing, StreamLive
 
+        self._before = before
         self._live: Live = StreamLive(sys.stderr) if sys.stderr.isatty() else Nothing()
 
     def progress(self, text: str) -> None:
-        self._live.progress(text)
+        self._live.progress(f"{self._before}{text}" if text else "")
 
     def waiting(self, text: str) -> None:
-        self._live.waiting(text)
+        self._live.waiting(f"{self._before}{text}" if text else "")
 
     def follow(self, progress: Any) -> None:
         """For an engine that is run without a site."""

@@ -28,7 +28,9 @@ class Lab:
             print(site.url, site.load(users=100, duration=5).summary())
 
     `nginx` is a path, `system`, `wheel` or `auto`; `start_timeout` the seconds that a site may
-    take to come up. Raises UsageError for a host, engine or criterion that cannot be.
+    take to come up. The criteria of `require` are applied to every measurement; on a load whose
+    generator was the limit they fail unless `allow_limited`. Raises UsageError for a host, engine
+    or criterion that cannot be.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Lab:
         engine: str = "builtin",
         start_timeout: float = START_SECONDS,
         require: Sequence[Criterion | str] = (),
+        allow_limited: bool = False,
         observer: Observer | None = None,
     ) -> None:
         if not (math.isfinite(start_timeout) and start_timeout > 0):
@@ -51,6 +54,7 @@ class Lab:
         self._require = tuple(
             each if isinstance(each, Criterion) else Criterion.parse(each) for each in require
         )
+        self._allow_limited = allow_limited
         self._observer = observer or Silent()
 
     def __enter__(self) -> Lab:
@@ -105,6 +109,7 @@ class Lab:
             engine=self._engine,
             deployment=deployment,
             require=self._require,
+            allow_limited=self._allow_limited,
             observer=self._observer,
         )
 

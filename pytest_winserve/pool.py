@@ -118,6 +118,7 @@ def judged(checks: Iterable[Check]) -> dict[str, Any]:
             "measured": check.shown,
             "passed": check.passed,
             "reason": check.note,
+            "close": check.close,
         }
         for check in checks
     ]
@@ -150,6 +151,7 @@ class SitePool:
                 nginx=self._settings.nginx,
                 engine=self._settings.engine,
                 require=self._settings.require,
+                allow_limited=self._settings.limited == "allow",
             )
             self._labs[host] = self._open.enter_context(lab)
         return self._labs[host]

@@ -85,6 +85,12 @@ def _nginx(text: str) -> str:
     return text
 
 
+def _limited(text: str) -> str:
+    if text not in {"fail", "allow"}:
+        raise ValueError(f"limited={text}: fail or allow is needed")
+    return text
+
+
 def _duration(text: str) -> float:
     try:
         value = float(text)
@@ -116,6 +122,11 @@ SETTINGS = (
         "require", "CRITERION",
         "a condition on every result, such as 'error_rate < 1%'; repeatable", (), "lines",
     ),
+    Setting(
+        "limited", "WHAT",
+        "criteria on a load whose generator was the limit, not the server: fail, allow",
+        "fail", convert=_limited,
+    ),
     Setting("report", "DIR", "write results.json, report.html and summary.md into DIR"),
     Setting(
         "nginx", "WHICH", "which nginx: auto, system, wheel, or a path", "auto", convert=_nginx,
@@ -136,6 +147,7 @@ class Settings(NamedTuple):
     slow: str
     fast: str
     require: tuple[str, ...]
+    limited: str
     report: str | None
     nginx: str
     given: frozenset[str] = frozenset()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pytest_winserve.deployment import READY_RUN, Address, Deployment
-from pytest_winserve.errors import HostLost, StopError, UsageError
+from pytest_winserve.errors import CriterionFailed, HostLost, StopError, UsageError
 from pytest_winserve.instrument import lab_tag, load_tag
 from pytest_winserve.live import Live, Nothing, progress_text
 from pytest_winserve.load.criteria import Check, Criterion
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 LEDGER_SECONDS = 2.0
 """How long the servers' side may lag behind: a front logs a request after its last byte."""
+
+LOG_LINES = 3
+"""How much of each log's end goes into the error of a criterion that does not hold."""
 
 WORTH_TELLING = 1.0
 """Seconds of waiting for the measuring lock that the reader of the results is told of."""
@@ -85,6 +88,7 @@ class Site:
     engine: str
     deployment: Deployment
     require: tuple[Criterion, ...] = ()
+    allow_limited: bool = False
     observer: Observer = field(default_factory=Silent)
     _client: Client | None = field(default=None, init=False)
     _runs: itertools.count[int] = field(init=False)
@@ -151,6 +155,7 @@ class Site:
         __tracebackhide__ = True
         if sleepers < 1:
             raise UsageError(f"sleepers={sleepers}: at least 1 slow request is needed")
+        positions = self.deployment.log_positions()
         with self._alone("probe"):
             verdict = probe(
                 self.deployment.address,
@@ -161,7 +166,7 @@ class Site:
                 (self._lab_tag(), self._lab_tag()),
                 self._counting(),
             )
-        self._judge("verdict", verdict, verdict.to_dict())
+        self._judge("verdict", verdict, verdict.to_dict(), positions)
         return verdict
 
     def capacity(self, limit: int = 64, slow: str | None = None) -> Capacity:
@@ -172,6 +177,7 @@ class Site:
         __tracebackhide__ = True
         if limit < 1:
             raise UsageError(f"limit={limit}: at least 1 is needed")
+        positions = self.deployment.log_positions()
         with self._alone("capacity"):
             found = capacity(
                 self.deployment.address,
@@ -182,7 +188,7 @@ class Site:
                 self._lab_tag,
                 self._counting(),
             )
-        self._judge("capacity", found, found.to_dict())
+        self._judge("capacity", found, found.to_dict(), positions)
         return found
 
     def load(
@@ -225,6 +231,7 @@ class Site:
         runner = get_engine(engine or self.engine)
         tag = load_tag(next(self._runs))
         target = Target(self.url, tag, self._lab_tag(), self.deployment.nonce)
+        positions = self.deployment.log_positions()
         with self._alone("load"):
             before = self.deployment.deaths()
             try:
@@ -235,7 +242,7 @@ class Site:
         if self.deployment.lost is not None:
             self.observer.measured("result", result.to_dict(), ())
             raise HostLost(f"{self.deployment.lost}\nwhat is known: {result.summary()}")
-        self._judge("result", result, result.to_dict())
+        self._judge("result", result, result.to_dict(), positions)
         return result
 
     def close(self) -> None:
@@ -336,14 +343,33 @@ class Site:
         )
 
     def _judge(
-        self, kind: Kind, subject: Verdict | Capacity | Result, data: dict[str, Any]
+        self,
+        kind: Kind,
+        subject: Verdict | Capacity | Result,
+        data: dict[str, Any],
+        positions: dict[str, int],
     ) -> None:
-        """Tell the observer, then raise when a criterion of the run does not hold."""
+        """Tell the observer, then raise when a criterion of the run does not hold; the error ends
+        in what the site has logged since `positions`."""
         __tracebackhide__ = True
         of = {"verdict": "probe", "capacity": "capacity", "result": "load"}[kind]
         criteria = [criterion for criterion in self.require if criterion.subject == of]
-        self.observer.measured(kind, data, subject.checks(*criteria))
-        subject.require(*criteria)
+        allow = {"allow_limited": self.allow_limited} if isinstance(subject, Result) else {}
+        self.observer.measured(kind, data, subject.checks(*criteria, **allow))
+        try:
+            subject.require(*criteria, **allow)
+        except CriterionFailed as error:
+            raise CriterionFailed("\n".join([str(error), *self._log_ends(positions)])) from None
+
+    def _log_ends(self, positions: dict[str, int]) -> list[str]:
+        """The last lines of each log that has any after these positions."""
+        lines = []
+        for name, text in self.deployment.logs(positions).items():
+            last = [line for line in text.splitlines() if line.strip()][-LOG_LINES:]
+            lines += [f"  the end of the log of {name}:", *(f"    {line}" for line in last)]
+            if not last:
+                lines.pop()
+        return lines
 
 
 def _url(address: Address) -> str:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from pytest_winserve.errors import CriterionFailed, UsageError
+from pytest_winserve.load.histogram import RELATIVE_ERROR
+from pytest_winserve.load.intervals import wilson
 
 OUTCOMES = (
     "refused",
@@ -38,7 +40,12 @@ _PLAIN: Mapping[str, Kind] = {
     "non_blocking": "truth",
     "capacity": "count",
 }
-_PREFIXES = ("connect.", "first_byte.")
+ROWS = ("connect.", "first_byte.")
+"""What stands before a metric of other times than the total."""
+
+CLOSE = 0.1
+"""The share of the bound within which a criterion that holds is close to failing."""
+
 _UNITS: Mapping[Kind, Mapping[str, float]] = {
     "share": {"": 1.0, "%": 0.01},
     "latency": {"ms": 0.001, "s": 1.0},
@@ -75,12 +82,14 @@ class Measured(Protocol):
 @dataclass(frozen=True, slots=True)
 class Check:
     """What a criterion said about one value. `note` is what a reader should know beside it: the
-    number of samples, or why it was not measured or may not be believed."""
+    number of samples, how sure the value is, or why it was not measured or may not be believed.
+    `close`: it holds, but within 10 % of its bound."""
 
     criterion: Criterion
     measured: float | None
     passed: bool
     note: str
+    close: bool = False
 
     @property
     def shown(self) -> str | None:
@@ -169,14 +178,39 @@ class Criterion:
     def check(self, value: float | None, n: int | None, note: str = "") -> Check:
         """Compare a measured value; None is "not measured" and fails.
 
-        `n` is the number of samples behind it, or of requests sent for a share of a count.
+        `n` is the number of samples behind it, or of requests sent for a share of a count. The
+        note tells how sure the value is: a share's Wilson interval, a percentile's error by the
+        histogram and how many samples lie above it.
         """
         if self.percent and value is not None:
             value = value / n if n else None
         if value is None:
             return Check(self, None, False, note)
-        notes = ([] if n is None else [f"n={n}"]) + ([note] if note else [])
-        return Check(self, value, _OPERATORS[self.op](value, self.value), ", ".join(notes))
+        passed = _OPERATORS[self.op](value, self.value)
+        close = passed and self._close(value)
+        notes = [] if n is None else [f"n={n}"]
+        notes += self._uncertainty(value, n or 0)
+        notes += [note] if note else []
+        notes += [f"close: within {CLOSE:.0%} of the bound"] if close else []
+        return Check(self, value, passed, ", ".join(notes), close)
+
+    def _close(self, value: float) -> bool:
+        counted = self.metric in {"unaccounted", "capacity", "non_blocking"}
+        if counted or self.op == "==" or not self.value:
+            return False
+        # Rounding does not decide: 0.9 is within 10 % of 1.
+        return abs(value - self.value) <= CLOSE * self.value * (1 + 1e-9)
+
+    def _uncertainty(self, value: float, n: int) -> list[str]:
+        q = quantile_of(self.metric)
+        if q is not None and n:
+            above = int(round(n * (100 - q) / 100, 6))
+            return [f"at most {RELATIVE_ERROR:.1%} too high", f"{above} samples above"]
+        if (self.kind == "share" or self.percent) and n:
+            interval = wilson(round(value * n), n)
+            low, high = (f"{100 * end:.3g}%" for end in (interval.low, interval.high))
+            return [f"95% interval {low} to {high}"]
+        return []
 
     def show(self, value: float) -> str:
         """A value of the metric in the criterion's unit."""
@@ -195,7 +229,7 @@ def _parse_metric(name: str, text: str) -> tuple[str, Kind]:
     call = _CALL.fullmatch(name)
     if call:
         return _parse_call(call[1], call[2], text)
-    prefix = next((p for p in _PREFIXES if name.startswith(p)), "")
+    prefix = next((p for p in ROWS if name.startswith(p)), "")
     bare = name.removeprefix(prefix)
     quantile = _QUANTILE.fullmatch(bare)
     if quantile and float(quantile[1]) > 0:
@@ -205,7 +239,7 @@ def _parse_metric(name: str, text: str) -> tuple[str, Kind]:
     if re.fullmatch(r"p[\d.]+", bare):
         raise UsageError(f"criterion {text!r}: {bare} is no percentile; there are p0.1 to p100")
     names = [*_PLAIN, "p50", "p90", "p95", "p99", "p99.9", "status(502)"]
-    names += [f"{p}{m}" for p in _PREFIXES for m in ("p50", "p95", "p99", "mean", "max")]
+    names += [f"{p}{m}" for p in ROWS for m in ("p50", "p95", "p99", "mean", "max")]
     names += [f"outcome({outcome})" for outcome in OUTCOMES]
     raise UsageError(f"criterion {text!r}: unknown metric {name!r}; {_nearest(name, names)}")
 
@@ -225,11 +259,12 @@ def _nearest(name: str, names: Sequence[str]) -> str:
     return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
 
 
-def evaluate(criterion: Criterion, measured: Measured, broken: str = "") -> Check:
-    """One criterion on one subject; `broken` is why nothing measured there may be believed."""
+def evaluate(criterion: Criterion, measured: Measured, broken: str = "", note: str = "") -> Check:
+    """One criterion on one subject; `broken` is why nothing measured there may be believed, `note`
+    what is to be told beside the value all the same."""
     value, n = measured.metric(criterion.metric)
     if broken:
-        return Check(criterion, value, False, broken)
+        return replace(criterion.check(value, n), passed=False, note=broken, close=False)
     if (
         criterion.metric == "capacity"
         and value is not None
@@ -238,7 +273,7 @@ def evaluate(criterion: Criterion, measured: Measured, broken: str = "") -> Chec
         # The true value lies somewhere above: only a demand for more than something can hold.
         check = criterion.check(value, n, "at least; the limit of the measurement was reached")
         return replace(check, passed=check.passed and criterion.op in {">", ">="})
-    return criterion.check(value, n, _sample_note(criterion, n))
+    return criterion.check(value, n, ", ".join(filter(None, (_sample_note(criterion, n), note))))
 
 
 def quantile_of(metric: str) -> float | None:
@@ -267,11 +302,22 @@ def require(
     anything is evaluated, when one cannot be parsed.
     """
     __tracebackhide__ = True
-    parsed = [c if isinstance(c, Criterion) else Criterion.parse(c) for c in criteria]
-    checks = tuple(evaluate(criterion, subject, broken) for criterion in parsed)
+    checks = tuple(evaluate(criterion, subject, broken) for criterion in parse_all(criteria))
+    demand(checks, evidence)
+    return checks
+
+
+def parse_all(criteria: Sequence[Criterion | str]) -> list[Criterion]:
+    """Each criterion, parsed where it is a text. UsageError when one cannot be."""
+    return [c if isinstance(c, Criterion) else Criterion.parse(c) for c in criteria]
+
+
+def demand(checks: Sequence[Check], evidence: Sequence[str]) -> None:
+    """CriterionFailed unless every check passed: what failed, what nearly did, the evidence."""
+    __tracebackhide__ = True
     failed = [check for check in checks if not check.passed]
     if failed:
         lines = [f"{len(failed)} of {len(checks)} criteria failed:"]
         lines += [f"  {check.reason}" for check in failed]
+        lines += [f"  (holds) {check.reason}" for check in checks if check.close]
         raise CriterionFailed("\n".join([*lines, *(f"  {line}" for line in evidence)]))
-    return checks

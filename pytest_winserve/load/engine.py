@@ -386,6 +386,7 @@ def _merge(plan: Plan, target: Target, reports: list[_Report], workers: int, los
     firsts = [s["first"] for s in snapshots if s["first"] is not None]
     elapsed = max(s["last"] for s in snapshots) - min(firsts) if firsts else 0.0
     outcomes = _added(snapshot["outcomes"] for snapshot in snapshots)
+    errors = _added(snapshot["backend_errors"] for snapshot in snapshots)
     return Result(
         plan=plan,
         engine=BuiltinEngine.name,
@@ -399,7 +400,9 @@ def _merge(plan: Plan, target: Target, reports: list[_Report], workers: int, los
         total=Histogram.merged(backends.values()),
         sessions=_merged(snapshots, "sessions"),
         timeline=_timeline([report.timeline for report in reports]),
-        by_backend={key: BackendShare(h.count, h) for key, h in sorted(backends.items())},
+        by_backend={
+            key: BackendShare(h.count, h, errors.get(key, 0)) for key, h in sorted(backends.items())
+        },
         generator=Generator(
             workers=workers,
             lost=lost,

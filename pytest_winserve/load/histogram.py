@@ -147,6 +147,10 @@ class Histogram:
         """Whether n * (1 - q/100) >= 10: at least ten samples lie above the percentile."""
         return round(self._n * (100 - q), 6) >= 1000
 
+    def above(self, seconds: float) -> int:
+        """How many samples are longer; those within 0.8 % (1/128) of it may be left out."""
+        return sum(self._counts[index_of(int(seconds * 1e6)) + 1 :])
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able and exact; only counters that are not zero, as [index, times] pairs."""
         return {

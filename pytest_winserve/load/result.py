@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from pytest_winserve.load.criteria import Check, Criterion, evaluate, quantile_of, require
+from pytest_winserve.load.criteria import (
+    ROWS,
+    Check,
+    Criterion,
+    demand,
+    evaluate,
+    parse_all,
+    quantile_of,
+)
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.ledger import Ledger
 from pytest_winserve.load.plan import Plan
@@ -23,17 +31,19 @@ def is_status(outcome: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BackendShare:
-    """What one backend answered: how often, and total times."""
+    """What one backend answered: how often, total times, and how many answers were no 2xx or 3xx
+    (None where nobody told)."""
 
     answers: int
     total: Histogram
+    errors: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"answers": self.answers, "total": self.total.to_dict()}
+        return {"answers": self.answers, "total": self.total.to_dict(), "errors": self.errors}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BackendShare:
-        return cls(data["answers"], Histogram.from_dict(data["total"]))
+        return cls(data["answers"], Histogram.from_dict(data["total"]), data.get("errors"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +180,7 @@ class Result:
         return self._latency(name)
 
     def _latency(self, name: str) -> tuple[float | None, int | None]:
-        if name.startswith(("connect.", "first_byte.")):
+        if name.startswith(ROWS):
             row, bare = name.split(".", 1)
         else:
             row, bare = "total", name
@@ -192,27 +202,77 @@ class Result:
         lost = self.generator.lost
         return f"{lost} of {self.generator.workers} load workers were lost" if lost else ""
 
-    def checks(self, *criteria: Criterion) -> tuple[Check, ...]:
-        """What each criterion says about this result."""
-        return tuple(evaluate(criterion, self, self.broken) for criterion in criteria)
+    @property
+    def limited(self) -> str:
+        """Why the numbers are the load generator's and not the server's; empty when they are not
+        known to be."""
+        limit = self.generator.limited_by
+        return "" if limit == "none" else f"the load generator was the limit ({limit})"
 
-    def require(self, *criteria: Criterion | str) -> Result:
-        """This result, or CriterionFailed with every criterion that fails and the evidence."""
+    def checks(self, *criteria: Criterion, allow_limited: bool = False) -> tuple[Check, ...]:
+        """What each criterion says about this result.
+
+        None holds when the load generator was the limit, unless `allow_limited`, and none when it
+        lost a worker.
+        """
+        refused = "" if allow_limited or not self.limited else f"{self.limited}, not the server"
+        return tuple(
+            evaluate(criterion, self, self.broken or refused, note=self.limited)
+            for criterion in criteria
+        )
+
+    def require(self, *criteria: Criterion | str, allow_limited: bool = False) -> Result:
+        """This result, or CriterionFailed with every criterion that fails and the evidence.
+
+        `allow_limited` as in `checks`. UsageError for a criterion that cannot be parsed.
+        """
         __tracebackhide__ = True
-        require(self, criteria, evidence=self._evidence(), broken=self.broken)
+        checks = self.checks(*parse_all(criteria), allow_limited=allow_limited)
+        demand(checks, self._evidence([check.criterion for check in checks if not check.passed]))
         return self
 
-    def _evidence(self) -> list[str]:
+    def _evidence(self, failed: Sequence[Criterion]) -> list[str]:
+        """What a reader needs to see why these criteria fail."""
         lines = [f"sent {self.sent} to {self.url}, outcomes: {_counts(self.outcomes)}"]
+        if self.errors:
+            bad = {name: n for name, n in self.outcomes.items() if name[0] not in "23"}
+            lost = {"lost with a worker": self.unfinished} if self.unfinished else {}
+            lines.append(f"errors: {self.errors}, of them {_counts(bad | lost)}")
         answers = {index: share.answers for index, share in self.by_backend.items()}
         lines.append(f"answers by backend: {_counts(answers)}")
+        lines += self._errors_by_backend()
+        for criterion in failed:
+            lines += self._slow_by_backend(criterion)
         if self.dropped:
             lines.append(f"dropped, never sent: {self.dropped}")
-        if self.generator.limited_by != "none":
-            lines.append(f"the generator was the limit: {self.generator.limited_by}")
+        if self.limited:
+            lines.append(
+                f"{self.limited}: less was asked of the server than was meant. allow_limited=True "
+                "of require(), or --winserve-limited=allow, has the criteria judged all the same"
+            )
         if self.ledger is not None:
             lines += [f"ledger: {note}" for note in self.ledger.notes]
         return lines
+
+    def _errors_by_backend(self) -> list[str]:
+        """A line with the errors of each backend, where any is known to have answered with one."""
+        named = {key: share for key, share in self.by_backend.items() if key != NO_BACKEND}
+        known = {key: s.errors for key, s in named.items() if s.errors is not None}
+        if not self.errors or not known:
+            return []
+        told = [f"{key} {n} of {named[key].answers}" for key, n in sorted(known.items())]
+        rest = self.errors - sum(known.values())
+        return [f"errors by backend: {', '.join(told)}; {rest} not answered by a backend"]
+
+    def _slow_by_backend(self, criterion: Criterion) -> list[str]:
+        """A line with the answers of each backend that were slower than a criterion allows."""
+        shares = {key: share for key, share in self.by_backend.items() if share.total.count}
+        of_total = criterion.kind == "latency" and not criterion.metric.startswith(ROWS)
+        if not of_total or criterion.op not in {"<", "<="} or not shares:
+            return []
+        bound = criterion.value
+        told = [f"{k} {s.total.above(bound)} of {s.answers}" for k, s in sorted(shares.items())]
+        return [f"slower than {criterion.show(bound)} by backend: {', '.join(told)}"]
 
     def summary(self) -> str:
         """A few lines of text: what was the limit first, then counts, rates and times."""

@@ -27,7 +27,7 @@ class Tally:
         self.outcomes: dict[str, int] = {}
         self.connects: list[int] = []
         self.first_bytes: list[int] = []
-        self.totals: dict[str, list[int]] = {}
+        self.totals: dict[tuple[str, bool], list[int]] = {}
         self.sessions: list[int] = []
         self._open = _Second()
         self._seconds: list[dict[str, Any]] = []
@@ -35,11 +35,12 @@ class Tally:
         self._connect = Histogram()
         self._first_byte = Histogram()
         self._backends: dict[str, Histogram] = {}
+        self._backend_errors: dict[str, int] = {}
         self._sessions = Histogram()
 
-    def totals_of(self, backend: str) -> list[int]:
-        """The list that collects the total times of one backend's answers."""
-        return self.totals.setdefault(backend, [])
+    def totals_of(self, backend: str, *, error: bool) -> list[int]:
+        """The list that collects the total times of one backend's answers, good ones or errors."""
+        return self.totals.setdefault((backend, error), [])
 
     def fold(self) -> None:
         """Move what the hot path appended into the histograms and the second under way."""
@@ -51,8 +52,11 @@ class Tally:
             now.outcomes[outcome] = now.outcomes.get(outcome, 0) + n
             self._all_outcomes[outcome] = self._all_outcomes.get(outcome, 0) + n
         self.outcomes.clear()
-        for backend, times in self.totals.items():
+        for (backend, error), times in self.totals.items():
             if times:
+                if error:
+                    errors = self._backend_errors.get(backend, 0)
+                    self._backend_errors[backend] = errors + len(times)
                 self._backends.setdefault(backend, Histogram()).record_many(times)
                 now.add("total", times)
                 times.clear()
@@ -92,6 +96,7 @@ class Tally:
             "connect": self._connect.to_dict(),
             "first_byte": self._first_byte.to_dict(),
             "sessions": self._sessions.to_dict(),
+            "backend_errors": dict(self._backend_errors),
             "backends": {key: h.to_dict() for key, h in self._backends.items()},
             "timeline_from": timeline_from,
             "timeline": [*self._seconds[timeline_from:], self._open.to_dict()],

@@ -309,7 +309,8 @@ class Conn:
             return
         status = str(parse.status)
         end = data.find(b"\r\n\r\n")
-        head = Head(status, keep, len(data) - end, run.tally.totals_of(backend))
+        totals = run.tally.totals_of(backend, error=status[0] not in "23")
+        head = Head(status, keep, len(data) - end, totals)
         whole = parse.length is not None and len(data) == end + 4 + parse.length
         if whole and end > 0 and not parse.chunked and not parse.extra:
             if len(run.heads) >= HEADS:

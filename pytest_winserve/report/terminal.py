@@ -146,9 +146,9 @@ def _block(block: Block, width: int) -> Iterator[_Line]:
     for load in block.loads:
         yield "", ""
         yield from _load(load, width)
-    if block.loads and (block.failed_checks or block.events):
+    if block.loads and (block.telling_checks or block.events):
         yield "", ""
-    for check in block.failed_checks:
+    for check in block.telling_checks:
         yield from _sentence(view.check_sentence(check), width)
     for event in block.events:
         yield from _event(event, width)

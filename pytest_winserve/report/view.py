@@ -65,9 +65,9 @@ class Block:
         return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
     @property
-    def failed_checks(self) -> list[Mapping[str, Any]]:
-        """The criteria that do not hold, of the verdicts, the capacities and the loads."""
-        return [check for check in self.checks if not check["passed"]]
+    def telling_checks(self) -> list[Mapping[str, Any]]:
+        """The criteria that do not hold, or only just, of the verdicts, capacities and loads."""
+        return [check for check in self.checks if not check["passed"] or check.get("close")]
 
     @property
     def checks(self) -> list[Mapping[str, Any]]:
@@ -98,11 +98,16 @@ def blocks(data: Mapping[str, Any]) -> list[Block]:
     return list(found.values())
 
 
-def _load(nodeid: str, raw: Mapping[str, Any]) -> Load:
+def read_result(nodeid: str, raw: Mapping[str, Any]) -> Result:
+    """A result as it stands in results.json. UsageError, naming the test, when it is damaged."""
     try:
-        result = Result.from_dict({key: raw[key] for key in raw if key != "checks"})
+        return Result.from_dict({key: raw[key] for key in raw if key != "checks"})
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"a result of {nodeid} cannot be read: {error!r}") from error
+
+
+def _load(nodeid: str, raw: Mapping[str, Any]) -> Load:
+    result = read_result(nodeid, raw)
     return Load(nodeid, result, tsung_tables(result), raw["checks"])
 
 
@@ -245,7 +250,9 @@ def check_sentence(check: Mapping[str, Any]) -> Sentence:
         value, reason = reason, ""
     state = "holds" if check["passed"] else "FAILED"
     why = f" ({reason})" if reason else ""
-    return Sentence(f"{state} {check['criterion']}: {value}{why}", good=check["passed"])
+    # One that nearly fails is no good news.
+    good = None if check.get("close") else check["passed"]
+    return Sentence(f"{state} {check['criterion']}: {value}{why}", good=good)
 
 
 def requirement_sentence(requirement: Mapping[str, Any]) -> Sentence:

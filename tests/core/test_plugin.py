@@ -215,6 +215,32 @@ def test_requirements_decide_the_exit_status(pytester: pytest.Pytester) -> None:
     never.stdout.fnmatch_lines(["*capacity > 1*"])
 
 
+def test_criteria_of_the_run_on_a_limited_load_as_the_setting_says(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_winserve.load import Result
+
+        @pytest.fixture(autouse=True)
+        def busy(monkeypatch):
+            why = "the load generator was the limit (generator-cpu)"
+            monkeypatch.setattr(Result, "limited", why)
+        """
+    )
+    pytester.makepyfile("def test_it(winserve): winserve.load(users=2, count=20)")
+    arguments = ("--winserve-topology=flask", "--winserve-require=rate > 0")
+    refused = pytester.runpytest_subprocess(*arguments)
+    refused.assert_outcomes(failed=1)
+    refused.stdout.fnmatch_lines(["*rate > 0/s: measured *, the load generator was the limit*"])
+    allowed = pytester.runpytest_subprocess(*arguments, "--winserve-limited=allow")
+    allowed.assert_outcomes(passed=1)
+    wrong = pytester.runpytest_subprocess(*arguments, "--winserve-limited=yes")
+    assert wrong.ret == pytest.ExitCode.USAGE_ERROR
+    wrong.stderr.fnmatch_lines(["*limited=yes: fail or allow is needed*"])
+
+
 def test_the_report_is_written_and_the_summary_fits(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -23,6 +23,7 @@ TEXTS = {
     "slow": ("/a", "/b", "/c", "/d"),
     "fast": ("/a", "/b", "/c", "/d"),
     "require": ("p50 < 1s", "p50 < 2s", "p50 < 3s", ""),
+    "limited": ("allow", "fail", "allow", ""),
     "report": ("a", "b", "c", ""),
     "nginx": ("system", "wheel", "/a/path", ""),
 }

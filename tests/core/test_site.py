@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from pytest_winserve.errors import (
     UsageError,
     WinserveError,
 )
+from pytest_winserve.load import Plan, Progress, Result, Target, get_engine
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.ports import bound_socket, measuring
 
@@ -235,6 +238,48 @@ def test_criteria_of_the_lab_are_applied_to_what_they_are_about(lab: Lab) -> Non
         assert site.load(count=10).outcomes == {"200": 10}
         with pytest.raises(CriterionFailed, match=r"status\(200\) == 100%: measured 0%"):
             site.load(count=10, path="/misbehave?status=404")
+
+
+def test_a_failed_criterion_of_the_run_ends_in_the_logs_of_the_load() -> None:
+    with Lab(require=["error_rate < 1%"]).serve("flask") as site:
+        site.get("/test?before")
+        with pytest.raises(CriterionFailed) as caught:
+            site.load(count=10, path="/misbehave?status=503")
+    text = str(caught.value)
+    assert "error_rate < 1%: measured 100%, n=10, 95% interval 72.2% to 100%" in text
+    assert "errors: 10, of them 503 10" in text
+    assert "errors by backend: 0 10 of 10; 0 not answered by a backend" in text
+    before, _, log = text.partition("  the end of the log of backend-0:\n")
+    assert before
+    assert log.count("/misbehave?status=503") == 3
+    assert "before" not in log
+
+
+class BusyEngine:
+    """The built-in engine on a machine that is too slow for it."""
+
+    name = "builtin"
+
+    def run(
+        self, plan: Plan, target: Target, on_progress: Callable[[Progress], None] | None = None
+    ) -> Result:
+        result = get_engine("builtin").run(plan, target, on_progress)
+        return replace(result, generator=replace(result.generator, limited_by="generator-cpu"))
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_criterion_of_the_run_fails_on_the_generator_s_limit_unless_allowed(
+    monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    monkeypatch.setattr("pytest_winserve.site.get_engine", lambda name: BusyEngine())
+    with Lab(require=["rate > 0"], allow_limited=allowed).serve("flask") as site:
+        site.observer = notes = Notes()
+        if allowed:
+            assert site.load(count=10).outcomes == {"200": 10}
+        else:
+            with pytest.raises(CriterionFailed, match="the load generator was the limit"):
+                site.load(count=10)
+    assert notes.of("result") == [[allowed]]
 
 
 class Notes:

@@ -121,6 +121,46 @@ def test_few_samples_are_named_and_still_judged() -> None:
     assert "few" not in evaluate(Criterion.parse("p99 < 1s"), Fixed(0.5, 1000)).reason
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "close"),
+    [
+        ("error_rate < 1%", 0.0098, True),
+        ("error_rate < 1%", 0.009, True),
+        ("error_rate < 1%", 0.0089, False),
+        ("error_rate < 1%", 0.011, False),  # it fails, which is told in any case
+        ("p95 <= 500ms", 0.46, True),
+        ("rate > 100", 109, True),
+        ("rate > 100", 111, False),
+        ("rate >= 0", 0, False),
+        ("status(502) < 10%", 95, True),
+        ("outcome(refused) == 10", 10, False),
+        ("capacity >= 4", 4, False),
+        ("unaccounted <= 1", 1, False),
+        ("non_blocking", 1, False),
+    ],
+)
+def test_a_near_miss_is_told_also_when_it_passes(text: str, value: float, close: bool) -> None:
+    check = evaluate(Criterion.parse(text), Fixed(value))
+    assert check.close is close
+    assert ("close: within 10% of the bound" in check.reason) is close
+
+
+def test_a_share_is_told_with_its_interval() -> None:
+    # 925 of 150481 requests: Wilson's interval is 0.576 % to 0.655 %.
+    check = evaluate(Criterion.parse("error_rate < 0.6%"), Fixed(925 / 150481, 150481))
+    assert not check.passed
+    assert "n=150481, 95% interval 0.576% to 0.655%" in check.reason
+    share = evaluate(Criterion.parse("status(502) < 1%"), Fixed(0, 1000))
+    assert "95% interval 0% to 0.383%" in share.reason
+    for text in ("outcome(refused) == 0", "rate > 1", "mean < 1s", "max < 1s", "unaccounted == 0"):
+        assert "interval" not in evaluate(Criterion.parse(text), Fixed(0.5)).reason
+
+
+def test_a_percentile_is_told_with_its_error_and_the_samples_above() -> None:
+    check = evaluate(Criterion.parse("connect.p99.9 < 1s"), Fixed(0.5, 25_900))
+    assert "n=25900, at most 0.8% too high, 25 samples above" in check.reason
+
+
 def test_a_lower_bound_proves_only_demands_for_more() -> None:
     bound = Fixed(64, at_least=True)
     assert evaluate(Criterion.parse("capacity >= 4"), bound).passed
@@ -143,6 +183,13 @@ def test_require_lists_every_failure_and_the_evidence() -> None:
     assert "rate < 3/s" in text
     assert "rate > 4/s" not in text
     assert "seen: this" in text
+
+
+def test_require_shows_what_nearly_failed_beside_what_did() -> None:
+    with pytest.raises(CriterionFailed) as caught:
+        require(Fixed(100), ["rate > 101", "rate > 95", "rate > 50"])
+    assert "(holds) rate > 95/s: measured 100/s" in str(caught.value)
+    assert "rate > 50" not in str(caught.value)
 
 
 def test_require_refuses_a_wrong_criterion_before_any_is_judged() -> None:

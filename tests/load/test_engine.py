@@ -182,16 +182,20 @@ def test_answers_are_counted_per_backend_and_foreign_ones_are_bad(serve: MakeSer
         path = connection.request.split()[1]
         marks = {b"/a": b"mine.0", b"/b": b"mine.1", b"/c": b"other.0", b"/d": b""}
         mark = b"X-Winserve-Backend: %s\r\n" % marks[path] if marks[path] else b""
-        connection.send(b"HTTP/1.1 200 OK\r\n" + mark + b"Content-Length: 0\r\n\r\n")
+        status = b"500 Broken" if path == b"/b" else b"200 OK"
+        connection.send(b"HTTP/1.1 " + status + b"\r\n" + mark + b"Content-Length: 0\r\n\r\n")
         return True
 
     server = serve(behave)
     result = run(server.url, users=2, count=80, nonce="mine", requests=["/a", "/b", "/c", "/d"])
     seen = {path: sum(path in r for r in server.requests) for path in (b"/a", b"/b", b"/c", b"/d")}
     assert min(seen.values()) > 0
+    errors = {key: share.errors for key, share in result.by_backend.items()}
+    assert errors == {"0": 0, "1": seen[b"/b"], "-": 0}
     answers = {key: share.answers for key, share in result.by_backend.items()}
     assert answers == {"0": seen[b"/a"], "1": seen[b"/b"], "-": seen[b"/d"]}
-    assert result.outcomes == {"200": 80 - seen[b"/c"], "bad_response": seen[b"/c"]}
+    bad = {"500": seen[b"/b"], "bad_response": seen[b"/c"]}
+    assert result.outcomes == {"200": 80 - sum(bad.values()), **bad}
 
 
 def test_the_request_as_it_arrives_and_the_tags(serve: MakeServer) -> None:

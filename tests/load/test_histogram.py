@@ -31,6 +31,15 @@ def test_counters_follow_each_other_without_gaps() -> None:
         assert index_of(highest_of(index) + 1) == index + 1
 
 
+@given(st.lists(microseconds), microseconds)
+def test_above_leaves_out_at_most_what_is_within_the_stated_error(
+    values: list[int], bound: int
+) -> None:
+    found = histogram_of(values).above(bound / 1e6)
+    assert found <= sum(value > bound - 1 for value in values)
+    assert found >= sum(value > (bound + 1) * (1 + 1 / 128) for value in values)
+
+
 @given(st.lists(microseconds, min_size=1), st.floats(min_value=0.1, max_value=100))
 def test_percentile_lies_within_the_bound_of_the_order_statistic(
     values: list[int], q: float

@@ -10,6 +10,7 @@ import pytest
 from pytest_winserve.errors import CriterionFailed
 from pytest_winserve.load import (
     BackendShare,
+    Criterion,
     Generator,
     Histogram,
     Plan,
@@ -116,6 +117,59 @@ def test_require_returns_the_result_or_shows_the_evidence() -> None:
     text = str(caught.value)
     for part in ("3 of 3", "8.45", "n=710", "200 650, 502 50, refused 10", "0 700", "dropped"):
         assert part in text
+
+
+LIMITED = Generator(1, 0, 0.99, 0.02, "generator-cpu")
+
+
+def test_no_criterion_holds_when_the_generator_was_the_limit_unless_told() -> None:
+    result = make(generator=LIMITED)
+    with pytest.raises(CriterionFailed) as caught:
+        result.require("rate > 1", "error_rate < 50%")
+    text = str(caught.value)
+    assert "2 of 2 criteria failed" in text
+    assert "rate > 1/s: measured 28/s, the load generator was the limit (generator-cpu)" in text
+    assert "allow_limited=True" in text
+    assert "--winserve-limited=allow" in text
+    assert result.require("rate > 1", "error_rate < 50%", allow_limited=True) is result
+    (check,) = result.checks(Criterion.parse("rate > 1"), allow_limited=True)
+    assert "the load generator was the limit" in check.note
+    with pytest.raises(CriterionFailed, match="rate > 100/s: measured 28/s"):
+        result.require("rate > 100", allow_limited=True)
+
+
+def test_a_lost_worker_is_not_allowed_for() -> None:
+    result = make(sent=715, generator=Generator(2, 1, 0.1, 0.001, "generator-cpu"))
+    with pytest.raises(CriterionFailed, match="1 of 2 load workers were lost") as caught:
+        result.require("rate > 0/s", allow_limited=True)
+    assert "lost with a worker 5" in str(caught.value)
+
+
+def test_the_evidence_names_the_outcomes_and_the_backends() -> None:
+    fast, slow = histogram(400, 0.01), histogram(250, 0.9)
+    shares = {
+        "0": BackendShare(400, fast, 0),
+        "1": BackendShare(250, slow, 38),
+        "-": BackendShare(12, histogram(12, 0.001), 12),
+    }
+    result = make(by_backend=shares)
+    with pytest.raises(CriterionFailed) as caught:
+        result.require("error_rate < 1%", "p95 < 500ms", "connect.max < 0.1ms", "rate > 50")
+    text = str(caught.value)
+    assert "errors: 60, of them 502 50, refused 10" in text
+    assert "errors by backend: 0 0 of 400, 1 38 of 250; 22 not answered by a backend" in text
+    assert "slower than 500ms by backend: - 0 of 12, 0 0 of 400, 1 250 of 250" in text
+    assert text.count("slower than") == 1
+    # Where nobody could tell, nothing is told.
+    with pytest.raises(CriterionFailed) as caught:
+        make().require("error_rate < 1%")
+    assert "errors by backend" not in str(caught.value)
+
+
+def test_older_files_do_not_tell_the_errors_by_backend() -> None:
+    data = json.loads(json.dumps(make().to_dict()))
+    del data["by_backend"]["0"]["errors"]
+    assert Result.from_dict(data) == make()
 
 
 def test_summary_names_the_limit_above_the_numbers() -> None:

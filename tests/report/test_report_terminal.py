@@ -286,16 +286,20 @@ def test_a_ledger_that_does_not_add_up_is_bad(make: Make) -> None:
 def test_failed_checks_and_events_are_shown(make: Make) -> None:
     failed = make.check("p99 < 1s", passed=False, measured=None, reason="not measured")
     other = make.check("capacity >= 4", passed=False, measured="1", reason="")
+    reason = "close: within 10% of the bound"
+    close = make.check("p95 < 500ms", measured="480 ms", reason=reason, close=True)
     test = make.full(
         verdicts=[make.verdict(checks=[make.check("non_blocking == 1")])],
         capacities=[make.capacity(checks=[other])],
-        results=[make.result(checks=[failed])],
+        results=[make.result(checks=[failed, close, make.check("rate > 1/s", close=False)])],
         events=["site died\n" + "\n".join(f"log {i}" for i in range(20))],
     )
     text = terminal.render(make.data(test), width=80, color=False)
     assert "  FAILED p99 < 1s: not measured\n" in text
+    assert "  holds p95 < 500ms: measured 480 ms (close: within 10% of the bound)\n" in text
     assert "  FAILED capacity >= 4: measured 1\n" in text
     assert "non_blocking" not in text
+    assert "rate > 1/s" not in text
     assert "  event: site died\n    (8 lines left out)\n    log 8\n" in text
     assert text.endswith("    log 19\n")
 

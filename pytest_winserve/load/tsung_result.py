@@ -131,10 +131,12 @@ def result_of(
     lost = bool(unfinished or log.total("error_abort"))
     seconds = timeline_of(log)
     unmeasured = set(UNMEASURED)
-    if times.request.count != log.samples("request")[0]:
+    # tsung times a close without an answer as a request, and these times cannot be told apart.
+    if log.total("winserve_closed") or times.request.count != log.samples("request")[0]:
         unmeasured.add("total")
     if times.connect.count != log.samples("connect")[0]:
         unmeasured.add("connect")
+    total = Histogram() if "total" in unmeasured else times.request
     answered = sum(n for outcome, n in outcomes.items() if outcome.isdigit())
     return Result(
         plan=plan,
@@ -144,12 +146,12 @@ def result_of(
         outcomes=outcomes,
         dropped=planned - log.total("users_count") if plan.open_model else 0,
         elapsed=_elapsed(log, len(seconds)),
-        connect=times.connect,
+        connect=Histogram() if "connect" in unmeasured else times.connect,
         first_byte=Histogram(),
-        total=times.request,
+        total=total,
         sessions=times.session,
         timeline=seconds,
-        by_backend={NO_BACKEND: BackendShare(answered, times.request)},
+        by_backend={NO_BACKEND: BackendShare(answered, total)},
         generator=Generator(
             workers=1, lost=int(lost), cpu=cpu, lag=None, limited_by=_limited_by(log, plan, cpu)
         ),
@@ -180,9 +182,8 @@ def _check(log: TsungLog, said: str) -> None:
 
 
 def _elapsed(log: TsungLog, seconds: int) -> float:
-    """From the first user's start to the last one's end; at least the whole seconds in between,
-    since users that tsung ended do not say when."""
-    least = float(max(seconds - 1, 0))
+    """From the first user's start to the last one's end. Users that tsung ended do not say when:
+    with some of these it is known to a second only, from the windows."""
     began = [
         line.lowest
         for block in log.blocks
@@ -190,9 +191,10 @@ def _elapsed(log: TsungLog, seconds: int) -> float:
         if isinstance(line, Sample) and line.name == "winserve_began" and line.count
     ]
     ended = log.highest("winserve_ended")
-    if not began or ended is None:
-        return max(least, 1.0)
-    return max((ended - min(began)) / 1000, least, 0.001)
+    known = 0.0 if not began or ended is None else (ended - min(began)) / 1000
+    if log.samples("winserve_ended")[0] == log.total("users_count"):
+        return max(known, 0.001)
+    return max(known, float(seconds - 1), 1.0)
 
 
 def _limited_by(log: TsungLog, plan: Plan, cpu: float) -> str:

@@ -100,6 +100,7 @@ class TestReal:
         result = run(serve(ok).url, rate=40, duration=1.5)
         assert (result.sent, result.outcomes, result.dropped) == (60, {"200": 60}, 0)
         assert result.connect.count == 60
+        assert 1.4 <= result.elapsed < 4  # the last one is due after 1.475 s
 
     def test_stages_with_a_warm_up(self, serve: MakeServer) -> None:
         server = serve(ok)
@@ -145,6 +146,8 @@ class TestReal:
             assert result.generator.lost == 0
             assert result.generator.limited_by == limited_by
             assert result.rate == 0
+            assert result.total.count == 0
+            assert ("total" in result.unmeasured) == ("closed_early" in outcomes)
 
     def test_in_the_open_model_a_refused_connect_is_one_request(self) -> None:
         with socket.socket() as dead:

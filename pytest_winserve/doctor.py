@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pytest_winserve.environment import version_of
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import front_names, get_front
 from pytest_winserve.hosts import Host, host_names, open_host
+from pytest_winserve.load.engines import engine_names, get_engine
 from pytest_winserve.servers import get_server, require_server, server_names
 from pytest_winserve.settings import Settings
 
@@ -51,13 +51,16 @@ def findings(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, "missing", f"host: {error.reason}", error.hint)
         except UsageError as error:
             yield Finding(name, "never", str(error))
+    for name in engine_names():
+        try:
+            yield Finding(name, "ready", f"load engine, {get_engine(name).ready()}")
+        except MissingComponent as error:
+            yield Finding(name, "missing", f"load engine: {error.reason}", error.hint)
+        except UsageError as error:
+            yield Finding(name, "never", str(error))
     fast = {"win32": "winloop", "darwin": "uvloop"}.get(sys.platform)
-    if fast is None:
-        yield Finding("builtin", "ready", "load engine, with epoll")
-    elif importlib.util.find_spec(fast):
-        yield Finding("builtin", "ready", f"load engine, with {fast} {version_of(fast)}")
-    else:
-        yield Finding("builtin", "ready", f"load engine, without {fast} (slower)", _pip("fast"))
+    if fast is not None:
+        yield _package("fast", fast, f"{fast} for a faster builtin engine")
     yield _package("xdist", "pytest-xdist", "pytest -n 2")
 
 

@@ -8,6 +8,7 @@ begin together, and a worker whose standard input closes ends: a killed engine l
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
 import os
@@ -97,6 +98,12 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
+    def ready(self) -> str:
+        """What it is, with its version, when it can run here.
+
+        MissingComponent when something is not installed, UsageError where it never runs.
+        """
+
     def run(
         self,
         plan: Plan,
@@ -118,6 +125,12 @@ class BuiltinEngine:
             raise UsageError(f"workers={workers}: a whole number >= 1 is needed")
         self._workers = workers
 
+    def ready(self) -> str:
+        """With the event loop that its workers use."""
+        fast = "winloop" if sys.platform == "win32" else "uvloop"
+        found = importlib.util.find_spec(fast) is not None
+        return f"with {fast}" if found else f"without {fast} (slower)"
+
     def run(
         self,
         plan: Plan,
@@ -131,7 +144,7 @@ class BuiltinEngine:
         """
         n = self._workers or min(os.cpu_count() or 1, math.ceil(plan.users / USERS_PER_WORKER))
         plans = plan.split(n)
-        address = _resolve(target)
+        address = resolve(target)
         host = urlsplit(target.url).netloc
         jobs = [
             {
@@ -152,14 +165,15 @@ class BuiltinEngine:
                 crew.tell("warm")
                 crew.await_all("warm", plan.warmup + plan.timeout + GRACE_SECONDS)
             crew.tell("go")
-            crew.follow(_longest(plans), on_progress)
+            crew.follow(longest_run(plans), on_progress)
             reports, lost = crew.reports(), crew.lost
             if not reports:
                 raise LoadError(f"every load worker was lost\n{crew.log_tail()}")
         return _merge(plan, target, reports, len(plans), lost)
 
 
-def _resolve(target: Target) -> tuple[str, int]:
+def resolve(target: Target) -> tuple[str, int]:
+    """The target's address and port. LoadError when its name is not known."""
     # Once, here: a name looked up for every connection would measure the resolver.
     host, port = target.address()
     try:
@@ -169,7 +183,7 @@ def _resolve(target: Target) -> tuple[str, int]:
     return str(found[0][4][0]), port
 
 
-def _longest(plans: Iterable[Plan]) -> float:
+def longest_run(plans: Iterable[Plan]) -> float:
     """Seconds after which every worker has ended, unless something hangs; see GRACE_SECONDS."""
     longest = 0.0
     for plan in plans:

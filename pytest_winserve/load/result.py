@@ -80,14 +80,15 @@ class Generator:
 
     `workers` started, `lost` of them before their end; `cpu` is the largest share of one core that
     a worker used in any second; `lag` the 99th percentile in seconds of how late the event loop
-    was (in the open model also of how late requests were sent), of the worst worker; `limited_by`
-    "none" or what made the generator the limit instead of the server.
+    was (in the open model also of how late requests were sent), of the worst worker, None where
+    the engine does not measure it; `limited_by` "none" or what made the generator the limit instead
+    of the server.
     """
 
     workers: int
     lost: int
     cpu: float
-    lag: float
+    lag: float | None
     limited_by: str
 
     def to_dict(self) -> dict[str, Any]:

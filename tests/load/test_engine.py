@@ -17,6 +17,7 @@ import pytest_winserve
 from pytest_winserve.errors import CriterionFailed, LoadError, UsageError
 from pytest_winserve.load import Plan, Progress, Request, Result, Target, get_engine
 from pytest_winserve.load.engine import BuiltinEngine
+from pytest_winserve.load.engines import engine_names
 
 if TYPE_CHECKING:
     from .conftest import Connection, MakeServer
@@ -370,7 +371,10 @@ def test_a_wrong_url_is_refused(url: str) -> None:
 
 
 def test_engines_by_name() -> None:
-    assert get_engine("builtin").name == "builtin"
-    for name in ("tsung", "locust", "builtn"):
-        with pytest.raises(UsageError, match="builtin"):
+    assert engine_names() == ["builtin", "tsung"]
+    for name in engine_names():
+        assert get_engine(name).name == name
+    assert "with" in get_engine("builtin").ready()
+    for name in ("locust", "builtn"):
+        with pytest.raises(UsageError, match=f"unknown engine '{name}'; .*known: builtin, tsung"):
             get_engine(name)

@@ -1,0 +1,26 @@
+"""The kinds of load engine, one file each.
+
+An engine file defines `ENGINE`, an object of the `Engine` protocol with its default arguments.
+Nothing outside of the file knows the engine by name, so a new engine is a new file.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from pytest_winserve.errors import UsageError
+from pytest_winserve.load.engine import Engine
+from pytest_winserve.registry import load, names, nearest
+
+
+def engine_names() -> list[str]:
+    """Every engine's name, installed or not."""
+    return list(names(__name__))
+
+
+def get_engine(name: str) -> Engine:
+    """The engine of that name; UsageError with the nearest names when there is none."""
+    module = load(__name__, name)
+    if module is None:
+        raise UsageError(f"unknown engine {name!r}; {nearest(name, engine_names())}")
+    return cast(Engine, module.ENGINE)

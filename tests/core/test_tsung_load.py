@@ -1,0 +1,63 @@
+"""Loads that tsung sends to real sites: the ledger adds up as with the built-in engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pytest_winserve import Lab
+
+from .conftest import run_winserve
+from .test_load_of_a_site import adds_up, answers, seen
+
+pytestmark = [
+    pytest.mark.tsung,
+    pytest.mark.skipif(
+        shutil.which("tsung") is None, reason="tsung is not installed: sudo apt-get install tsung"
+    ),
+]
+
+
+@pytest.mark.parametrize("keepalive", [True, False])
+def test_what_tsung_sent_is_what_nginx_logged_and_the_backends_ran(
+    lab: Lab, keepalive: bool
+) -> None:
+    with lab.serve("nginx4-waitress") as site:
+        result = site.load(users=5, duration=2, keepalive=keepalive, engine="tsung")
+    adds_up(result)
+    assert result.sent > 0
+    assert result.outcomes == {"200": result.sent}
+    sides = seen(result)
+    assert sides.pop("front's log") == result.sent
+    assert len(sides) == 4
+    assert sum(sides.values()) == result.sent == sum(answers(result).values())
+    assert result.connect.count == (5 if keepalive else result.sent)
+    row = result.tsung_tables()["rows"]["request"]
+    assert row["count"] == result.sent
+    assert row["mean"] == pytest.approx(result.total.mean)
+
+
+def test_statuses_of_a_failing_app_are_counted_each(lab: Lab) -> None:
+    with lab.serve("nginx1-waitress") as site:
+        paths = ["/test", "/misbehave?status=503", "/misbehave?status=404"]
+        result = site.load(users=3, count=60, requests=paths, engine="tsung")
+    adds_up(result)
+    assert set(result.outcomes) <= {"200", "503", "404"}
+    assert seen(result)["front's log"] == result.sent == 60
+
+
+def test_the_command_shows_the_tables(tmp_path: Path) -> None:
+    arguments = ["--engine", "tsung", "--users", "5", "--duration", "1", "--report", "report"]
+    done = run_winserve("load", "nginx4-waitress", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "load by tsung: 5 users, 1 s, keep-alive, GET /test" in done.stdout
+    assert "unaccounted: 0" in " ".join(done.stdout.split())
+    assert "tsung could not measure: first_byte" in done.stdout
+    data = json.loads((tmp_path / "report" / "results.json").read_text())
+    (result,) = data["tests"][0]["results"]
+    assert result["engine"] == "tsung"
+    assert result["unmeasured"] == ["first_byte"]
+    assert result["generator"]["lag"] is None

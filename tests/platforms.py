@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import sys
 
 import pytest
@@ -24,3 +25,9 @@ windows_only = pytest.mark.skipif(
 )
 shows_resets = not_on_wine("shows a client a reset that follows data as an orderly end")
 tells_who_listens = not_on_wine("does not tell which process listens on a port")
+needs_tsung = pytest.mark.skipif(
+    shutil.which("tsung") is None,
+    reason="platform: there is no tsung for Windows"
+    if sys.platform == "win32"
+    else "tsung is not installed: sudo apt-get install tsung",
+)

@@ -126,8 +126,10 @@ class BuiltinEngine:
         self._workers = workers
 
     def ready(self) -> str:
-        """With the event loop that its workers use."""
-        fast = "winloop" if sys.platform == "win32" else "uvloop"
+        """With what its workers wait for answers."""
+        fast = {"win32": "winloop", "darwin": "uvloop"}.get(sys.platform)
+        if fast is None:
+            return "with epoll"
         found = importlib.util.find_spec(fast) is not None
         return f"with {fast}" if found else f"without {fast} (slower)"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
+from platforms import needs_tsung
 
 from pytest_winserve import Lab
 
@@ -15,9 +15,7 @@ from .test_load_of_a_site import adds_up, answers, seen
 
 pytestmark = [
     pytest.mark.tsung,
-    pytest.mark.skipif(
-        shutil.which("tsung") is None, reason="tsung is not installed: sudo apt-get install tsung"
-    ),
+    needs_tsung,
 ]
 
 

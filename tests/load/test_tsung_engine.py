@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from platforms import needs_tsung
 
 from pytest_winserve.errors import LoadError, MissingComponent, UsageError
 from pytest_winserve.load import Plan, Progress, Request, Result, Target, get_engine
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 real = [
     pytest.mark.tsung,
-    pytest.mark.skipif(
-        shutil.which("tsung") is None, reason="tsung is not installed: sudo apt-get install tsung"
-    ),
+    needs_tsung,
 ]
 not_on_windows = pytest.mark.skipif(
     sys.platform == "win32", reason="platform: there is no tsung for Windows"

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
+from platforms import needs_tsung
 
 from pytest_winserve import Lab
 
 from .conftest import run_winserve
 from .test_load_of_a_site import adds_up, answers, seen
 
-pytestmark = [
-    pytest.mark.tsung,
-    pytest.mark.skipif(
-        shutil.which("tsung") is None, reason="tsung is not installed: sudo apt-get install tsung"
-    ),
-]
+pytestmark = [pytest.mark.tsung, needs_tsung]
 
 
 @pytest.mark.parametrize("keepalive", [True, False])

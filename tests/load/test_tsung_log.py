@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from platforms import needs_tsung
 
 from pytest_winserve.errors import LoadError
 from pytest_winserve.load.tsung_log import format_size, format_time, read_log
 
 from .tsung_runs import LOGS, Tables, json_as_text, run_report, run_tsung
-
-needs_tsung = pytest.mark.skipif(
-    shutil.which("tsung") is None, reason="tsung is not installed: sudo apt-get install tsung"
-)
 
 RECORDED = ("text.log", "json.json", "text-killed.log", "json-killed.json")
 

@@ -23,11 +23,11 @@ def not_on_wine(reason: str) -> pytest.MarkDecorator:
 windows_only = pytest.mark.skipif(
     sys.platform != "win32", reason="platform: about Windows' own process control"
 )
-shows_resets = not_on_wine("shows a client a reset that follows data as an orderly end")
-tells_who_listens = not_on_wine("does not tell which process listens on a port")
 needs_tsung = pytest.mark.skipif(
     shutil.which("tsung") is None,
     reason="platform: there is no tsung for Windows"
     if sys.platform == "win32"
     else "tsung is not installed: sudo apt-get install tsung",
 )
+shows_resets = not_on_wine("shows a client a reset that follows data as an orderly end")
+tells_who_listens = not_on_wine("does not tell which process listens on a port")

@@ -13,10 +13,7 @@ from pytest_winserve import Lab
 from .conftest import run_winserve
 from .test_load_of_a_site import adds_up, answers, seen
 
-pytestmark = [
-    pytest.mark.tsung,
-    needs_tsung,
-]
+pytestmark = [pytest.mark.tsung, needs_tsung]
 
 
 @pytest.mark.parametrize("keepalive", [True, False])

@@ -15,24 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from platforms import needs_tsung
+from platforms import needs_tsung, not_on_windows
 
 from pytest_winserve.errors import LoadError, MissingComponent, UsageError
 from pytest_winserve.load import Plan, Progress, Request, Result, Target, get_engine
 from pytest_winserve.load.engines.tsung import TsungEngine
+from pytest_winserve.load.tsung_config import Client
 
 from .tsung_runs import epmd
 
 if TYPE_CHECKING:
     from .conftest import Connection, MakeServer
 
-real = [
-    pytest.mark.tsung,
-    needs_tsung,
-]
-not_on_windows = pytest.mark.skipif(
-    sys.platform == "win32", reason="platform: there is no tsung for Windows"
-)
+posix = not_on_windows("there is no tsung for Windows")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CLOSING = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
@@ -51,10 +46,10 @@ def started(result: Result) -> int:
     return sum(second.started for second in result.timeline)
 
 
+@pytest.mark.tsung
+@needs_tsung
 class TestReal:
     """Runs take about 8 s, since tsung looks every 5 s whether its users have ended."""
-
-    pytestmark = real
 
     def test_count_keepalive_and_weights(self, serve: MakeServer) -> None:
         server = serve(ok)
@@ -202,6 +197,20 @@ class TestReal:
         with pytest.raises(LoadError, match=r"tsung exited with status 137"):
             TsungEngine().run(Plan.make(users=2, duration=60), Target(serve(ok).url), kill_vm)
 
+    def test_a_client_has_a_vm_of_its_own(
+        self, serve: MakeServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # This machine by its name: tsung needs no ssh for that, all else is as with others.
+        server = serve(ok)
+        with epmd() as port:
+            monkeypatch.setenv("ERL_EPMD_PORT", str(port))
+            engine = TsungEngine([Client(socket.gethostname().partition(".")[0])])
+            result = engine.run(Plan.make(users=3, count=50), Target(server.url, tag="load-1"))
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        assert result.outcomes == {"200": 50}
+        assert (len(server.requests), server.connections) == (50, 3)
+        assert result.total.count == 50
+
     def test_ready_tells_the_version(self) -> None:
         assert get_engine("tsung").ready()[0].isdigit()
 
@@ -243,7 +252,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
 ANYWHERE = Target("http://127.0.0.1:9")
 
 
-@not_on_windows
+@posix
 def test_tsung_that_does_not_start_is_an_error_with_its_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,7 +261,7 @@ def test_tsung_that_does_not_start_is_an_error_with_its_output(
         TsungEngine().run(Plan.make(count=1), ANYWHERE)
 
 
-@not_on_windows
+@posix
 def test_tsung_that_says_nothing_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,7 +285,7 @@ X
 """
 
 
-@not_on_windows
+@posix
 def test_what_a_run_that_was_cut_left_under_way_is_not_taken_for_zero(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,7 +299,7 @@ def test_what_a_run_that_was_cut_left_under_way_is_not_taken_for_zero(
     assert result.metric("p50") == (None, 0)
 
 
-@not_on_windows
+@posix
 def test_a_log_without_an_end_is_an_error_with_what_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,7 +311,7 @@ def test_a_log_without_an_end_is_an_error_with_what_is_known(
         TsungEngine().run(Plan.make(count=5), ANYWHERE)
 
 
-@not_on_windows
+@posix
 def test_another_way_to_keep_answers_is_an_error_and_not_a_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,7 +321,7 @@ def test_another_way_to_keep_answers_is_an_error_and_not_a_count(
         TsungEngine().run(Plan.make(count=5), ANYWHERE)
 
 
-@not_on_windows
+@posix
 def test_missing_tsung_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingComponent, match="sudo apt-get install tsung"):

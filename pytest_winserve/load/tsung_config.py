@@ -38,30 +38,42 @@ RETRIES = 3
 """How often in its life a user of the closed model tries a failed connect again: tsung's own
 default (`max_retries`). In the open model never, since a user is one request."""
 
-# ts_client.erl gives #http{} (ts_http.hrl) to the step: its fifth element is {none, Status} after
-# an answer, and {none, none} after a close without a status (reset_session, ts_http_common.erl).
-_DONE = """
-fun({Http, _}) ->
-  Name = case element(5, Http) of
-    {none, Status} when is_integer(Status) -> "winserve_" ++ integer_to_list(Status);
-    {none, none} -> "winserve_closed";
-    _ -> "winserve_unknown"
-  end,
-  ts_mon_cache:add({count, list_to_atom(Name)}), 0
-end."""
-_SENT = "fun(_) -> ts_mon_cache:add({count, winserve_sent}), 0 end."
+# A step costs more than the request's own Erlang, as it is not compiled: so there is one per
+# request, or two around a pause. Each is a fun of the session and its variables.
 _BEGIN = """
 fun(_) ->
   put(winserve_began, erlang:monotonic_time(milli_seconds)),
   put(winserve_left, %(count)s),
-  ts_mon_cache:add({sample, winserve_began, erlang:system_time(milli_seconds)}), 0
+  ts_mon_cache:add([{count, winserve_sent},
+                    {sample, winserve_began, erlang:system_time(milli_seconds)}]), 0
 end."""
+# ts_client.erl gives #http{} (ts_http.hrl) to the step: its fifth element is {none, Status} after
+# an answer, and {none, none} after a close without a status (reset_session, ts_http_common.erl).
+_DONE = """
+  Done = case element(5, Http) of
+    {none, 200} -> winserve_200;
+    {none, Status} when is_integer(Status) ->
+      list_to_atom("winserve_" ++ integer_to_list(Status));
+    {none, none} -> winserve_closed;
+    _ -> winserve_unknown
+  end,
+"""
 _GO = """
-fun(_) ->
   Left = get(winserve_left) - 1,
   put(winserve_left, Left),
   Taken = erlang:monotonic_time(milli_seconds) - get(winserve_began),
-  if Left > 0, Taken < %(life)s -> 1; true -> 0 end
+"""
+_STEP = f"""
+fun({{Http, _}}) -> {_DONE} {_GO}
+  if Left > 0, Taken < %(life)s ->
+       ts_mon_cache:add([{{count, Done}}, {{count, winserve_sent}}]), 1;
+     true -> ts_mon_cache:add({{count, Done}}), 0
+  end
+end."""
+_BEFORE_PAUSE = f"fun({{Http, _}}) -> {_DONE} ts_mon_cache:add({{count, Done}}), 0 end."
+_AFTER_PAUSE = f"""
+fun(_) -> {_GO}
+  if Left > 0, Taken < %(life)s -> ts_mon_cache:add({{count, winserve_sent}}), 1; true -> 0 end
 end."""
 _END = """
 fun(_) ->
@@ -312,14 +324,19 @@ def _choice(requests: Sequence[Request], texts: Iterable[str]) -> Iterator[str]:
 
 
 def _session(plan: Plan, name: str, life: int, count: int, step: str) -> str:
-    think = max(1, _ms(plan.think_time)) if plan.think_time else 0
-    pause = f'<thinktime value="{think / 1000:.3f}" random="false"/>' if think else ""
     numbers = {"life": life, "count": count}
+    after = _eval(_STEP % numbers, "go")
+    if plan.think_time:
+        think = max(1, _ms(plan.think_time)) / 1000
+        after = (
+            f"{_eval(_BEFORE_PAUSE, 'done')}"
+            f'<thinktime value="{think:.3f}" random="false"/>'
+            f"{_eval(_AFTER_PAUSE % numbers, 'go')}"
+        )
     return (
         f'<session name="{name}" weight="1" type="ts_http">'
         f"{_eval(_BEGIN % numbers, 'begun')}"
         f'<repeat name="again" max_repeat="{_UNLIMITED}">'
-        f"{_eval(_SENT, 'sent')}{step}{_eval(_DONE, 'done')}{pause}{_eval(_GO % numbers, 'go')}"
-        '<while var="go" eq="1"/></repeat>'
+        f'{step}{after}<while var="go" eq="1"/></repeat>'
         f"{_eval(_END, 'ended')}</session>"
     )

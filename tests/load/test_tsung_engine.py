@@ -178,7 +178,10 @@ class TestReal:
         path = tmp_path / "out"
         with path.open("wb") as out:
             lab = subprocess.Popen(
-                [sys.executable, "-u", "-c", code, serve(ok).url], stdout=out, stderr=out
+                [sys.executable, "-u", "-c", code, serve(ok).url],
+                stdout=out,
+                stderr=out,
+                env={**os.environ, "TMPDIR": str(tmp_path)},
             )
             wait_until(lambda: b"Progress(" in path.read_bytes(), 60)
             family = psutil.Process(lab.pid).children(recursive=True)

@@ -14,16 +14,22 @@ Behaviour = Callable[["Connection"], bool]
 """Answers one request; returns whether the connection is kept."""
 
 
+LOOK_EVERY = 0.2
+"""Seconds after which a blocked thread looks whether it is to end: under Wine, closing a socket or
+even its peer's end does not always wake it."""
+
+
 class Connection:
     def __init__(self, sock: socket.socket, server: Server) -> None:
         self.sock = sock
+        self.sock.settimeout(LOOK_EVERY)
         self.server = server
         self.request = b""
         self._buffer = b""
 
     def read_request(self) -> bool:
         while b"\r\n\r\n" not in self._buffer:
-            data = self.sock.recv(65536)
+            data = self._receive()
             if not data:
                 return False
             self._buffer += data
@@ -33,13 +39,26 @@ class Connection:
             if line.lower().startswith(b"content-length:"):
                 length = int(line.partition(b":")[2])
         while len(rest) < length:
-            rest += self.sock.recv(65536)
+            data = self._receive()
+            if not data:
+                return False
+            rest += data
         self.request = head + b"\r\n\r\n" + rest[:length]
         self._buffer = rest[length:]
         return True
 
+    def _receive(self) -> bytes:
+        while True:
+            try:
+                return self.sock.recv(65536)
+            except TimeoutError:
+                if self.server.stopped.is_set():
+                    return b""
+
     def send(self, data: bytes) -> None:
+        self.sock.settimeout(None)
         self.sock.sendall(data)
+        self.sock.settimeout(LOOK_EVERY)
 
     def reset(self) -> bool:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -58,6 +77,7 @@ class Server:
         self._threads: list[threading.Thread] = []
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listener.settimeout(LOOK_EVERY)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._acceptor = threading.Thread(target=self._accept)
@@ -67,11 +87,10 @@ class Server:
         while True:
             try:
                 sock, _ = self._listener.accept()
-            except OSError:
-                return
-            if self.stopped.is_set():
-                sock.close()
-                return
+            except TimeoutError:
+                if self.stopped.is_set():
+                    return
+                continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             thread = threading.Thread(target=self._serve, args=(sock,))
             with self._lock:
@@ -94,9 +113,6 @@ class Server:
 
     def stop(self) -> None:
         self.stopped.set()
-        # Wakes the acceptor on every platform, where closing its socket does not.
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
         self._acceptor.join()
         self._listener.close()
         with self._lock:

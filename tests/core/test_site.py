@@ -191,8 +191,8 @@ def test_nginx_from_its_wheel_and_from_a_path() -> None:
     [
         ({"host": "nowhere"}, "unknown host 'nowhere'"),
         ({"host": "local:x"}, "local takes no argument"),
-        ({"engine": "buildin"}, "did you mean 'builtin'"),
-        ({"engine": "locust"}, "not in this version"),
+        ({"engine": "buildin"}, "nearest: builtin"),
+        ({"engine": "locust"}, "known: builtin, tsung"),
         ({"start_timeout": 0}, "start_timeout=0"),
         ({"start_timeout": float("nan")}, "start_timeout=nan"),
         ({"require": ["eror_rate < 1%"]}, "did you mean error_rate"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-from platforms import WINE
+from platforms import WINE, not_on_windows
 
 from faults.conftest import Serve, Traces, run_pytest, winserve
 from pytest_winserve.errors import StartError, UsageError, WinserveError
@@ -75,7 +74,10 @@ def test_the_message_names_the_fault(
     assert 'backend.py", line' not in text
 
 
-FORKING = () if sys.platform == "win32" else ("gunicorn:workers=2", "gunicorn:threads=2", "uwsgi")
+FORKING = [
+    pytest.param(name, marks=not_on_windows("what forks does not run on Windows"))
+    for name in ("gunicorn:workers=2", "gunicorn:threads=2", "uwsgi")
+]
 
 
 @pytest.mark.parametrize("topology", FORKING)

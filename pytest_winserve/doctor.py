@@ -13,6 +13,7 @@ from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import front_names, get_front
 from pytest_winserve.hosts import Host, host_names, open_host
 from pytest_winserve.load.engines import engine_names, get_engine
+from pytest_winserve.load.fast import FAST_LOOP
 from pytest_winserve.servers import get_server, require_server, server_names
 from pytest_winserve.settings import Settings
 
@@ -58,9 +59,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, "missing", f"load engine: {error.reason}", error.hint)
         except UsageError as error:
             yield Finding(name, "never", str(error))
-    fast = {"win32": "winloop", "darwin": "uvloop"}.get(sys.platform)
-    if fast is not None:
-        yield _package("fast", fast, f"{fast} for a faster builtin engine")
+    if FAST_LOOP is not None:
+        yield _package("fast", FAST_LOOP, f"{FAST_LOOP} for a faster builtin engine")
     yield _package("xdist", "pytest-xdist", "pytest -n 2")
 
 

@@ -26,6 +26,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
+from pytest_winserve.load.fast import FAST_LOOP
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.result import BackendShare, Generator, Result, Second
@@ -127,11 +128,10 @@ class BuiltinEngine:
 
     def ready(self) -> str:
         """With what its workers wait for answers."""
-        fast = {"win32": "winloop", "darwin": "uvloop"}.get(sys.platform)
-        if fast is None:
+        if FAST_LOOP is None:
             return "with epoll"
-        found = importlib.util.find_spec(fast) is not None
-        return f"with {fast}" if found else f"without {fast} (slower)"
+        found = importlib.util.find_spec(FAST_LOOP) is not None
+        return f"with {FAST_LOOP}" if found else f"without {FAST_LOOP} (slower)"
 
     def run(
         self,

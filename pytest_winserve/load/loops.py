@@ -8,7 +8,6 @@ transports, tasks and futures, even uvloop's, cost more than the rest of a reque
 from __future__ import annotations
 
 import _socket
-import asyncio
 import errno
 import heapq
 import importlib
@@ -21,7 +20,12 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_winserve.load.fast import FAST_LOOP
+
+if TYPE_CHECKING:
+    import asyncio
 
 READ_BYTES = 65536
 
@@ -92,7 +96,7 @@ def new_loop() -> Loop:
 
 
 class AsyncioLoop:
-    """asyncio: with uvloop or winloop where installed."""
+    """asyncio, with the faster loop where installed."""
 
     def __init__(self) -> None:
         self._loop = _asyncio_loop()
@@ -141,10 +145,12 @@ class _Task:
 
 
 def _asyncio_loop() -> asyncio.AbstractEventLoop:
+    import asyncio  # here, because a worker on Linux starts faster without it
+
     try:
-        fast = importlib.import_module("winloop" if sys.platform == "win32" else "uvloop")
+        fast: Any = importlib.import_module(FAST_LOOP) if FAST_LOOP else asyncio
     except ImportError:
-        return asyncio.new_event_loop()  # on Windows Proactor, which has no limit of 512 sockets
+        fast = asyncio  # on Windows Proactor, which has no limit of 512 sockets
     loop: asyncio.AbstractEventLoop = fast.new_event_loop()
     return loop
 

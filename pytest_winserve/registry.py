@@ -1,4 +1,4 @@
-"""Finds the members of a kind (servers, fronts): one module each in the kind's package."""
+"""Finds the members of a kind (servers, fronts, hosts, engines), one module each in its package."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pkgutil
 from collections.abc import Iterable
 from functools import cache
 from types import ModuleType
+
+from pytest_winserve.errors import UsageError
 
 
 @cache
@@ -20,6 +22,15 @@ def names(package: str) -> tuple[str, ...]:
 def load(package: str, name: str) -> ModuleType | None:
     """The module of that name, or None. It imports what it serves with only when asked to run."""
     return importlib.import_module(f"{package}.{name}") if name in names(package) else None
+
+
+def member(package: str, kind: str, name: str, given: str | None = None) -> ModuleType:
+    """The module of that name. UsageError when there is none: it names the `kind`, what was
+    `given` (the name, unless more was), and the nearest names."""
+    module = load(package, name)
+    if module is None:
+        raise UsageError(f"unknown {kind} {given or name!r}; {nearest(name, names(package))}")
+    return module
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

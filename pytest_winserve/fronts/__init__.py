@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
-from pytest_winserve.errors import UsageError
 from pytest_winserve.options import Option, Options
-from pytest_winserve.registry import load, names, nearest
+from pytest_winserve.registry import member, names
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,4 @@ def front_names() -> list[str]:
 
 def get_front(name: str) -> Front:
     """The front of that name; UsageError with the nearest names when there is none."""
-    module = load(__name__, name)
-    if module is None:
-        raise UsageError(f"unknown front {name!r}; {nearest(name, front_names())}")
-    return cast(Front, module.FRONT)
+    return cast(Front, member(__name__, "front", name).FRONT)

@@ -10,8 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
 from pytest_winserve.deployment import Deployment, Spec
-from pytest_winserve.errors import UsageError
-from pytest_winserve.registry import load, names, nearest
+from pytest_winserve.registry import member, names
 
 
 class Host(Protocol):
@@ -51,7 +50,4 @@ def host_names() -> list[str]:
 def open_host(text: str) -> Host:
     """The host that `NAME` or `NAME:ARGUMENT` names; UsageError when there is none."""
     name, _, argument = text.partition(":")
-    module = load(__name__, name)
-    if module is None:
-        raise UsageError(f"unknown host {text!r}; {nearest(name, host_names())}")
-    return cast(Host, module.open_host(argument))
+    return cast(Host, member(__name__, "host", name, given=text).open_host(argument))

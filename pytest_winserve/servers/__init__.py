@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.options import Option, Options
-from pytest_winserve.registry import load, names, nearest
+from pytest_winserve.registry import member, names
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -105,10 +105,7 @@ def server_names() -> list[str]:
 
 def get_server(name: str) -> Server:
     """The server of that name; UsageError with the nearest names when there is none."""
-    module = load(__name__, name)
-    if module is None:
-        raise UsageError(f"unknown server {name!r}; {nearest(name, server_names())}")
-    return cast(Server, module.SERVER)
+    return cast(Server, member(__name__, "server", name).SERVER)
 
 
 def require_server(server: Server, platform: str) -> None:

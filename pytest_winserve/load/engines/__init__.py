@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from pytest_winserve.errors import UsageError
 from pytest_winserve.load.engine import Engine
-from pytest_winserve.registry import load, names, nearest
+from pytest_winserve.registry import member, names
 
 
 def engine_names() -> list[str]:
@@ -20,7 +19,4 @@ def engine_names() -> list[str]:
 
 def get_engine(name: str) -> Engine:
     """The engine of that name; UsageError with the nearest names when there is none."""
-    module = load(__name__, name)
-    if module is None:
-        raise UsageError(f"unknown engine {name!r}; {nearest(name, engine_names())}")
-    return cast(Engine, module.ENGINE)
+    return cast(Engine, member(__name__, "engine", name).ENGINE)

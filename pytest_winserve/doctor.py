@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from pytest_winserve import __version__
 from pytest_winserve.environment import version_of
@@ -41,24 +42,11 @@ def findings(settings: Settings) -> Iterator[Finding]:
     else:
         yield from _servers_of(open_host(host))
     for name in front_names():
-        try:
-            yield Finding(name, "ready", str(get_front(name).find(settings.nginx)))
-        except MissingComponent as error:
-            yield Finding(name, "missing", error.reason, error.hint)
+        yield _part(name, "", "", partial(_found, name, settings.nginx))
     for name in host_names():
-        try:
-            yield Finding(name, "ready", f"host: {open_host(name).ready()}")
-        except MissingComponent as error:
-            yield Finding(name, "missing", f"host: {error.reason}", error.hint)
-        except UsageError as error:
-            yield Finding(name, "never", str(error))
+        yield _part(name, "host: ", "host: ", partial(_reached, name))
     for name in engine_names():
-        try:
-            yield Finding(name, "ready", f"load engine, {get_engine(name).ready()}")
-        except MissingComponent as error:
-            yield Finding(name, "missing", f"load engine: {error.reason}", error.hint)
-        except UsageError as error:
-            yield Finding(name, "never", str(error))
+        yield _part(name, "load engine, ", "load engine: ", get_engine(name).ready)
     if FAST_LOOP is not None:
         yield _package("fast", FAST_LOOP, f"{FAST_LOOP} for a faster builtin engine")
     yield _package("xdist", "pytest-xdist", "pytest -n 2")
@@ -68,12 +56,33 @@ def _servers_of(host: Host) -> Iterator[Finding]:
     """The servers over there, with their versions."""
     with host.open():
         for name in server_names():
-            why = host.missing(name)
-            version = host.about()["versions"].get(get_server(name).distribution, "")
-            summary = f"{get_server(name).summary}{f', {version}' if version else ''}"
-            reason, _, mend = (why or summary).partition("\n  to get it: ")
-            state = "ready" if why is None else "missing" if mend else "never"
-            yield Finding(name, state, reason, mend)
+            yield _part(name, "", f"{name}: ", partial(_served, host, name))
+
+
+def _served(host: Host, name: str) -> str:
+    """A server over there with its version; raises what keeps it from running."""
+    server = get_server(name)
+    host.require(name)
+    version = host.about()["versions"].get(server.distribution)
+    return f"{server.summary}{f', {version}' if version else ''}"
+
+
+def _found(front: str, which: str) -> str:
+    return str(get_front(front).find(which))
+
+
+def _reached(host: str) -> str:
+    return open_host(host).ready()
+
+
+def _part(name: str, ready: str, missing: str, look: Callable[[], str]) -> Finding:
+    """What `look` tells of a part, or what it raises; each after its words."""
+    try:
+        return Finding(name, "ready", f"{ready}{look()}")
+    except MissingComponent as error:
+        return Finding(name, "missing", f"{missing}{error.reason}", error.hint)
+    except UsageError as error:
+        return Finding(name, "never", str(error))
 
 
 def _server(name: str) -> Finding:

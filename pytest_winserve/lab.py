@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from pytest_winserve.deployment import Deployment, Spec
 from pytest_winserve.errors import UsageError
-from pytest_winserve.hosts import Host, open_host
-from pytest_winserve.load.criteria import Criterion
+from pytest_winserve.hosts import Host, open_host, why_missing
+from pytest_winserve.load.criteria import Criterion, parse_all
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Request
 from pytest_winserve.servers import server_names
@@ -51,20 +52,18 @@ class Lab:
         self._nginx = nginx
         self._engine = engine
         self._start_timeout = start_timeout
-        self._require = tuple(
-            each if isinstance(each, Criterion) else Criterion.parse(each) for each in require
-        )
+        self._require = tuple(parse_all(require))
         self._allow_limited = allow_limited
         self._observer = observer or Silent()
+        self._open = ExitStack()
 
     def __enter__(self) -> Lab:
         """Keep the way to the host open, which else is opened for each site that runs alone."""
-        self._open = self.host.open()
-        self._open.__enter__()
+        self._open.enter_context(self.host.open())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.__exit__(None, None, None)
+        self._open.close()
 
     def serve(
         self,
@@ -132,7 +131,7 @@ def expand(text: str, host: Host, command: str | None) -> list[Topology]:
     if text != "all":
         return [Topology.parse(text)]
     with host.open():
-        able = [name for name in server_names() if host.missing(name) is None]
+        able = [name for name in server_names() if why_missing(host, name) is None]
     if not command:
         able.remove("command")
     return [Topology.parse(each) for name in able for each in (name, f"nginx4-{name}")]

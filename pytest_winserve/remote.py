@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pytest_winserve import __version__, errors
 from pytest_winserve.contents import fingerprint
 from pytest_winserve.deployment import Address, BackendInfo, Spec
-from pytest_winserve.errors import HostLost, MissingComponent, StartError, UsageError, WinserveError
+from pytest_winserve.errors import HostLost, MissingComponent, StartError, WinserveError
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
@@ -107,13 +107,9 @@ class RemoteHost:
     def path(self) -> tuple[str, ...]:
         return tuple(self._machine.translate(entry) for entry in own_path())
 
-    def missing(self, server: str) -> str | None:
+    def require(self, server: str) -> None:
         with self.open(), closing(Link(self)) as link:
-            try:
-                link("require", server)
-            except (MissingComponent, UsageError) as error:
-                return str(error)
-        return None
+            link("require", server)
 
     def about(self) -> dict[str, Any]:
         return self._about

@@ -29,8 +29,8 @@ class RunResults:
         """Take in one test's record on one site."""
         machine = record.pop("machine", None)
         if machine:
-            known = self._machines.setdefault(record["host"], machine)
-            known["versions"] |= machine["versions"]
+            known = self._machines.get(record["host"], {}).get("versions", {})
+            self._machines[record["host"]] = machine | {"versions": known | machine["versions"]}
         self._tests.append(record)
 
     def requirements(self) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
 from pytest_winserve.deployment import Deployment, Spec
+from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.registry import member, names
 
 
@@ -35,11 +36,20 @@ class Host(Protocol):
     def path(self) -> tuple[str, ...]:
         """The entries of Python's path on which the app is looked for over there."""
 
-    def missing(self, server: str) -> str | None:
-        """Why a server cannot run over there, or None."""
+    def require(self, server: str) -> None:
+        """Raise what keeps a server from running over there: MissingComponent or UsageError."""
 
     def about(self) -> dict[str, Any]:
         """The machine as in `results.json`; empty when it is this one, or was not used yet."""
+
+
+def why_missing(host: Host, server: str) -> str | None:
+    """Why a server cannot run over there, or None."""
+    try:
+        host.require(server)
+    except (MissingComponent, UsageError) as error:
+        return str(error)
+    return None
 
 
 def host_names() -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_winserve.deployment import Deployment, Spec
-from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.errors import UsageError
 from pytest_winserve.processes import Processes
 from pytest_winserve.servers import get_server, require_server
 
@@ -35,12 +35,8 @@ class LocalHost:
     def path(self) -> tuple[str, ...]:
         return tuple(str(Path(entry).absolute()) for entry in sys.path if entry)
 
-    def missing(self, server: str) -> str | None:
-        try:
-            require_server(get_server(server), sys.platform)
-        except (MissingComponent, UsageError) as error:
-            return str(error)
-        return None
+    def require(self, server: str) -> None:
+        require_server(get_server(server), sys.platform)
 
     def about(self) -> dict[str, Any]:
         return {}

@@ -22,10 +22,9 @@ GET_WINE = (
     "sudo apt-get install wine   (Debian, Ubuntu; elsewhere the 64-bit package wine of the system)"
 )
 SETUP = "winserve setup wine"
-DROPPED = ("PYTHON", "VIRTUAL_ENV", "WINE", "DISPLAY", "WAYLAND_DISPLAY", "TMP", "TEMP", "TMPDIR")
+DROPPED_FAMILIES = ("PYTHON", "VIRTUAL_ENV", "WINE")
+DROPPED = ("DISPLAY", "WAYLAND_DISPLAY", "TMP", "TEMP", "TMPDIR")
 """Variables that mean nothing to a Windows program, or would open windows on a desktop."""
-
-
 YOUNG_SECONDS = 1.0
 
 
@@ -167,7 +166,7 @@ def find_wine() -> Path:
 
 def dropped(environment: Mapping[str, str]) -> list[str]:
     """The variables of `environment` that a program under Wine is not given."""
-    return [name for name in environment if name.startswith(DROPPED[:3]) or name in DROPPED]
+    return [name for name in environment if name.startswith(DROPPED_FAMILIES) or name in DROPPED]
 
 
 def windows_path(path: Path) -> str:

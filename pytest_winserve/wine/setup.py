@@ -126,10 +126,11 @@ class _Setup:
             check_python(python)
         if python is not None:
             # Before it takes the place of one that works.
-            self._python_version(python)
+            version = self._python_version(python)
             self._state["python_dir"] = str(python)
         self._ensure(self._python_part())
-        version = self._python_version(self._layout.python)
+        if python is None:
+            version = self._python_version(self._layout.python)
         if not self._state.get("site", {}).get("key", "").startswith(json.dumps([version])[:-1]):
             self._forget("site")  # of no use to this Python
         wanted = sorted({*self._state.get("packages", []), *packages})
@@ -182,8 +183,8 @@ class _Setup:
         return Part(self._layout.site, what, key, make, self._listed("site"))
 
     def _package_part(self) -> Part:
-        key = f"{__version__} ({fingerprint()})"
-
+        own = fingerprint()
+        key = f"{__version__} ({own})"
         info = f"{PACKAGE.name}-{__version__}.dist-info"
 
         def make(folder: Path) -> None:
@@ -198,7 +199,7 @@ class _Setup:
             if not (folder / info / "entry_points.txt").is_file():
                 return info
             # As the lab will compare it.
-            same = fingerprint(folder / PACKAGE.name) == fingerprint()
+            same = fingerprint(folder / PACKAGE.name) == own
             return None if same else "not the package that it was"
 
         return Part(self._layout.package, f"{DISTRIBUTION} {key}", key, make, whole)
@@ -497,11 +498,11 @@ def _listing(folder: Path) -> dict[str, int]:
 
 def _show(tell: Tell) -> None:
     """Start it as a lab would, and say what it is."""
-    from pytest_winserve.hosts import open_host
+    from pytest_winserve.hosts import open_host, why_missing
 
     host = open_host("wine")
     with host.open():
-        why = host.missing("flask")
+        why = why_missing(host, "flask")
         about: dict[str, Any] = host.about()
     if why is not None:
         raise StartError(f"the Windows under Wine cannot serve: {why}; try {SETUP} --fresh")

@@ -150,7 +150,7 @@ def test_errors_of_over_there_are_raised_here(beside: Lab) -> None:
         lab.serve("nginx2")
     with pytest.raises(StartError, match="answered 500"):
         beside.serve("tornado", fast="/misbehave?status=500")
-    assert beside.host.missing("tornado") is None
+    beside.host.require("tornado")
 
 
 def test_what_fails_without_a_name_is_shown_with_its_traceback(host: RemoteHost) -> None:
@@ -173,14 +173,14 @@ def test_a_machine_without_python(
 ) -> None:
     machine.command = ["sh", "-c", 'exec "$0" -c "$1"', sys.executable, code]
     with pytest.raises(MissingComponent, match=f"(?s)beside: .*{message}.*to get it: mend it"):
-        host.missing("flask")
+        host.require("flask")
     eventually(lambda: not relays())
 
 
 def test_a_program_that_is_not_there(host: RemoteHost, machine: Beside) -> None:
     machine.command = ["/no/such/program"]
     with pytest.raises(MissingComponent, match="/no/such/program"):
-        host.missing("flask")
+        host.require("flask")
 
 
 def test_a_package_of_another_version_is_refused(
@@ -194,7 +194,7 @@ def test_a_package_of_another_version_is_refused(
     with pytest.raises(
         MissingComponent, match=rf"is 0\.0\.9 \(\w+\) over there, but {here}\n.*mend"
     ):
-        host.missing("flask")
+        host.require("flask")
 
 
 def test_the_same_package_has_the_same_fingerprint_elsewhere(tmp_path: Path) -> None:

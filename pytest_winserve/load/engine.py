@@ -27,9 +27,9 @@ from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
 from pytest_winserve.load.fast import FAST_LOOP
-from pytest_winserve.load.histogram import Histogram
+from pytest_winserve.load.merge import added, merged
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.result import BackendShare, Generator, Result, Second
+from pytest_winserve.load.result import Generator, Result
 
 START_SECONDS = 60.0
 """How long a worker may take until it is ready: importing, on a busy machine."""
@@ -341,7 +341,7 @@ class _Crew:
         return Progress(
             elapsed,
             sum(report.last["sent"] for report in reports if report.last),
-            _added(report.last["outcomes"] for report in reports if report.last),
+            added(report.last["outcomes"] for report in reports if report.last),
             sum(report.last["dropped"] for report in reports if report.last),
         )
 
@@ -381,44 +381,28 @@ class _Crew:
         self._log.close()
 
 
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    result: dict[str, int] = {}
-    for some in counts:
-        for key, n in some.items():
-            result[key] = result.get(key, 0) + n
-    return dict(sorted(result.items()))
-
-
-def _merged(snapshots: list[dict[str, Any]], name: str) -> Histogram:
-    return Histogram.merged(Histogram.from_dict(snapshot[name]) for snapshot in snapshots)
-
-
 def _merge(plan: Plan, target: Target, reports: list[_Report], workers: int, lost: int) -> Result:
     snapshots = [report.last for report in reports if report.last is not None]
-    backends: dict[str, Histogram] = {}
-    for snapshot in snapshots:
-        for key, data in snapshot["backends"].items():
-            backends.setdefault(key, Histogram()).merge(Histogram.from_dict(data))
+    times = merged([report.timeline for report in reports], plan)
     firsts = [s["first"] for s in snapshots if s["first"] is not None]
     elapsed = max(s["last"] for s in snapshots) - min(firsts) if firsts else 0.0
-    outcomes = _added(snapshot["outcomes"] for snapshot in snapshots)
-    errors = _added(snapshot["backend_errors"] for snapshot in snapshots)
     return Result(
         plan=plan,
         engine=BuiltinEngine.name,
         url=target.url,
         sent=sum(snapshot["sent"] for snapshot in snapshots),
-        outcomes=outcomes,
+        outcomes=added(snapshot["outcomes"] for snapshot in snapshots),
         dropped=sum(snapshot["dropped"] for snapshot in snapshots),
         elapsed=elapsed,
-        connect=_merged(snapshots, "connect"),
-        first_byte=_merged(snapshots, "first_byte"),
-        total=Histogram.merged(backends.values()),
-        sessions=_merged(snapshots, "sessions"),
-        timeline=_timeline([report.timeline for report in reports]),
-        by_backend={
-            key: BackendShare(h.count, h, errors.get(key, 0)) for key, h in sorted(backends.items())
-        },
+        connect=times.connect,
+        first_byte=times.first_byte,
+        total=times.total,
+        service=times.service,
+        sessions=times.sessions,
+        timeline=times.timeline,
+        by_backend=times.by_backend,
+        by_request=times.by_request,
+        by_outcome=times.by_outcome,
         generator=Generator(
             workers=workers,
             lost=lost,
@@ -430,7 +414,7 @@ def _merge(plan: Plan, target: Target, reports: list[_Report], workers: int, los
 
 
 def _limited_by(snapshots: list[dict[str, Any]]) -> str:
-    limits = _added(snapshot["client_limits"] for snapshot in snapshots)
+    limits = added(snapshot["client_limits"] for snapshot in snapshots)
     if any(limits.values()):
         return max(limits, key=lambda name: limits[name])
     if any(s["cpu"] > CPU_LIMIT and s["lag"] > LAG_LIMIT for s in snapshots):
@@ -439,32 +423,3 @@ def _limited_by(snapshots: list[dict[str, Any]]) -> str:
     if behind and not any(snapshot["dropped"] for snapshot in snapshots):
         return "generator-schedule"
     return "none"
-
-
-def _timeline(timelines: list[list[dict[str, Any]]]) -> tuple[Second, ...]:
-    """Seconds summed over workers; empty ones after the last event are left out."""
-    seconds = []
-    for at in range(max((len(timeline) for timeline in timelines), default=0)):
-        parts = [timeline[at] for timeline in timelines if at < len(timeline)]
-        outcomes = _added(part["outcomes"] for part in parts)
-        sums = {
-            name: [sum(part[name][i] for part in parts) for i in (0, 1)]
-            for name in ("connect", "total", "session")
-        }
-        seconds.append(
-            Second(
-                at=at,
-                started=sum(part["started"] for part in parts),
-                finished=sum(outcomes.values()),
-                outcomes=outcomes,
-                connect_count=sums["connect"][0],
-                connect_sum=sums["connect"][1] / 1e6,
-                total_count=sums["total"][0],
-                total_sum=sums["total"][1] / 1e6,
-                session_count=sums["session"][0],
-                session_sum=sums["session"][1] / 1e6,
-            )
-        )
-    while seconds and not (seconds[-1].started or seconds[-1].finished):
-        seconds.pop()
-    return tuple(seconds)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 SUB_BITS = 7
@@ -162,23 +163,35 @@ class Histogram:
         return sorted(self._counts.items())
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able and exact; only counters that are not zero, as [index, times] pairs."""
+        """JSON-able and exact.
+
+        `counters` is flat, [step, times, step, times, ...]: of each counter that is not zero how
+        far its index lies beyond that of the one before, for the first beyond 0, and its count.
+        """
+        flat: list[int] = []
+        before = 0
+        for index, times in self.counters:
+            flat += (index - before, times)
+            before = index
         return {
             "sub_bits": SUB_BITS,
             "count": self._n,
             "sum_us": self._sum_us,
             "min_us": self._min_us,
             "max_us": self._max_us,
-            "counters": [[index, times] for index, times in self.counters],
+            "counters": flat,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Histogram:
-        """The inverse of to_dict. ValueError when the layout is another one or does not add up."""
+        """The inverse of to_dict, also of its older form with pairs [index, times] as counters.
+
+        ValueError when the layout is another one or does not add up.
+        """
         if data["sub_bits"] != SUB_BITS:
             raise ValueError(f"a histogram with {data['sub_bits']} sub-bits, not {SUB_BITS}")
         result = cls()
-        for index, times in data["counters"]:
+        for index, times in _pairs(data["counters"]):
             if not 0 <= index < COUNTERS or times < 1:
                 raise ValueError(f"a histogram with {times} values in its counter {index}")
             result._counts[index] = times
@@ -199,3 +212,9 @@ class Histogram:
 
     def __repr__(self) -> str:
         return f"<Histogram count={self._n} mean={self.mean} max={self.max}>"
+
+
+def _pairs(counters: Sequence[Any]) -> Iterable[tuple[int, int]]:
+    if counters and isinstance(counters[0], list):
+        return ((index, times) for index, times in counters)
+    return zip(accumulate(counters[::2]), counters[1::2], strict=True)

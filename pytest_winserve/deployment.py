@@ -13,6 +13,7 @@ from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.ports import ADDRESS
+from pytest_winserve.servers import Concurrency
 from pytest_winserve.topology import Topology
 
 READY_RUN = 1
@@ -43,12 +44,14 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
-    """A backend as it came up: its pid is the serving process's own, not a launcher's."""
+    """A backend as it came up: its pid is the serving process's own, not a launcher's. `declared`
+    is how many requests it runs at once, as its server says on that machine."""
 
     index: int
     port: int
     pid: int
     instrumented: bool
+    declared: Concurrency
 
     @property
     def address(self) -> str:

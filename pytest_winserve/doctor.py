@@ -15,7 +15,7 @@ from pytest_winserve.fronts import front_names, get_front
 from pytest_winserve.hosts import Host, host_names, open_host
 from pytest_winserve.load.engines import engine_names, get_engine
 from pytest_winserve.load.fast import FAST_LOOP
-from pytest_winserve.servers import get_server, require_server, server_names
+from pytest_winserve.servers import Server, get_server, require_server, server_names
 from pytest_winserve.settings import Settings
 
 
@@ -63,8 +63,7 @@ def _served(host: Host, name: str) -> str:
     """A server over there with its version; raises what keeps it from running."""
     server = get_server(name)
     host.require(name)
-    version = host.about()["versions"].get(server.distribution)
-    return f"{server.summary}{f', {version}' if version else ''}"
+    return _with_versions(server, host.about()["versions"].get)
 
 
 def _found(front: str, which: str) -> str:
@@ -86,15 +85,24 @@ def _part(name: str, ready: str, missing: str, look: Callable[[], str]) -> Findi
 
 
 def _server(name: str) -> Finding:
+    return _part(name, "", "", partial(_ready, name))
+
+
+def _ready(name: str) -> str:
+    """A server of this machine with its versions; raises what keeps it from running."""
     server = get_server(name)
-    try:
-        require_server(server, sys.platform)
-    except MissingComponent as error:
-        return Finding(name, "missing", server.summary, error.hint)
-    except UsageError as error:
-        return Finding(name, "never", str(error))
-    version = version_of(server.distribution) if server.distribution else None
-    return Finding(name, "ready", f"{server.summary}{f', {version}' if version else ''}")
+    require_server(server, sys.platform)
+    return _with_versions(server, version_of)
+
+
+def _with_versions(server: Server, version_of: Callable[[str], str | None]) -> str:
+    found = [(package.name, version_of(package.name)) for package in server.packages]
+    versions = [
+        version if name.lower() in server.summary.lower() else f"{name} {version}"
+        for name, version in found
+        if version
+    ]
+    return ", ".join([server.summary, *versions])
 
 
 def _package(extra: str, distribution: str, use: str) -> Finding:

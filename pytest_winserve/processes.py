@@ -25,7 +25,7 @@ from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.ports import ADDRESS, ClaimedPort, bound_socket, claim_port
 from pytest_winserve.process import Deadline, Program, tail
 from pytest_winserve.ready import Answer, first_answer
-from pytest_winserve.servers import get_server, require_server
+from pytest_winserve.servers import get_server, require_server, server_module
 
 STOP_SECONDS = 5.0
 LAST_WORDS_SECONDS = 2.5
@@ -87,7 +87,7 @@ class Processes:
 
     def __init__(self, spec: Spec) -> None:
         topology = spec.topology
-        require_server(get_server(topology.server), sys.platform)
+        require_server(get_server(topology.server), sys.platform, dict(topology.options))
         if topology.server == "command":
             from pytest_winserve.servers.command import check_command
 
@@ -244,7 +244,7 @@ class Processes:
         self._backends.append(backend)
         self._start(program)
         order = {
-            "server": spec.topology.server,
+            "server": server_module(spec.topology.server),
             "options": spec.topology.server_options,
             "app": spec.app,
             "command": spec.command,
@@ -318,7 +318,13 @@ class Processes:
             backend.wait_for("listening", deadline)
             told = backend.told
             infos.append(
-                BackendInfo(backend.index, told["address"], told["pid"], told["instrumented"])
+                BackendInfo(
+                    backend.index,
+                    told["address"],
+                    told["pid"],
+                    told["instrumented"],
+                    told["declared"],
+                )
             )
         self.backends = tuple(infos)
         for info, backend in zip(infos, self._backends, strict=True):

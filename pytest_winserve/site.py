@@ -104,8 +104,9 @@ class Site:
 
     @property
     def declared(self) -> Concurrency:
-        """How many requests the site runs at once, by what its server declares."""
-        return self.topology.declared
+        """How many requests the site runs at once, by what its server declares over there."""
+        each = self.deployment.backends[0].declared
+        return each * self.topology.count if isinstance(each, int) else each
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -284,6 +285,9 @@ class Site:
                 self.observer.event(
                     f"{what} waited {waited:.1f} s for another measurement on this machine"
                 )
+            if self._client is not None:
+                # An idle connection takes a place at servers that run few at a time.
+                self._client.close()
             yield
 
     def _counting(self) -> Counting:

@@ -21,6 +21,18 @@ def wine_version() -> str | None:
     return None
 
 
+def has_library(name: str) -> bool:
+    """Whether the system has that DLL; True where there are none, which is not Windows."""
+    if sys.platform == "win32":
+        import ctypes
+
+        try:
+            ctypes.WinDLL(name)
+        except OSError:
+            return False
+    return True
+
+
 def tells_who_listens() -> bool:
     """Whether the system knows which process has a port. Wine 8 takes minutes to say nothing."""
     return wine_version() is None

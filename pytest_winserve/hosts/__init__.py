@@ -60,4 +60,5 @@ def host_names() -> list[str]:
 def open_host(text: str) -> Host:
     """The host that `NAME` or `NAME:ARGUMENT` names; UsageError when there is none."""
     name, _, argument = text.partition(":")
-    return cast(Host, member(__name__, "host", name, given=text).open_host(argument))
+    module = member(__name__, "host", name, "open_host", given=text)
+    return cast(Host, module.open_host(argument))

@@ -200,7 +200,7 @@ def _settings(config: pytest.Config) -> Settings:
         given = {setting.name: config.getoption(setting.key) for setting in SETTINGS}
         try:
             config.stash[SETTINGS_KEY] = resolve(given, config.getini)
-        except UsageError as error:
+        except WinserveError as error:
             raise pytest.UsageError(str(error)) from None
     return config.stash[SETTINGS_KEY]
 

@@ -36,7 +36,7 @@ CASES = (
     ("hypercorn:threads=3", 3, 0.0),
     ("uvicorn", 10, 0.0),
     ("uvicorn:threads=3:access_log=false", 3, 0.0),
-    ("nginx2-gevent:pool=3", 6, 0.0),
+    ("nginx2-gevent:pool=3:front.keepalive=0", 6, 0.0),
     ("nginx2-cheroot:threads=2", 4, 0.0),
     ("nginx2-hypercorn:threads=1", 2, 0.5),
     ("nginx2-uvicorn:threads=1", 2, 0.5),

@@ -27,17 +27,14 @@ from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
 from pytest_winserve.load.fast import FAST_LOOP
-from pytest_winserve.load.histogram import Histogram
+from pytest_winserve.load.merge import Report, added, merge
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.result import BackendShare, Generator, Result, Second
+from pytest_winserve.load.result import Result
 
 START_SECONDS = 60.0
 """How long a worker may take until it is ready: importing, on a busy machine."""
 GRACE_SECONDS = 20.0
 """How much later than its plan says, or how long silent, a worker may be before it is killed."""
-CPU_LIMIT = 0.9
-LAG_LIMIT = 0.010
-ACHIEVED_LIMIT = 0.95
 USERS_PER_WORKER = 1000
 
 
@@ -171,7 +168,7 @@ class BuiltinEngine:
             reports, lost = crew.reports(), crew.lost
             if not reports:
                 raise LoadError(f"every load worker was lost\n{crew.log_tail()}")
-        return _merge(plan, target, reports, len(plans), lost)
+        return merge(self.name, plan, target.url, reports, len(plans), lost)
 
 
 def resolve(target: Target) -> tuple[str, int]:
@@ -208,23 +205,11 @@ class _Worker:
     process: subprocess.Popen[str]
     stdin: IO[str]
     reader: threading.Thread
-    report: _Report
+    report: Report
     heard: float
     said: str = ""
     done: bool = False
     lost: bool = False
-
-
-class _Report:
-    """The last snapshot of a worker, with its timeline put together."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, Any] | None = None
-        self.timeline: list[dict[str, Any]] = []
-
-    def take(self, message: dict[str, Any]) -> None:
-        self.timeline[message["timeline_from"] :] = message["timeline"]
-        self.last = message
 
 
 class _Crew:
@@ -263,7 +248,7 @@ class _Crew:
         assert process.stdin
         assert process.stdout
         reader = threading.Thread(target=self._read, args=(index, process.stdout), daemon=True)
-        worker = _Worker(process, process.stdin, reader, _Report(), perf_counter())
+        worker = _Worker(process, process.stdin, reader, Report(), perf_counter())
         self._workers.append(worker)
         reader.start()
         self._say(worker, json.dumps(job))
@@ -341,11 +326,11 @@ class _Crew:
         return Progress(
             elapsed,
             sum(report.last["sent"] for report in reports if report.last),
-            _added(report.last["outcomes"] for report in reports if report.last),
+            added(report.last["outcomes"] for report in reports if report.last),
             sum(report.last["dropped"] for report in reports if report.last),
         )
 
-    def reports(self) -> list[_Report]:
+    def reports(self) -> list[Report]:
         return [worker.report for worker in self._workers if worker.report.last is not None]
 
     @property
@@ -379,92 +364,3 @@ class _Crew:
             if worker.process.stdout:
                 worker.process.stdout.close()
         self._log.close()
-
-
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    result: dict[str, int] = {}
-    for some in counts:
-        for key, n in some.items():
-            result[key] = result.get(key, 0) + n
-    return dict(sorted(result.items()))
-
-
-def _merged(snapshots: list[dict[str, Any]], name: str) -> Histogram:
-    return Histogram.merged(Histogram.from_dict(snapshot[name]) for snapshot in snapshots)
-
-
-def _merge(plan: Plan, target: Target, reports: list[_Report], workers: int, lost: int) -> Result:
-    snapshots = [report.last for report in reports if report.last is not None]
-    backends: dict[str, Histogram] = {}
-    for snapshot in snapshots:
-        for key, data in snapshot["backends"].items():
-            backends.setdefault(key, Histogram()).merge(Histogram.from_dict(data))
-    firsts = [s["first"] for s in snapshots if s["first"] is not None]
-    elapsed = max(s["last"] for s in snapshots) - min(firsts) if firsts else 0.0
-    outcomes = _added(snapshot["outcomes"] for snapshot in snapshots)
-    errors = _added(snapshot["backend_errors"] for snapshot in snapshots)
-    return Result(
-        plan=plan,
-        engine=BuiltinEngine.name,
-        url=target.url,
-        sent=sum(snapshot["sent"] for snapshot in snapshots),
-        outcomes=outcomes,
-        dropped=sum(snapshot["dropped"] for snapshot in snapshots),
-        elapsed=elapsed,
-        connect=_merged(snapshots, "connect"),
-        first_byte=_merged(snapshots, "first_byte"),
-        total=Histogram.merged(backends.values()),
-        sessions=_merged(snapshots, "sessions"),
-        timeline=_timeline([report.timeline for report in reports]),
-        by_backend={
-            key: BackendShare(h.count, h, errors.get(key, 0)) for key, h in sorted(backends.items())
-        },
-        generator=Generator(
-            workers=workers,
-            lost=lost,
-            cpu=max(s["cpu"] for s in snapshots),
-            lag=max(s["lag"] for s in snapshots),
-            limited_by=_limited_by(snapshots),
-        ),
-    )
-
-
-def _limited_by(snapshots: list[dict[str, Any]]) -> str:
-    limits = _added(snapshot["client_limits"] for snapshot in snapshots)
-    if any(limits.values()):
-        return max(limits, key=lambda name: limits[name])
-    if any(s["cpu"] > CPU_LIMIT and s["lag"] > LAG_LIMIT for s in snapshots):
-        return "generator-cpu"
-    behind = any(snapshot["achieved"] < ACHIEVED_LIMIT for snapshot in snapshots)
-    if behind and not any(snapshot["dropped"] for snapshot in snapshots):
-        return "generator-schedule"
-    return "none"
-
-
-def _timeline(timelines: list[list[dict[str, Any]]]) -> tuple[Second, ...]:
-    """Seconds summed over workers; empty ones after the last event are left out."""
-    seconds = []
-    for at in range(max((len(timeline) for timeline in timelines), default=0)):
-        parts = [timeline[at] for timeline in timelines if at < len(timeline)]
-        outcomes = _added(part["outcomes"] for part in parts)
-        sums = {
-            name: [sum(part[name][i] for part in parts) for i in (0, 1)]
-            for name in ("connect", "total", "session")
-        }
-        seconds.append(
-            Second(
-                at=at,
-                started=sum(part["started"] for part in parts),
-                finished=sum(outcomes.values()),
-                outcomes=outcomes,
-                connect_count=sums["connect"][0],
-                connect_sum=sums["connect"][1] / 1e6,
-                total_count=sums["total"][0],
-                total_sum=sums["total"][1] / 1e6,
-                session_count=sums["session"][0],
-                session_sum=sums["session"][1] / 1e6,
-            )
-        )
-    while seconds and not (seconds[-1].started or seconds[-1].finished):
-        seconds.pop()
-    return tuple(seconds)

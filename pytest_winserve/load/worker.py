@@ -8,25 +8,29 @@ idle users (with their kept connections) are the pool. See engine.py for the pro
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
-import itertools
 import json
 import math
 import os
-import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import perf_counter, process_time
 from typing import Any
 
 import httptools
 
+from pytest_winserve.load.exchange import (
+    BACKEND_HEADER,
+    Route,
+    backend_of,
+    classify,
+    mixed,
+)
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.loops import Connecting, Handle, Loop, Transport, new_loop
-from pytest_winserve.load.plan import Plan, Request
+from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.tally import Tally
 
 TICK = 0.05
@@ -39,57 +43,6 @@ keeps the port in TIME_WAIT, and our ports are the scarce ones."""
 HEADS = 512
 """Heads of answers that are remembered; see Head."""
 LATE = 0.010
-
-BACKEND_HEADER = b"x-winserve-backend"
-NO_BACKEND = "-"
-
-CONNECT_TIMEOUTS = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
-RESETS = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
-PORTS = {errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.ENOBUFS}
-FDS = {errno.EMFILE, errno.ENFILE}
-# Winsock's numbers, for loops that report them as they are: connection refused and aborted by
-# ConnectEx, semaphore timeout, host and network unreachable, netname deleted (a reset).
-WIN_REFUSED = {10061, 1225}
-WIN_TIMEOUTS = {10060, 121, 10065, 10051, 1231, 1232}
-WIN_RESETS = {10053, 10054, 64, 1236}
-WIN_PORTS = {10048, 10049, 10055}
-WIN_FDS = {10024}
-
-
-def classify(error: BaseException) -> tuple[str, str]:
-    """The outcome for a socket error, and for "client_limit" which limit it was."""
-    code = getattr(error, "winerror", None) or getattr(error, "errno", None)
-    if isinstance(error, ConnectionRefusedError) or code in WIN_REFUSED:
-        return "refused", ""
-    if isinstance(error, ConnectionError) or code in RESETS or code in WIN_RESETS:
-        return "reset", ""
-    if isinstance(error, TimeoutError) or code in CONNECT_TIMEOUTS or code in WIN_TIMEOUTS:
-        return "connect_timeout", ""
-    if code in FDS or code in WIN_FDS:
-        return "client_limit", "client-fds"
-    # Whatever else the system refuses to do, it is this machine that refuses.
-    return "client_limit", "client-ports"
-
-
-class Route:
-    """A request as the bytes to send."""
-
-    __slots__ = ("data", "head")
-
-    def __init__(self, request: Request, host: str, tag: str | None, keepalive: bool) -> None:
-        headers = dict(request.headers)
-        if not any(name.lower() == "host" for name in headers):
-            headers = {"Host": host, **headers}
-        if not keepalive:
-            headers["Connection"] = "close"
-        if tag is not None:
-            headers["X-Winserve"] = tag
-        if request.body or request.method in {"POST", "PUT", "PATCH"}:
-            headers["Content-Length"] = str(len(request.body))
-        lines = [f"{request.method} {request.path} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        self.data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body
-        self.head = request.method == "HEAD"
 
 
 class Head:
@@ -303,7 +256,8 @@ class Conn:
         keep = parse.keep and not parse.extra
         if user.route.head:
             keep = _head_keeps(data)
-        backend = run.backend_of(parse.backend)
+        mark = None if parse.backend is None else parse.backend.decode("latin-1")
+        backend = backend_of(mark, run.nonce)
         if backend is None:
             self._failed("bad_response")
             return
@@ -426,7 +380,7 @@ class Run:
         self.loop = loop
         host, port = job["address"]
         self.address = host, port
-        self.nonce = None if job["nonce"] is None else job["nonce"].encode("ascii")
+        self.nonce: str | None = job["nonce"]
         self.keepalive = self.plan.keepalive
         self.timeout = self.plan.timeout
         self.think = self.plan.think_time
@@ -449,7 +403,7 @@ class Run:
         tag = self.job["tag"] if counted else self.job["warmup_tag"]
         routes = [Route(r, self.job["host"], tag, plan.keepalive) for r in plan.requests]
         self.route = routes[0]
-        self.mix = None if len(routes) == 1 else self._mixed(routes)
+        self.mix = None if len(routes) == 1 else mixed(routes, plan, self.job["index"])
         self.heads.clear()
         self.counted = counted
         self.lag = Histogram()
@@ -478,21 +432,6 @@ class Run:
             self._grow()
         if not self.done:
             self.loop.run_forever()
-
-    def _mixed(self, routes: list[Route]) -> Iterator[Route]:
-        chance = random.Random(self.job["index"])  # reproducible, not secret
-        weights = list(itertools.accumulate(request.weight for request in self.plan.requests))
-        while True:
-            yield from chance.choices(routes, cum_weights=weights, k=1024)
-
-    def backend_of(self, header: bytes | None) -> str | None:
-        """Whose answer it is; None when it is that of a foreign server."""
-        if header is None:
-            return NO_BACKEND
-        nonce, dot, index = header.rpartition(b".")
-        if self.nonce is not None and (not dot or nonce != self.nonce):
-            return None
-        return index.decode("latin-1") if dot else NO_BACKEND
 
     # The closed model: users that go on by themselves.
 

@@ -43,7 +43,7 @@ def classify(error: BaseException) -> tuple[str, str]:
 class Route:
     """A request as the bytes to send."""
 
-    __slots__ = ("data", "head")
+    __slots__ = ("data", "head", "method", "path")
 
     def __init__(self, request: Request, host: str, tag: str | None, keepalive: bool) -> None:
         headers = dict(request.headers)
@@ -58,6 +58,8 @@ class Route:
         lines = [f"{request.method} {request.path} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body
+        self.method = request.method
+        self.path = request.path
         self.head = request.method == "HEAD"
 
 

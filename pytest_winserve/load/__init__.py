@@ -8,7 +8,14 @@ from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.ledger import Ledger
 from pytest_winserve.load.plan import Plan, Request, Stage
-from pytest_winserve.load.result import BackendShare, Generator, Result, Second
+from pytest_winserve.load.result import (
+    BackendShare,
+    Generator,
+    OutcomeTimes,
+    RequestShare,
+    Result,
+    Second,
+)
 
 __all__ = [
     "BackendShare",
@@ -19,9 +26,11 @@ __all__ = [
     "Histogram",
     "Ledger",
     "Measured",
+    "OutcomeTimes",
     "Plan",
     "Progress",
     "Request",
+    "RequestShare",
     "Result",
     "Second",
     "Stage",

@@ -27,8 +27,9 @@ from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
 from pytest_winserve.load.fast import FAST_LOOP
-from pytest_winserve.load.merge import Report, added, merge
+from pytest_winserve.load.merge import added
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.reports import Report, result_of
 from pytest_winserve.load.result import Result
 
 START_SECONDS = 60.0
@@ -168,7 +169,7 @@ class BuiltinEngine:
             reports, lost = crew.reports(), crew.lost
             if not reports:
                 raise LoadError(f"every load worker was lost\n{crew.log_tail()}")
-        return merge(self.name, plan, target.url, reports, len(plans), lost)
+        return result_of(self.name, plan, target.url, reports, len(plans), lost)
 
 
 def resolve(target: Target) -> tuple[str, int]:

@@ -6,6 +6,7 @@ import errno
 import itertools
 import random
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from pytest_winserve.load.plan import Plan, Request
 
@@ -41,11 +42,14 @@ def classify(error: BaseException) -> tuple[str, str]:
 
 
 class Route:
-    """A request as the bytes to send."""
+    """A request as the bytes to send, and its place in the plan."""
 
-    __slots__ = ("data", "head", "method", "path")
+    __slots__ = ("data", "head", "index", "method", "path")
 
-    def __init__(self, request: Request, host: str, tag: str | None, keepalive: bool) -> None:
+    def __init__(
+        self, index: int, request: Request, host: str, tag: str | None, keepalive: bool
+    ) -> None:
+        self.index = index
         headers = dict(request.headers)
         if not any(name.lower() == "host" for name in headers):
             headers = {"Host": host, **headers}
@@ -63,7 +67,10 @@ class Route:
         self.head = request.method == "HEAD"
 
 
-def mixed(routes: Sequence[Route], plan: Plan, seed: int) -> Iterator[Route]:
+R = TypeVar("R", bound=Route)
+
+
+def mixed(routes: Sequence[R], plan: Plan, seed: int) -> Iterator[R]:
     """The routes of a plan's requests without end, by chance and weight; the same for a seed."""
     chance = random.Random(seed)  # reproducible, not secret
     weights = list(itertools.accumulate(request.weight for request in plan.requests))

@@ -3,14 +3,16 @@
 The layout is HdrHistogram's (log-linear counters, http://hdrhistogram.org): with SUB_BITS = 7 a
 value v in whole microseconds below 256 has a counter of its own; above, h = bit_length(v) - 8 and
 the counter is h * 128 + (v >> h). A counter is at most 1/128 of its values wide, so a percentile is
-never below the true one and at most 0.8 % (1/128) above. 3328 counters reach 2**32 us (71 min).
+never below the true one and at most 0.8 % (1/128) above. 3328 counters reach 2**32 us (71 min);
+only those that are not zero are kept, so that there may be a histogram for every second.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 SUB_BITS = 7
@@ -42,7 +44,7 @@ class Histogram:
     __slots__ = ("_counts", "_max_us", "_min_us", "_n", "_sum_us")
 
     def __init__(self) -> None:
-        self._counts = [0] * COUNTERS
+        self._counts: dict[int, int] = {}
         self._n = 0
         self._sum_us = 0
         self._min_us: int | None = None
@@ -73,7 +75,8 @@ class Histogram:
             raise ValueError(f"not a duration: {low} us")
         counts = self._counts
         for us, times in Counter(values).items():
-            counts[index_of(us)] += times
+            index = index_of(us)
+            counts[index] = counts.get(index, 0) + times
         self._n += len(values)
         self._sum_us += sum(values)
         self._max_us = max(self._max_us, max(values))
@@ -83,7 +86,9 @@ class Histogram:
         """Add everything that `other` recorded; exact."""
         if other._min_us is None:
             return
-        self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
+        counts = self._counts
+        for index, times in other._counts.items():
+            counts[index] = counts.get(index, 0) + times
         self._n += other._n
         self._sum_us += other._sum_us
         self._max_us = max(self._max_us, other._max_us)
@@ -135,7 +140,7 @@ class Histogram:
         # Rounded first: 99.9 / 100 * 1000 is a hair above 999 in binary.
         rank = max(1, math.ceil(round(q * self._n / 100, 6)))
         seen = 0
-        for index, times in enumerate(self._counts):
+        for index, times in sorted(self._counts.items()):
             seen += times
             if seen >= rank:
                 if index == COUNTERS - 1:
@@ -149,29 +154,49 @@ class Histogram:
 
     def above(self, seconds: float) -> int:
         """How many samples are longer; those within 0.8 % (1/128) of it may be left out."""
-        return sum(self._counts[index_of(int(seconds * 1e6)) + 1 :])
+        bound = index_of(int(seconds * 1e6))
+        return sum(times for index, times in self._counts.items() if index > bound)
+
+    @property
+    def counters(self) -> list[tuple[int, int]]:
+        """(index, times) of every counter that is not zero, by index; see `highest_of`."""
+        return sorted(self._counts.items())
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able and exact; only counters that are not zero, as [index, times] pairs."""
+        """JSON-able and exact.
+
+        `counters` is flat, [step, times, step, times, ...]: of each counter that is not zero how
+        far its index lies beyond that of the one before, for the first beyond 0, and its count.
+        """
+        flat: list[int] = []
+        before = 0
+        for index, times in self.counters:
+            flat += (index - before, times)
+            before = index
         return {
             "sub_bits": SUB_BITS,
             "count": self._n,
             "sum_us": self._sum_us,
             "min_us": self._min_us,
             "max_us": self._max_us,
-            "counters": [[i, times] for i, times in enumerate(self._counts) if times],
+            "counters": flat,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Histogram:
-        """The inverse of to_dict. ValueError when the layout is another one or does not add up."""
+        """The inverse of to_dict, also of its older form with pairs [index, times] as counters.
+
+        ValueError when the layout is another one or does not add up.
+        """
         if data["sub_bits"] != SUB_BITS:
             raise ValueError(f"a histogram with {data['sub_bits']} sub-bits, not {SUB_BITS}")
         result = cls()
-        for index, times in data["counters"]:
+        for index, times in _pairs(data["counters"]):
+            if not 0 <= index < COUNTERS or times < 1:
+                raise ValueError(f"a histogram with {times} values in its counter {index}")
             result._counts[index] = times
         result._n = data["count"]
-        if sum(result._counts) != result._n:
+        if sum(result._counts.values()) != result._n:
             raise ValueError("a histogram whose counters do not add up to its count")
         result._sum_us = data["sum_us"]
         result._min_us = data["min_us"]
@@ -187,3 +212,9 @@ class Histogram:
 
     def __repr__(self) -> str:
         return f"<Histogram count={self._n} mean={self.mean} max={self.max}>"
+
+
+def _pairs(counters: Sequence[Any]) -> Iterable[tuple[int, int]]:
+    if counters and isinstance(counters[0], list):
+        return ((index, times) for index, times in counters)
+    return zip(accumulate(counters[::2]), counters[1::2], strict=True)

@@ -39,6 +39,7 @@ class WinserveUser(FastHttpUser):
         self.worker: Worker = environment.winserve
         self.number = self.worker.enlist()
         self.channel: Channel | None = None
+        self.route: Route
         self.due = 0.0
         self.asked = 0.0
         self.outcome = ""
@@ -133,7 +134,10 @@ class Phase:
         self._address = job["address"][0], job["address"][1]
         self._nonce: str | None = job["nonce"]
         self._place = job["index"] / job["of"]
-        routes = [Route(r, job["host"], job["tag"], plan.keepalive) for r in plan.requests]
+        routes = [
+            Route(index, request, job["host"], job["tag"], plan.keepalive)
+            for index, request in enumerate(plan.requests)
+        ]
         self._routes = mixed(routes, plan, job["index"])
         self._serving = users
         self._remaining = -1 if plan.count is None else plan.count
@@ -256,6 +260,7 @@ class Phase:
     def _ask(self, user: WinserveUser, channel: Channel, due: float) -> None:
         route = next(self._routes)
         channel.prepare(route)
+        user.route = route
         user.due = due
         user.outcome = ""
         user.asked = now = perf_counter()
@@ -284,14 +289,16 @@ class Phase:
             backend = backend_of(response.headers.get("x-winserve-backend"), self._nonce)
             if backend is None:
                 outcome = "bad_response"
-        if outcome.isdigit():
-            assert backend is not None
-            total = seconds + user.asked - user.due
-            tally.totals_of(backend, error=outcome[0] not in "23").append(int(total * 1e6))
+        if backend is None or not outcome.isdigit():
+            backend = NO_BACKEND
+        else:
             tally.first_bytes.append(int(channel.first_byte_seconds * 1e6))
+        times = tally.times_of(user.route.index, backend, outcome)
+        times.totals.append(int((seconds + user.asked - user.due) * 1e6))
+        if self.plan.open_model:
+            times.services.append(int(seconds * 1e6))
         if limit:
             tally.client_limits[limit] += 1
-        tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
         tally.last = now
         user.outcome = outcome
 

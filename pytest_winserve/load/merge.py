@@ -1,33 +1,29 @@
-"""What the workers of an engine counted (`Tally.snapshot`), merged into one result."""
+"""The seconds of several workers, put together: every histogram of a result, exactly.
+
+A worker keeps the times of each second apart by request, backend and outcome (`tally.py`), and
+histograms add up without loss: so all that a result shows is a sum over some of these.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.result import BackendShare, Generator, Result, Second
-
-CPU_LIMIT = 0.9
-LAG_LIMIT = 0.010
-ACHIEVED_LIMIT = 0.95
-
-
-class Report:
-    """The last snapshot of a worker, with its timeline put together."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, Any] | None = None
-        self.timeline: list[dict[str, Any]] = []
-
-    def take(self, message: dict[str, Any]) -> None:
-        self.timeline[message["timeline_from"] :] = message["timeline"]
-        self.last = message
+from pytest_winserve.load.result import (
+    BackendShare,
+    OutcomeTimes,
+    RequestShare,
+    Second,
+    is_status,
+)
 
 
 def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The sums over all mappings, by name."""
+    """The sum of counts, key by key, in the order of the keys."""
     result: dict[str, int] = {}
     for some in counts:
         for key, n in some.items():
@@ -35,88 +31,106 @@ def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sorted(result.items()))
 
 
-def _merged(snapshots: list[dict[str, Any]], name: str) -> Histogram:
-    return Histogram.merged(Histogram.from_dict(snapshot[name]) for snapshot in snapshots)
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What `merged` finds; the fields are those of Result."""
+
+    connect: Histogram
+    first_byte: Histogram
+    total: Histogram
+    service: Histogram | None
+    sessions: Histogram
+    timeline: tuple[Second, ...]
+    by_backend: Mapping[str, BackendShare]
+    by_request: Mapping[str, RequestShare]
+    by_outcome: Mapping[str, OutcomeTimes]
 
 
-def merge(
-    engine: str, plan: Plan, url: str, reports: Sequence[Report], workers: int, lost: int
-) -> Result:
-    """The result of a load by `workers`, of which `lost` did not report to their end.
+def merged(timelines: Sequence[Sequence[Mapping[str, Any]]], plan: Plan) -> Merged:
+    """The sums over the workers' timelines (`Tally.snapshot`) of one plan.
 
-    At least one of the reports has a snapshot.
+    Seconds after the last event are left out of the timeline.
     """
-    snapshots = [report.last for report in reports if report.last is not None]
-    backends: dict[str, Histogram] = {}
-    for snapshot in snapshots:
-        for key, data in snapshot["backends"].items():
-            backends.setdefault(key, Histogram()).merge(Histogram.from_dict(data))
-    firsts = [s["first"] for s in snapshots if s["first"] is not None]
-    elapsed = max(s["last"] for s in snapshots) - min(firsts) if firsts else 0.0
-    outcomes = added(snapshot["outcomes"] for snapshot in snapshots)
-    errors = added(snapshot["backend_errors"] for snapshot in snapshots)
-    return Result(
-        plan=plan,
-        engine=engine,
-        url=url,
-        sent=sum(snapshot["sent"] for snapshot in snapshots),
-        outcomes=outcomes,
-        dropped=sum(snapshot["dropped"] for snapshot in snapshots),
-        elapsed=elapsed,
-        connect=_merged(snapshots, "connect"),
-        first_byte=_merged(snapshots, "first_byte"),
-        total=Histogram.merged(backends.values()),
-        sessions=_merged(snapshots, "sessions"),
-        timeline=_timeline([report.timeline for report in reports]),
-        by_backend={
-            key: BackendShare(h.count, h, errors.get(key, 0)) for key, h in sorted(backends.items())
-        },
-        generator=Generator(
-            workers=workers,
-            lost=lost,
-            cpu=max(s["cpu"] for s in snapshots),
-            lag=max(s["lag"] for s in snapshots),
-            limited_by=_limited_by(snapshots),
-        ),
-    )
 
+    def group() -> _Group:
+        return _Group(Histogram() if plan.open_model else None)
 
-def _limited_by(snapshots: list[dict[str, Any]]) -> str:
-    limits = added(snapshot["client_limits"] for snapshot in snapshots)
-    if any(limits.values()):
-        return max(limits, key=lambda name: limits[name])
-    if any(s["cpu"] > CPU_LIMIT and s["lag"] > LAG_LIMIT for s in snapshots):
-        return "generator-cpu"
-    behind = any(snapshot["achieved"] < ACHIEVED_LIMIT for snapshot in snapshots)
-    if behind and not any(snapshot["dropped"] for snapshot in snapshots):
-        return "generator-schedule"
-    return "none"
-
-
-def _timeline(timelines: list[list[dict[str, Any]]]) -> tuple[Second, ...]:
-    """Seconds summed over workers; empty ones after the last event are left out."""
-    seconds = []
-    for at in range(max((len(timeline) for timeline in timelines), default=0)):
+    answers, connect, first_byte, sessions = group(), Histogram(), Histogram(), Histogram()
+    backends: defaultdict[str, _Group] = defaultdict(group)
+    outcomes: defaultdict[str, _Group] = defaultdict(group)
+    requests = [group() for _ in plan.requests]
+    seconds: list[Second] = []
+    for at in range(max(map(len, timelines), default=0)):
         parts = [timeline[at] for timeline in timelines if at < len(timeline)]
-        outcomes = added(part["outcomes"] for part in parts)
-        sums = {
-            name: [sum(part[name][i] for part in parts) for i in (0, 1)]
-            for name in ("connect", "total", "session")
-        }
+        connects, ends = _sum(parts, "connect"), _sum(parts, "session")
+        connect.merge(connects)
+        sessions.merge(ends)
+        first_byte.merge(_sum(parts, "first_byte"))
+        all_here = group()
+        for index, backend, outcome, *times in (kind for part in parts for kind in part["kinds"]):
+            total, service = (Histogram.from_dict(one) for one in times)
+            answered = is_status(outcome)
+            outcomes[outcome].add(outcome, total, service, timed=True)
+            requests[index].add(outcome, total, service, timed=answered)
+            all_here.add(outcome, total, service, timed=answered)
+            if answered:
+                backends[backend].add(outcome, total, service, timed=True)
+                answers.add(outcome, total, service, timed=True)
         seconds.append(
             Second(
                 at=at,
                 started=sum(part["started"] for part in parts),
-                finished=sum(outcomes.values()),
-                outcomes=outcomes,
-                connect_count=sums["connect"][0],
-                connect_sum=sums["connect"][1] / 1e6,
-                total_count=sums["total"][0],
-                total_sum=sums["total"][1] / 1e6,
-                session_count=sums["session"][0],
-                session_sum=sums["session"][1] / 1e6,
+                finished=sum(all_here.outcomes.values()),
+                outcomes=dict(sorted(all_here.outcomes.items())),
+                connect_count=connects.count,
+                connect_sum=connects.sum_us / 1e6,
+                total_count=all_here.total.count,
+                total_sum=all_here.total.sum_us / 1e6,
+                session_count=ends.count,
+                session_sum=ends.sum_us / 1e6,
+                total=all_here.total,
             )
         )
     while seconds and not (seconds[-1].started or seconds[-1].finished):
         seconds.pop()
-    return tuple(seconds)
+    shares = {label: one.share() for label, one in zip(plan.labels, requests, strict=True)}
+    return Merged(
+        connect=connect,
+        first_byte=first_byte,
+        total=answers.total,
+        service=answers.service,
+        sessions=sessions,
+        timeline=tuple(seconds),
+        by_backend={
+            key: BackendShare(one.total.count, one.total, one.share().errors, one.service)
+            for key, one in sorted(backends.items())
+        },
+        by_request=shares,
+        by_outcome={
+            key: OutcomeTimes(one.total, one.service) for key, one in sorted(outcomes.items())
+        },
+    )
+
+
+def _sum(parts: Iterable[Mapping[str, Any]], name: str) -> Histogram:
+    return Histogram.merged(Histogram.from_dict(part[name]) for part in parts)
+
+
+class _Group:
+    """Some of the requests that ended: how often with which outcome, and the times of those that
+    are timed here. `service` only in the open model."""
+
+    def __init__(self, service: Histogram | None) -> None:
+        self.outcomes: dict[str, int] = {}
+        self.total = Histogram()
+        self.service = service
+
+    def add(self, outcome: str, total: Histogram, service: Histogram, *, timed: bool) -> None:
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + total.count
+        if timed:
+            self.total.merge(total)
+            if self.service is not None:
+                self.service.merge(service)
+
+    def share(self) -> RequestShare:
+        return RequestShare(dict(sorted(self.outcomes.items())), self.total, self.service)

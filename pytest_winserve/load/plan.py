@@ -257,6 +257,16 @@ class Plan:
         return made
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """A name of each request: `GET /test`, and `GET /test #2` for a second one of these."""
+        names = [f"{request.method} {request.path}" for request in self.requests]
+        before = [names[:place].count(name) for place, name in enumerate(names)]
+        return tuple(
+            f"{name} #{seen + 1}" if seen else name
+            for name, seen in zip(names, before, strict=True)
+        )
+
+    @property
     def open_model(self) -> bool:
         return self.rate is not None
 

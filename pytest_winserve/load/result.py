@@ -29,21 +29,87 @@ def is_status(outcome: str) -> bool:
     return outcome.isdigit()
 
 
+def _dict_of(histogram: Histogram | None) -> dict[str, Any] | None:
+    return None if histogram is None else histogram.to_dict()
+
+
+def _histogram_of(data: Mapping[str, Any] | None) -> Histogram | None:
+    return None if data is None else Histogram.from_dict(data)
+
+
+def _good(outcome: str) -> bool:
+    return outcome[0] in "23"
+
+
 @dataclass(frozen=True, slots=True)
 class BackendShare:
-    """What one backend answered: how often, total times, and how many answers were no 2xx or 3xx
-    (None where nobody told)."""
+    """What one backend answered: how often, times as in Result, and how many answers were no 2xx or
+    3xx (None where nobody told)."""
 
     answers: int
     total: Histogram
     errors: int | None = None
+    service: Histogram | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"answers": self.answers, "total": self.total.to_dict(), "errors": self.errors}
+        return {
+            "answers": self.answers,
+            "total": self.total.to_dict(),
+            "errors": self.errors,
+            "service": _dict_of(self.service),
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BackendShare:
-        return cls(data["answers"], Histogram.from_dict(data["total"]), data.get("errors"))
+        total, service = Histogram.from_dict(data["total"]), _histogram_of(data.get("service"))
+        return cls(data["answers"], total, data.get("errors"), service)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestShare:
+    """What became of one of the plan's requests: a count per outcome, and the times of its complete
+    answers as in Result."""
+
+    outcomes: Mapping[str, int]
+    total: Histogram
+    service: Histogram | None = None
+
+    @property
+    def ended(self) -> int:
+        """Requests of this kind with an outcome: all that were sent, unless a worker was lost."""
+        return sum(self.outcomes.values())
+
+    @property
+    def errors(self) -> int:
+        """Those that were not answered with 2xx or 3xx."""
+        return sum(n for outcome, n in self.outcomes.items() if not _good(outcome))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "outcomes": dict(self.outcomes),
+            "total": self.total.to_dict(),
+            "service": _dict_of(self.service),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RequestShare:
+        total, service = Histogram.from_dict(data["total"]), _histogram_of(data["service"])
+        return cls(dict(data["outcomes"]), total, service)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeTimes:
+    """How long the requests took that ended with one outcome, answered or not; as in Result."""
+
+    total: Histogram
+    service: Histogram | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"total": self.total.to_dict(), "service": _dict_of(self.service)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> OutcomeTimes:
+        return cls(Histogram.from_dict(data["total"]), _histogram_of(data["service"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +117,7 @@ class Second:
     """What happened in one second of a load; `at` counts from 0, sums are in seconds.
 
     `started` counts requests begun, `finished` and `outcomes` those that ended, in this second.
+    `total` has the times of its complete answers; None where only count and sum are known.
     """
 
     at: int
@@ -63,15 +130,17 @@ class Second:
     total_sum: float = 0.0
     session_count: int = 0
     session_sum: float = 0.0
+    total: Histogram | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {
-            "outcomes": dict(self.outcomes)
+            "outcomes": dict(self.outcomes),
+            "total": _dict_of(self.total),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Second:
-        return cls(**data)
+        return cls(**{**data, "total": _histogram_of(data.get("total"))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +177,13 @@ class Result:
     were never sent (open model). `elapsed` runs from the first request counted to the last outcome.
     `connect` has successful connects, `first_byte` (from writing the request) and `total` (from
     wanting it, connect included; in the open model from its intended start) complete HTTP answers
-    only. `sessions` has users that ended by themselves. `unmeasured` names what the engine cannot
-    measure, such as "first_byte".
+    only. `service` is the same from when it was really begun: what the server took, where `total`
+    is what a user waits; None where no request begins late, or the engine does not tell. `sessions`
+    has users that ended by themselves. `unmeasured` names what the engine cannot measure, such as
+    "first_byte".
+
+    `by_request` is keyed by the plan's `labels`, `by_outcome` by outcome, failures included. Both
+    are empty where the engine does not keep them apart.
 
     After a lost worker (`generator.lost`) the result holds what that worker last reported: `sent`
     may then exceed the outcomes, by `unfinished`, and no criterion holds on it.
@@ -131,6 +205,9 @@ class Result:
     generator: Generator
     ledger: Ledger | None = None
     unmeasured: frozenset[str] = frozenset()
+    service: Histogram | None = None
+    by_request: Mapping[str, RequestShare] = field(default_factory=dict)
+    by_outcome: Mapping[str, OutcomeTimes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = sum(self.outcomes.values())
@@ -150,7 +227,7 @@ class Result:
     @property
     def errors(self) -> int:
         """Everything sent that was not answered with 2xx or 3xx."""
-        good = sum(n for outcome, n in self.outcomes.items() if outcome[0] in "23")
+        good = sum(n for outcome, n in self.outcomes.items() if _good(outcome))
         return self.sent - good
 
     @property
@@ -236,7 +313,7 @@ class Result:
         """What a reader needs to see why these criteria fail."""
         lines = [f"sent {self.sent} to {self.url}, outcomes: {_counts(self.outcomes)}"]
         if self.errors:
-            bad = {name: n for name, n in self.outcomes.items() if name[0] not in "23"}
+            bad = {name: n for name, n in self.outcomes.items() if not _good(name)}
             lost = {"lost with a worker": self.unfinished} if self.unfinished else {}
             lines.append(f"errors: {self.errors}, of them {_counts(bad | lost)}")
         answers = {index: share.answers for index, share in self.by_backend.items()}
@@ -334,6 +411,9 @@ class Result:
             "generator": self.generator.to_dict(),
             "ledger": None if self.ledger is None else self.ledger.to_dict(),
             "unmeasured": sorted(self.unmeasured),
+            "service": _dict_of(self.service),
+            "by_request": {key: share.to_dict() for key, share in self.by_request.items()},
+            "by_outcome": {key: times.to_dict() for key, times in self.by_outcome.items()},
         }
 
     @classmethod
@@ -341,6 +421,8 @@ class Result:
         """The inverse of to_dict."""
         ledger = data["ledger"]
         shares = data["by_backend"].items()
+        # Older files do not have these.
+        requests, times = data.get("by_request", {}), data.get("by_outcome", {})
         return cls(
             plan=Plan.from_dict(data["plan"]),
             engine=data["engine"],
@@ -358,6 +440,9 @@ class Result:
             generator=Generator.from_dict(data["generator"]),
             ledger=None if ledger is None else Ledger.from_dict(ledger),
             unmeasured=frozenset(data["unmeasured"]),
+            service=_histogram_of(data.get("service")),
+            by_request={key: RequestShare.from_dict(share) for key, share in requests.items()},
+            by_outcome={key: OutcomeTimes.from_dict(one) for key, one in times.items()},
         )
 
 

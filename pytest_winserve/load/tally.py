@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_winserve.load.histogram import Histogram
+
+
+class Kind(NamedTuple):
+    """What the times of requests are kept apart by: their place in the plan's requests, the
+    backend that answered, and the outcome."""
+
+    request: int
+    backend: str
+    outcome: str
+
+
+class Times:
+    """Of the requests of one kind that ended lately, in whole microseconds.
+
+    `totals` has each of them, from when it was wanted; `services` from when it was begun. These
+    differ in the open model only, and only there they are recorded.
+    """
+
+    __slots__ = ("services", "totals")
+
+    def __init__(self) -> None:
+        self.totals: list[int] = []
+        self.services: list[int] = []
 
 
 class Tally:
@@ -24,51 +47,42 @@ class Tally:
         self.client_limits = {"client-ports": 0, "client-fds": 0}
         # Of the second under way, appended to by the hot path. The lists stay the same objects.
         self.started = 0
-        self.outcomes: dict[str, int] = {}
         self.connects: list[int] = []
         self.first_bytes: list[int] = []
-        self.totals: dict[tuple[str, bool], list[int]] = {}
         self.sessions: list[int] = []
+        self._times: dict[Kind, Times] = {}
         self._open = _Second()
         self._seconds: list[dict[str, Any]] = []
-        self._all_outcomes: dict[str, int] = {}
-        self._connect = Histogram()
-        self._first_byte = Histogram()
-        self._backends: dict[str, Histogram] = {}
-        self._backend_errors: dict[str, int] = {}
-        self._sessions = Histogram()
+        self._outcomes: dict[str, int] = {}
 
-    def totals_of(self, backend: str, *, error: bool) -> list[int]:
-        """The list that collects the total times of one backend's answers, good ones or errors."""
-        return self.totals.setdefault((backend, error), [])
+    def times_of(self, request: int, backend: str, outcome: str) -> Times:
+        """What collects the times of such requests; a time in `totals` is what counts one."""
+        kind = Kind(request, backend, outcome)
+        found = self._times.get(kind)
+        if found is None:
+            found = self._times[kind] = Times()
+        return found
 
     def fold(self) -> None:
-        """Move what the hot path appended into the histograms and the second under way."""
+        """Move what the hot path appended into the second under way."""
         now = self._open
         self.sent += self.started
         now.started += self.started
         self.started = 0
-        for outcome, n in self.outcomes.items():
-            now.outcomes[outcome] = now.outcomes.get(outcome, 0) + n
-            self._all_outcomes[outcome] = self._all_outcomes.get(outcome, 0) + n
-        self.outcomes.clear()
-        for (backend, error), times in self.totals.items():
-            if times:
-                if error:
-                    errors = self._backend_errors.get(backend, 0)
-                    self._backend_errors[backend] = errors + len(times)
-                self._backends.setdefault(backend, Histogram()).record_many(times)
-                now.add("total", times)
-                times.clear()
-        for name, histogram, times in (
-            ("connect", self._connect, self.connects),
-            ("", self._first_byte, self.first_bytes),
-            ("session", self._sessions, self.sessions),
+        for kind, times in self._times.items():
+            n = len(times.totals)
+            if n:
+                self._outcomes[kind.outcome] = self._outcomes.get(kind.outcome, 0) + n
+                now.add(kind, times)
+                times.totals.clear()
+                times.services.clear()
+        for histogram, values in (
+            (now.connect, self.connects),
+            (now.first_byte, self.first_bytes),
+            (now.session, self.sessions),
         ):
-            histogram.record_many(times)
-            if name:
-                now.add(name, times)
-            times.clear()
+            histogram.record_many(values)
+            values.clear()
 
     def roll(self, now: float) -> None:
         """Close every second that has ended by `now`."""
@@ -80,7 +94,7 @@ class Tally:
             self.second_end = self.began + len(self._seconds) + 1.0
 
     def snapshot(self, *, timeline_from: int, final: bool) -> dict[str, Any]:
-        """Everything so far; of the timeline the seconds from `timeline_from` on.
+        """The counts so far; of the seconds, which have all the times, those from `timeline_from`.
 
         The second under way is the last one; the next snapshot has it again, complete.
         """
@@ -89,15 +103,10 @@ class Tally:
             "type": "final" if final else "progress",
             "sent": self.sent,
             "dropped": self.dropped,
-            "outcomes": dict(self._all_outcomes),
+            "outcomes": dict(self._outcomes),
             "client_limits": dict(self.client_limits),
             "first": None if self.first is None else self.first - self.began,
             "last": self.last - self.began,
-            "connect": self._connect.to_dict(),
-            "first_byte": self._first_byte.to_dict(),
-            "sessions": self._sessions.to_dict(),
-            "backend_errors": dict(self._backend_errors),
-            "backends": {key: h.to_dict() for key, h in self._backends.items()},
             "timeline_from": timeline_from,
             "timeline": [*self._seconds[timeline_from:], self._open.to_dict()],
         }
@@ -108,17 +117,28 @@ class Tally:
 
 
 class _Second:
-    """Counts of one second, in the engine's names."""
+    """What happened in one second, in the engine's names."""
 
     def __init__(self) -> None:
         self.started = 0
-        self.outcomes: dict[str, int] = {}
-        self.sums = {"connect": [0, 0], "total": [0, 0], "session": [0, 0]}
+        self.connect = Histogram()
+        self.first_byte = Histogram()
+        self.session = Histogram()
+        self.kinds: dict[Kind, tuple[Histogram, Histogram]] = {}
 
-    def add(self, name: str, times: list[int]) -> None:
-        pair = self.sums[name]
-        pair[0] += len(times)
-        pair[1] += sum(times)
+    def add(self, kind: Kind, times: Times) -> None:
+        total, service = self.kinds.setdefault(kind, (Histogram(), Histogram()))
+        total.record_many(times.totals)
+        service.record_many(times.services)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"started": self.started, "outcomes": dict(self.outcomes), **self.sums}
+        return {
+            "started": self.started,
+            "connect": self.connect.to_dict(),
+            "first_byte": self.first_byte.to_dict(),
+            "session": self.session.to_dict(),
+            "kinds": [
+                [*kind, total.to_dict(), service.to_dict()]
+                for kind, (total, service) in self.kinds.items()
+            ],
+        }

@@ -23,6 +23,7 @@ import httptools
 
 from pytest_winserve.load.exchange import (
     BACKEND_HEADER,
+    NO_BACKEND,
     Route,
     backend_of,
     classify,
@@ -31,7 +32,7 @@ from pytest_winserve.load.exchange import (
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.loops import Connecting, Handle, Loop, Transport, new_loop
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.tally import Tally
+from pytest_winserve.load.tally import Tally, Times
 
 TICK = 0.05
 """Seconds between two looks at timeouts, levels and lag."""
@@ -52,14 +53,22 @@ class Head:
     parsing it again. Only answers with a known length that came in one piece are remembered.
     """
 
-    __slots__ = ("keep", "size", "status", "totals")
+    __slots__ = ("keep", "services", "size", "totals")
 
-    def __init__(self, status: str, keep: bool, size: int, totals: list[int]) -> None:
-        self.status = status
+    def __init__(self, keep: bool, size: int, times: Times) -> None:
         self.keep = keep
         self.size = size
         """Length of the whole answer, less that of its head without the empty line."""
-        self.totals = totals
+        self.totals = times.totals
+        self.services = times.services
+
+
+class KnownRoute(Route):
+    """A request, and the heads of answers to it that are known."""
+
+    __slots__ = ("heads",)
+
+    heads: dict[bytes, Head]
 
 
 class Parse:
@@ -144,7 +153,7 @@ class User:
         self.conn: Conn | None = None
         self.connecting: Connecting | None = None
         self.pause: Handle | None = None
-        self.route: Route
+        self.route: KnownRoute
         self.start = 0.0
         self.deadline = math.inf
         self.backoff = 0.0
@@ -160,6 +169,7 @@ class Conn:
         "attempt",
         "began",
         "first",
+        "heads",
         "parse",
         "run",
         "sent_at",
@@ -169,6 +179,7 @@ class Conn:
     )
 
     transport: Transport
+    heads: dict[bytes, Head]
 
     def __init__(self, run: Run, user: User) -> None:
         self.run = run
@@ -209,10 +220,12 @@ class Conn:
     def send(self, now: float) -> None:
         user = self.user
         assert user is not None
+        route = user.route
+        self.heads = route.heads
         self.first = 0.0
         self.waiting = True
         self.sent_at = now
-        self.transport.write(user.route.data)
+        self.transport.write(route.data)
 
     def data_received(self, data: bytes) -> None:
         now = perf_counter()
@@ -224,7 +237,7 @@ class Conn:
             if type(data) is not bytes:  # Proactor hands out a bytearray
                 data = bytes(data)
             end = data.find(b"\r\n\r\n")
-            head = self.run.heads.get(data[:end])
+            head = self.heads.get(data[:end])
             if head is not None and head.size == len(data) - end:
                 self._answered(now, head)
                 return
@@ -261,15 +274,14 @@ class Conn:
         if backend is None:
             self._failed("bad_response")
             return
-        status = str(parse.status)
         end = data.find(b"\r\n\r\n")
-        totals = run.tally.totals_of(backend, error=status[0] not in "23")
-        head = Head(status, keep, len(data) - end, totals)
+        times = run.tally.times_of(user.route.index, backend, str(parse.status))
+        head = Head(keep, len(data) - end, times)
         whole = parse.length is not None and len(data) == end + 4 + parse.length
         if whole and end > 0 and not parse.chunked and not parse.extra:
-            if len(run.heads) >= HEADS:
-                run.heads.clear()
-            run.heads[data[:end]] = head
+            if len(self.heads) >= HEADS:
+                self.heads.clear()
+            self.heads[data[:end]] = head
         if parse.extra:
             self.parse = None
         else:
@@ -285,9 +297,6 @@ class Conn:
             tally.roll(now)
         tally.first_bytes.append(int((self.first - self.sent_at) * 1e6))
         head.totals.append(int((now - user.start) * 1e6))
-        outcomes = tally.outcomes
-        status = head.status
-        outcomes[status] = outcomes.get(status, 0) + 1
         tally.last = now
         user.backoff = 0.0
         if not (head.keep and run.keepalive):
@@ -304,11 +313,12 @@ class Conn:
                 user.deadline = start + run.timeout
                 if run.mix is not None:
                     user.route = next(run.mix)
+                    self.heads = user.route.heads
                 self.first = 0.0
                 self.waiting = True
                 self.transport.write(user.route.data)
                 return
-        run.finished(user)
+        run.finished(user, now, head.services)
 
     def _failed(self, outcome: str) -> None:
         user = self.user
@@ -386,7 +396,6 @@ class Run:
         self.think = self.plan.think_time
         self.users: list[User] = []
         self.idle: list[User] = []
-        self.heads: dict[bytes, Head] = {}
         self.lingering: dict[Conn, float] = {}
         self.connect_gap = 1 / self.plan.connect_rate if self.plan.connect_rate else 0.0
         self.next_connect = 0.0
@@ -401,10 +410,14 @@ class Run:
         self.done = False
         self.report = report
         tag = self.job["tag"] if counted else self.job["warmup_tag"]
-        routes = [Route(r, self.job["host"], tag, plan.keepalive) for r in plan.requests]
+        routes = [
+            KnownRoute(index, request, self.job["host"], tag, plan.keepalive)
+            for index, request in enumerate(plan.requests)
+        ]
+        for route in routes:
+            route.heads = {}
         self.route = routes[0]
         self.mix = None if len(routes) == 1 else mixed(routes, plan, self.job["index"])
-        self.heads.clear()
         self.counted = counted
         self.lag = Histogram()
         self.cpu = 0.0
@@ -569,21 +582,24 @@ class Run:
         tally = self.tally
         if now >= tally.second_end:
             tally.roll(now)
-        tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
+        times = tally.times_of(user.route.index, NO_BACKEND, outcome)
+        times.totals.append(int((now - user.start) * 1e6))
         tally.last = now
         user.backoff = min(BACKOFF_MOST, user.backoff * 2 or BACKOFF_FIRST)
-        self.finished(user)
+        self.finished(user, now, times.services)
 
-    def finished(self, user: User) -> None:
+    def finished(self, user: User, now: float, services: list[int]) -> None:
         """The request has its outcome; what comes next is up to the model."""
-        user.deadline = math.inf
         if self.plan.rate is not None:
-            self.tally.sessions.append(int((self.tally.last - user.start) * 1e6))
+            self.tally.sessions.append(int((now - user.start) * 1e6))
+            services.append(int((now - user.deadline + self.timeout) * 1e6))
+            user.deadline = math.inf
             self.busy -= 1
             self.idle.append(user)
             if self.ending and not self.busy:
                 self._finish()
             return
+        user.deadline = math.inf
         delay = max(self.think, user.backoff)
         if delay and self.remaining != 0:
             user.pause = self.loop.call_later(delay, self._next, user)

@@ -62,7 +62,8 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
     not measured is null.
     """
     try:
-        text = json.dumps(data, allow_nan=False, ensure_ascii=False)
+        # Without blanks: most of the file is counters of histograms.
+        text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except (ValueError, TypeError) as error:
         raise UsageError(f"{os.fspath(path)}: the results are not JSON: {error}") from error
     write_text(path, text + "\n")

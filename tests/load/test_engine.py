@@ -160,6 +160,11 @@ def test_no_complete_answer_in_time_is_a_timeout(serve: MakeServer, part: bytes)
 
     result = run(serve(hang).url, users=3, count=3, timeout=0.2)
     assert result.outcomes == {"timeout": 3}
+    waited = result.by_outcome["timeout"].total
+    assert waited.count == 3
+    assert waited.min is not None
+    assert waited.min >= 0.2
+    assert (result.total.count, result.service) == (0, None)
 
 
 @pytest.mark.skipif(
@@ -197,6 +202,12 @@ def test_answers_are_counted_per_backend_and_foreign_ones_are_bad(serve: MakeSer
     assert answers == {"0": seen[b"/a"], "1": seen[b"/b"], "-": seen[b"/d"]}
     bad = {"500": seen[b"/b"], "bad_response": seen[b"/c"]}
     assert result.outcomes == {"200": 80 - sum(bad.values()), **bad}
+    paths = {b"/a": "200", b"/b": "500", b"/c": "bad_response", b"/d": "200"}
+    assert {label: share.outcomes for label, share in result.by_request.items()} == {
+        f"GET {path.decode()}": {outcome: seen[path]} for path, outcome in paths.items()
+    }
+    assert result.by_request["GET /c"].total.count == 0
+    assert {key: times.total.count for key, times in result.by_outcome.items()} == result.outcomes
 
 
 def test_the_request_as_it_arrives_and_the_tags(serve: MakeServer) -> None:
@@ -235,6 +246,9 @@ def test_open_model_sends_every_arrival(serve: MakeServer) -> None:
     assert (result.sent, result.dropped) == (50, 0)
     assert result.outcomes == {"200": 50}
     assert result.sessions.count == 50
+    assert result.service is not None
+    assert result.service.count == 50
+    assert result.service.sum_us <= result.total.sum_us
 
 
 def test_open_model_ends_after_its_count(serve: MakeServer) -> None:
@@ -371,10 +385,10 @@ def test_a_wrong_url_is_refused(url: str) -> None:
 
 
 def test_engines_by_name() -> None:
-    assert engine_names() == ["builtin", "tsung"]
+    assert engine_names() == ["builtin", "locust", "tsung"]
     for name in engine_names():
         assert get_engine(name).name == name
     assert "with" in get_engine("builtin").ready()
-    for name in ("locust", "builtn"):
-        with pytest.raises(UsageError, match=f"unknown engine '{name}'; .*known: builtin, tsung"):
+    for name in ("jmeter", "builtn"):
+        with pytest.raises(UsageError, match=f"unknown engine '{name}'; .*known: builtin, locust, tsung"):
             get_engine(name)

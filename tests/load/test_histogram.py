@@ -64,6 +64,13 @@ def test_dict_round_trip_through_json_is_exact(values: list[int]) -> None:
     assert Histogram.from_dict(json.loads(json.dumps(histogram.to_dict()))) == histogram
 
 
+@given(st.lists(microseconds))
+def test_the_older_form_with_pairs_is_read(values: list[int]) -> None:
+    histogram = histogram_of(values)
+    older = {**histogram.to_dict(), "counters": [list(pair) for pair in histogram.counters]}
+    assert Histogram.from_dict(older) == histogram
+
+
 def test_merge_leaves_the_other_one_alone() -> None:
     a, b = histogram_of([1, 2]), histogram_of([3])
     a.merge(b)
@@ -120,6 +127,9 @@ def test_counters_that_do_not_add_up_are_refused() -> None:
         Histogram.from_dict({**data, "count": 4})
     with pytest.raises(ValueError, match="sub-bits"):
         Histogram.from_dict({**data, "sub_bits": 5})
+    for counters in ([1, 1, COUNTERS, 2], [-1, 3], [1, -1, 1, 4]):
+        with pytest.raises(ValueError, match="in its counter"):
+            Histogram.from_dict({**data, "counters": counters})
 
 
 def test_rank_is_not_pushed_up_by_binary_fractions() -> None:

@@ -172,6 +172,16 @@ def test_older_files_do_not_tell_the_errors_by_backend() -> None:
     assert Result.from_dict(data) == make()
 
 
+def test_older_files_keep_less_apart() -> None:
+    data = json.loads(json.dumps(make().to_dict()))
+    for key in ("service", "by_request", "by_outcome"):
+        del data[key]
+    for second in data["timeline"]:
+        del second["total"]
+    del data["by_backend"]["0"]["service"]
+    assert Result.from_dict(data) == make()
+
+
 def test_summary_names_the_limit_above_the_numbers() -> None:
     lines = make(generator=Generator(1, 0, 0.99, 0.02, "generator-cpu")).summary().splitlines()
     assert "generator-cpu" in lines[0]

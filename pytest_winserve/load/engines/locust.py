@@ -27,9 +27,10 @@ from pytest_winserve.load.engine import (
     resolve,
 )
 from pytest_winserve.load.locust_crew import Crew, Machine, find_locust, running, version_of
-from pytest_winserve.load.merge import Report, added, merge
+from pytest_winserve.load.merge import added
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.programs import workspace
+from pytest_winserve.load.reports import Report, result_of
 from pytest_winserve.load.result import Result
 from pytest_winserve.ports import ADDRESS, claim_port
 
@@ -192,7 +193,7 @@ class _Load:
         reports = list(self._reports.values())
         if not reports:
             raise LoadError(f"every worker of Locust was lost\n{self._crew.said()}")
-        return merge(NAME, self._plan, self._url, reports, self._workers, self._lost)
+        return result_of(NAME, self._plan, self._url, reports, self._workers, self._lost)
 
     def _take(self, message: Mapping[str, Any]) -> None:
         try:

@@ -32,7 +32,9 @@ needs_tsung = pytest.mark.skipif(
 )
 needs_locust = pytest.mark.skipif(
     shutil.which("locust") is None and importlib.util.find_spec("locust") is None,
-    reason="Locust is not installed: pipx install locust",
+    reason="platform: Locust was not tried under Wine"
+    if WINE
+    else "Locust is not installed: pipx install locust",
 )
 shows_resets = not_on_wine("shows a client a reset that follows data as an orderly end")
 tells_who_listens = not_on_wine("does not tell which process listens on a port")

@@ -389,6 +389,7 @@ def test_engines_by_name() -> None:
     for name in engine_names():
         assert get_engine(name).name == name
     assert "with" in get_engine("builtin").ready()
+    known = "known: builtin, locust, tsung"
     for name in ("jmeter", "builtn"):
-        with pytest.raises(UsageError, match=f"unknown engine '{name}'; .*known: builtin, locust, tsung"):
+        with pytest.raises(UsageError, match=f"unknown engine '{name}'; .*{known}"):
             get_engine(name)

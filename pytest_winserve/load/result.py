@@ -182,8 +182,8 @@ class Result:
     has users that ended by themselves. `unmeasured` names what the engine cannot measure, such as
     "first_byte".
 
-    `by_request` is keyed by the plan's `labels`, `by_outcome` by outcome, failures included. Both
-    are empty where the engine does not keep them apart.
+    `by_backend` is keyed by the backend's index, `by_request` by the plan's `labels`, `by_outcome`
+    by outcome, failures included. They are empty where the engine does not keep these apart.
 
     After a lost worker (`generator.lost`) the result holds what that worker last reported: `sent`
     may then exceed the outcomes, by `unfinished`, and no criterion holds on it.

@@ -26,6 +26,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
+from pytest_winserve.load import limits
 from pytest_winserve.load.fast import FAST_LOOP
 from pytest_winserve.load.merge import added
 from pytest_winserve.load.plan import Plan
@@ -139,18 +140,20 @@ class BuiltinEngine:
     ) -> Result:
         """Run to the end; the result is marked when workers were lost on the way.
 
-        LoadError when a worker did not even start, or all were lost before they reported.
+        UsageError when this machine cannot connect as many users (`limits.check`), LoadError when
+        a worker did not even start, or all were lost before they reported.
         KeyboardInterrupt, like any error of `on_progress`, stops the workers at once and passes.
         """
         n = self._workers or min(os.cpu_count() or 1, math.ceil(plan.users / USERS_PER_WORKER))
         plans = plan.split(n)
+        limits.check(plan, plans)
         address = resolve(target)
-        host = urlsplit(target.url).netloc
+        netloc = urlsplit(target.url).netloc
         jobs = [
             {
                 "plan": share.to_dict(),
                 "address": address,
-                "host": host,
+                "host": netloc,
                 "tag": target.tag,
                 "warmup_tag": target.warmup_tag,
                 "nonce": target.nonce,
@@ -161,15 +164,18 @@ class BuiltinEngine:
         ]
         with _Crew(jobs) as crew:
             crew.await_all("ready", START_SECONDS)
+            limits.check_sockets(plans, crew.sockets())
             if plan.warmup:
                 crew.tell("warm")
                 crew.await_all("warm", plan.warmup + plan.timeout + GRACE_SECONDS)
+            host = limits.HostCpu()
             crew.tell("go")
             crew.follow(longest_run(plans), on_progress)
+            busy = host.share()
             reports, lost = crew.reports(), crew.lost
             if not reports:
                 raise LoadError(f"every load worker was lost\n{crew.log_tail()}")
-        return result_of(self.name, plan, target.url, reports, len(plans), lost)
+        return result_of(self.name, plan, target.url, reports, len(plans), lost, busy)
 
 
 def resolve(target: Target) -> tuple[str, int]:
@@ -209,6 +215,7 @@ class _Worker:
     report: Report
     heard: float
     said: str = ""
+    sockets: int | None = None
     done: bool = False
     lost: bool = False
 
@@ -292,6 +299,7 @@ class _Crew:
             return True
         worker.heard = perf_counter()
         worker.said = message["type"]
+        worker.sockets = message.get("sockets", worker.sockets)
         if worker.said in {"progress", "final"}:
             worker.report.take(message)
         worker.done = worker.done or worker.said == "final"
@@ -333,6 +341,10 @@ class _Crew:
 
     def reports(self) -> list[Report]:
         return [worker.report for worker in self._workers if worker.report.last is not None]
+
+    def sockets(self) -> list[int | None]:
+        """How many sockets the loop of each worker can watch; None for no limit."""
+        return [worker.sockets for worker in self._workers]
 
     @property
     def lost(self) -> int:

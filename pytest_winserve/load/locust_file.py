@@ -13,6 +13,7 @@ from typing import Any
 from gevent import monkey
 from locust import events, runners
 
+from pytest_winserve.load.limits import raise_descriptors
 from pytest_winserve.load.locust_master import Master
 from pytest_winserve.load.locust_worker import WinserveUser as WinserveUser  # Locust looks for it
 from pytest_winserve.load.locust_worker import Worker
@@ -36,6 +37,7 @@ def prepare(environment: Any, **_: object) -> None:
         # A thread of the system's own: gevent's would not wait while it reads.
         monkey.get_original("_thread", "start_new_thread")(_end_with_the_engine, ())
     if isinstance(environment.runner, runners.WorkerRunner):
+        raise_descriptors()
         environment.winserve = Worker(environment)
     elif options.winserve_job:
         job = json.loads(Path(options.winserve_job).read_text("utf-8"))

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_winserve.load import limits
 from pytest_winserve.load.merge import added, merged
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.result import Generator, Result
-
-CPU_LIMIT = 0.9
-LAG_LIMIT = 0.010
-ACHIEVED_LIMIT = 0.95
 
 
 class Report:
@@ -27,7 +24,13 @@ class Report:
 
 
 def result_of(
-    engine: str, plan: Plan, url: str, reports: Sequence[Report], workers: int, lost: int
+    engine: str,
+    plan: Plan,
+    url: str,
+    reports: Sequence[Report],
+    workers: int,
+    lost: int,
+    host_cpu: float | None,
 ) -> Result:
     """The result of a load by `workers`, of which `lost` did not report to their end.
 
@@ -59,18 +62,7 @@ def result_of(
             lost=lost,
             cpu=max(s["cpu"] for s in snapshots),
             lag=max(s["lag"] for s in snapshots),
-            limited_by=_limited_by(snapshots),
+            limited_by=limits.limited_by(snapshots, elapsed, open_model=plan.open_model),
+            host_cpu=host_cpu,
         ),
     )
-
-
-def _limited_by(snapshots: list[dict[str, Any]]) -> str:
-    limits = added(snapshot["client_limits"] for snapshot in snapshots)
-    if any(limits.values()):
-        return max(limits, key=lambda name: limits[name])
-    if any(s["cpu"] > CPU_LIMIT and s["lag"] > LAG_LIMIT for s in snapshots):
-        return "generator-cpu"
-    behind = any(snapshot["achieved"] < ACHIEVED_LIMIT for snapshot in snapshots)
-    if behind and not any(snapshot["dropped"] for snapshot in snapshots):
-        return "generator-schedule"
-    return "none"

@@ -7,7 +7,6 @@ idle users (with their kept connections) are the pool. See engine.py for the pro
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import math
@@ -30,6 +29,7 @@ from pytest_winserve.load.exchange import (
     mixed,
 )
 from pytest_winserve.load.histogram import Histogram
+from pytest_winserve.load.limits import raise_descriptors
 from pytest_winserve.load.loops import Connecting, Handle, Loop, Transport, new_loop
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.tally import Tally, Times
@@ -707,10 +707,11 @@ def _end_with_the_engine() -> None:
 
 def work(job: dict[str, Any]) -> None:
     """Run a job as the engine says, line by line."""
-    run = Run(job, new_loop())
+    loop = new_loop()
+    run = Run(job, loop)
     gc.collect()
     gc.freeze()
-    _say({"type": "ready"})
+    _say({"type": "ready", "sockets": loop.sockets})
     word = sys.stdin.readline()
     if word == "warm\n":
         run.phase(counted=False)
@@ -733,20 +734,10 @@ def work(job: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def _raise_descriptor_limit() -> None:
-    if sys.platform != "win32":  # Windows has no such limit
-        import resource
-
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        # macOS refuses "unlimited"; running into the limit is reported as such.
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def main() -> None:
     # Ctrl-C reaches the whole group; when to end is the engine's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _raise_descriptor_limit()
+    raise_descriptors()
     job = json.loads(sys.stdin.readline())
     work(job)
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pytest_winserve import __version__
 from pytest_winserve.errors import LoadError, UsageError
+from pytest_winserve.load import limits
 from pytest_winserve.load.engine import (
     GRACE_SECONDS,
     START_SECONDS,
@@ -92,13 +93,17 @@ class LocustEngine:
     ) -> Result:
         """Run to the end; the result is marked when workers were lost on the way.
 
-        UsageError for fewer users than workers that were asked for, MissingComponent without
-        Locust, LoadError when it does not start, its master dies, or all workers are lost before
-        they reported; KeyboardInterrupt, like any error of `on_progress`, ends it and passes.
+        UsageError for fewer users than workers that were asked for, or more than this machine can
+        connect (`limits.check`), MissingComponent without Locust, LoadError when it does not start,
+        its master dies, or all workers are lost before they reported; KeyboardInterrupt, like any
+        error of `on_progress`, ends it and passes.
         """
         here = self._here(plan)
         workers = here + self._elsewhere
         users = users_of(plan)
+        shares = plan.split(workers)
+        if not self._elsewhere:
+            limits.check(plan, shares)
         find_locust()
         job = {
             "version": __version__,
@@ -112,7 +117,7 @@ class LocustEngine:
         }
         claimed = None if self._address is not None else claim_port()
         address = self._address or (ADDRESS, 0 if claimed is None else claimed.number)
-        longest = longest_run(plan.split(workers)) + GRACE_SECONDS
+        longest = longest_run(shares) + GRACE_SECONDS
         start_seconds = START_SECONDS + users / USERS_PER_SECOND
         if plan.warmup:
             start_seconds += plan.warmup + plan.timeout + GRACE_SECONDS
@@ -123,24 +128,26 @@ class LocustEngine:
                     folder, job, target.url, address, here, self._machines, self._others
                 ) as crew,
             ):
-                return _Load(plan, target.url, crew).follow(start_seconds, longest, on_progress)
+                load = _Load(plan, target.url, crew, all_here=not self._elsewhere)
+                return load.follow(start_seconds, longest, on_progress)
         finally:
             if claimed is not None:
                 claimed.release()
 
     def _here(self, plan: Plan) -> int:
         """How many workers run on this machine."""
-        most = min(plan.users, plan.count or plan.users) - self._elsewhere
+        users = users_of(plan)
+        most = min(users, plan.count or users) - self._elsewhere
         if self._workers is None and self._elsewhere:
             here = 0
         elif self._workers is None:
             cores = os.cpu_count() or 1
-            here = min(cores, math.ceil(users_of(plan) / USERS_PER_WORKER), most)
+            here = min(cores, math.ceil(users / USERS_PER_WORKER), most)
         else:
             here = self._workers if self._elsewhere else min(self._workers, most)
         if here > most:
             raise UsageError(
-                f"{here + self._elsewhere} workers for {plan.users} users: each worker of Locust "
+                f"{here + self._elsewhere} workers for {users} users: each worker of Locust "
                 "needs a user, and a request to send; take fewer workers, or a larger plan"
             )
         return here
@@ -171,7 +178,7 @@ def _address_of(text: str) -> tuple[str, int]:
 class _Load:
     """What is known of a load so far."""
 
-    def __init__(self, plan: Plan, url: str, crew: Crew) -> None:
+    def __init__(self, plan: Plan, url: str, crew: Crew, *, all_here: bool) -> None:
         self._plan = plan
         self._url = url
         self._crew = crew
@@ -179,6 +186,9 @@ class _Load:
         self._workers = 0
         self._lost = 0
         self._began = perf_counter()
+        self._all_here = all_here
+        self._host = limits.HostCpu()
+        self._busy: float | None = None
 
     def follow(
         self, start_seconds: float, longest: float, on_progress: Callable[[Progress], None] | None
@@ -193,7 +203,9 @@ class _Load:
         reports = list(self._reports.values())
         if not reports:
             raise LoadError(f"every worker of Locust was lost\n{self._crew.said()}")
-        return result_of(NAME, self._plan, self._url, reports, self._workers, self._lost)
+        return result_of(
+            NAME, self._plan, self._url, reports, self._workers, self._lost, self._busy
+        )
 
     def _take(self, message: Mapping[str, Any]) -> None:
         try:
@@ -207,6 +219,7 @@ class _Load:
         if kind == "begun":
             self._workers = message["workers"]
             self._began = perf_counter()
+            self._host = limits.HostCpu()
         elif kind == "report":
             self._reports.setdefault(message["worker"], Report()).take(message["snapshot"])
         elif kind == "lost":
@@ -214,6 +227,7 @@ class _Load:
         elif kind == "refused":
             raise LoadError(f"Locust cannot run this load: {message['text']}\n{self._crew.said()}")
         elif kind == "end":
+            self._busy = self._host.share() if self._all_here else None
             self._check(message)
 
     def _snapshots(self) -> list[dict[str, Any]]:

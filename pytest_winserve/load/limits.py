@@ -8,6 +8,7 @@ afterwards whether the generator was the limit.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,6 +49,17 @@ def descriptors() -> int | None:
 
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return None if hard == resource.RLIM_INFINITY else hard
+
+
+def raise_descriptors() -> None:
+    """Let this process have as many files open as it can get."""
+    if sys.platform != "win32":  # Windows has no such limit
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        # macOS refuses "unlimited"; running into the limit is reported as such.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def check(plan: Plan, shares: Sequence[Plan]) -> None:

@@ -26,7 +26,7 @@ def test_a_load_by_the_locust_of_this_environment(winserve, pytestconfig):
 
 def test_options_of_both(pytestconfig):
     assert pytestconfig.getoption("--host") == "http://127.0.0.1:9"
-    assert pytestconfig.getoption("--winserve-host") == "local"
+    assert pytestconfig.getoption("--winserve-host") == ["local"]
 
 def test_a_fixture_of_locust(fastsession):
     assert fastsession.base_url == "http://127.0.0.1:9"

@@ -82,7 +82,10 @@ def load(net: dict[str, Machine], tmp_path: Path, tag: str, engine: str, **plan:
     code = HEAD + engine + TAIL
     arguments = [sys.executable, "-c", code, json.dumps(plan), tag, str(out)]
     process = net["control"].start(*arguments, log=log)
-    assert process.wait(120) == 0, log.read_text()
+    try:
+        assert process.wait(120) == 0, log.read_text()
+    finally:
+        process.kill()
     return Result.from_dict(json.loads(out.read_text()))
 
 
@@ -104,12 +107,10 @@ engine = TsungEngine([Client("gen1", weight=2), Client("gen2")])
     result = load(net, tmp_path, "tsung", engine, users=30, count=600)
     assert (result.sent, result.outcomes) == (600, {"200": 600})
     assert result.generator.lost == 0
-    seen = logged(net, "tsung")
-    assert set(seen) == {"gen1", "gen2"}
-    assert sum(seen.values()) == 600 == result.total.count
+    # 20 requests for each user, of whom tsung gives each machine its share by weight.
+    assert logged(net, "tsung") == {"gen1": 400, "gen2": 200}
+    assert result.total.count == 600
     assert result.connect.count == 30
-    # 20 requests for each user. tsung draws each user's machine by weight, 2 to 1.
-    assert all(n % 20 == 0 for n in seen.values())
     for name in ("control", "gen1", "gen2"):
         assert not [line for line in net[name].processes().values() if "beam" in line]
 

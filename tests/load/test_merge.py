@@ -72,6 +72,8 @@ def counted(mine: list[Event], reports_at: set[int], *, open_model: bool) -> Rep
         if open_model:
             times.services.append(event.service)
         tally.connects.append(event.late)
+        tally.first_bytes.append(event.service)
+        tally.sessions.append(event.total)
         if place in reports_at:
             say()
     say(final=True)
@@ -103,6 +105,8 @@ def test_any_split_among_workers_merges_exactly(
     answered = [event for event in every if is_status(event.outcome)]
     assert (found.total, found.service) == times(answered)
     assert found.connect == histogram(event.late for event in every)
+    assert found.first_byte == histogram(event.service for event in every)
+    assert found.sessions == histogram(event.total for event in every)
     assert {key: (one.total, one.service) for key, one in found.by_outcome.items()} == {
         key: times([event for event in every if event.outcome == key])
         for key in {event.outcome for event in every}

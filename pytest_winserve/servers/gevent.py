@@ -32,8 +32,8 @@ class GeventServer:
         return (int(options["pool"]) or None) if options["patch"] else 1
 
     def start(self, job: Job) -> Running:
-        from gevent import get_hub, monkey, socket  # type: ignore[import-untyped]
-        from gevent.pywsgi import WSGIServer  # type: ignore[import-untyped]
+        from gevent import get_hub, monkey, socket
+        from gevent.pywsgi import WSGIServer
 
         if job.options["patch"]:
             monkey.patch_all()

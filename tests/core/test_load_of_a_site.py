@@ -10,6 +10,7 @@ from platforms import shows_resets
 
 from pytest_winserve import Lab, Request, Site
 from pytest_winserve.errors import CriterionFailed, UsageError
+from pytest_winserve.load.histogram import RELATIVE_ERROR
 from pytest_winserve.load.result import NO_BACKEND, Result
 
 from .conftest import FLASK_COMMAND
@@ -92,6 +93,25 @@ def test_a_load_on_commands_behind_a_front(lab: Lab) -> None:
         assert seen(result) == {"front's log": 100}
 
 
+@pytest.mark.parametrize(
+    ("topology", "expected"),
+    [
+        ("nginx2-waitress", {NO_BACKEND: 10}),
+        # Only the front can say who answered there.
+        ("nginx2-command", {"0": 0, "1": 0, NO_BACKEND: 10}),
+    ],
+)
+def test_what_the_front_answers_for_dead_backends_is_its_own(
+    lab: Lab, topology: str, expected: dict[str, int]
+) -> None:
+    with lab.serve(topology, command=FLASK_COMMAND if "command" in topology else None) as site:
+        site.load(count=1, path="/misbehave?crash=5")
+        result = site.load(users=2, count=10)
+        adds_up(result)
+        assert result.outcomes == {"502": 10}
+        assert answers(result) == expected
+
+
 def test_on_a_command_alone_only_the_client_counts(lab: Lab) -> None:
     with lab.serve("command", command=FLASK_COMMAND) as site:
         result = site.load(users=2, count=20)
@@ -101,6 +121,27 @@ def test_on_a_command_alone_only_the_client_counts(lab: Lab) -> None:
     assert result.ledger.unaccounted is None
     with pytest.raises(CriterionFailed, match="unaccounted == 0: not measured"):
         result.require("unaccounted == 0")
+
+
+def test_percentiles_of_known_delays(flask: Site) -> None:
+    delays = {"GET /misbehave?delay=0.1": 0.1, "GET /misbehave?delay=0.5": 0.5}
+    mix = [
+        Request("/misbehave?delay=0.1", weight=4),
+        Request("/misbehave?delay=0.5", weight=1),
+    ]
+    result = flask.load(users=10, count=150, requests=mix)
+    adds_up(result)
+    # Never below the truth, and above it by 1/128 and by what a busy machine takes to answer.
+    most = {label: delay * (1 + RELATIVE_ERROR) + 0.2 for label, delay in delays.items()}
+    for label, share in result.by_request.items():
+        for q in (1, 50, 90, 100):
+            assert delays[label] <= (share.total.percentile(q) or 0) < most[label]
+    # Of all together, the quick ones come first.
+    quick, slow = (share.total.count for share in result.by_request.values())
+    assert min(quick, slow) > 0
+    last_quick = result.percentile(100 * quick / 150) or 0
+    first_slow = result.percentile(100 * (quick + 1) / 150) or 0
+    assert 0.1 <= last_quick < 0.5 <= first_slow < 0.71
 
 
 def test_a_warm_up_is_not_counted(nginx2: Site) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,15 @@ import pytest
 
 from pytest_winserve import Lab, registry
 from pytest_winserve.errors import MissingComponent, UsageError
-from pytest_winserve.servers import Server, get_server, packages, require_server, server_names
+from pytest_winserve.options import defaults
+from pytest_winserve.servers import (
+    Package,
+    Server,
+    get_server,
+    packages,
+    require_server,
+    server_names,
+)
 from pytest_winserve.topology import Topology
 
 from .conftest import run_winserve
@@ -46,15 +56,23 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example's package, installed by pip."""
-    folder = tmp_path_factory.mktemp("installed")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-         "--no-deps", "--no-build-isolation", "--target", str(folder), str(EXAMPLE)],
-        capture_output=True, encoding="utf-8", check=False,
+    """The example's package, built and unpacked, as an installer does."""
+    folder = tmp_path_factory.mktemp("built")
+    source = shutil.copytree(EXAMPLE, folder / "source")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=source, check=True, capture_output=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return folder
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "installed")
+    return folder / "installed"
+
+
+def with_path(folder: Path) -> dict[str, str]:
+    """The environment of a process that finds packages in `folder` as well."""
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *([before] if before else [])])}
 
 
 def test_a_server_of_another_package_is_checked_like_any_other(
@@ -62,7 +80,7 @@ def test_a_server_of_another_package_is_checked_like_any_other(
 ) -> None:
     done = run_winserve(
         "check", "nginx2-wsgiref:backlog=128", "--users=4", "--duration=1",
-        cwd=tmp_path, PYTHONPATH=str(installed),
+        cwd=tmp_path, **with_path(installed),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "BLOCKS: 2 of 4 fast requests" in done.stdout
@@ -71,7 +89,7 @@ def test_a_server_of_another_package_is_checked_like_any_other(
 
 
 def test_doctor_knows_a_server_of_another_package(installed: Path, tmp_path: Path) -> None:
-    done = run_winserve("doctor", cwd=tmp_path, PYTHONPATH=str(installed))
+    done = run_winserve("doctor", cwd=tmp_path, **with_path(installed))
     assert done.returncode == 0, done.stderr
     assert "ready    wsgiref      wsgiref of the standard library\n" in done.stdout
 
@@ -104,14 +122,14 @@ def test_a_broken_package_is_named_when_its_server_is_asked_for(
 
 def test_doctor_and_check_tell_of_a_broken_package(path: Path, tmp_path: Path) -> None:
     put(path, "bad-servers", "2.0", "bad = bad_servers", "raise RuntimeError('no luck')")
-    doctor = run_winserve("doctor", cwd=tmp_path, PYTHONPATH=str(path))
+    doctor = run_winserve("doctor", cwd=tmp_path, **with_path(path))
     assert doctor.returncode == 0, doctor.stderr
     lines = [line for line in doctor.stdout.splitlines() if " bad " in line]
     assert len(lines) == 1
     assert lines[0].startswith("missing  bad ")
     assert "the package bad-servers adds this server" in lines[0]
     for command, status in (("check", 2), ("load", 3)):
-        done = run_winserve(command, "bad", cwd=tmp_path, PYTHONPATH=str(path))
+        done = run_winserve(command, "bad", cwd=tmp_path, **with_path(path))
         assert done.returncode == status, done.stdout + done.stderr
         assert "RuntimeError: no luck" in done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
@@ -136,30 +154,31 @@ def test_a_server_that_is_not_asked_for_is_not_imported(path: Path) -> None:
         "with Lab().serve('flask') as site: site.get('/test').raise_for_status()\n"
         "print('lazy_servers' in sys.modules)\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(path)}
+    environment = os.environ | with_path(path)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout == "False\n"
 
 
-OLD = [(name, package) for name in server_names() for package in get_server(name).packages]
+OLD = [
+    (server, package)
+    for server in map(get_server, server_names())
+    if server.unsupported(sys.platform, defaults(server.options, {})) is None
+    for package in server.packages
+]
 
 
-@pytest.mark.parametrize(("name", "package"), OLD, ids=[f"{n}-{p.name}" for n, p in OLD])
+@pytest.mark.parametrize(("server", "wanted"), OLD, ids=[f"{s.name}-{p.name}" for s, p in OLD])
 def test_a_package_that_is_too_old_is_named_with_both_versions(
-    path: Path, name: str, package: object
+    path: Path, server: Server, wanted: Package
 ) -> None:
-    server = get_server(name)
-    if server.unsupported(sys.platform, {o.name: o.default for o in server.options}):
-        pytest.skip(f"{name} does not run on {sys.platform}")
-    (wanted,) = [each for each in server.packages if each == package]
     put(path, wanted.name, "0.0.1")
     with pytest.raises(MissingComponent) as caught:
         require_server(server, sys.platform)
     assert str(caught.value) == (
-        f"{name}: {wanted.name} 0.0.1 is too old, {wanted.oldest} or later is needed\n"
-        f'  to get it: python -m pip install "pytest-winserve[{name}]"'
+        f"{server.name}: {wanted.name} 0.0.1 is too old, {wanted.oldest} or later is needed\n"
+        f'  to get it: python -m pip install "pytest-winserve[{server.name}]"'
     )
 
 
@@ -184,6 +203,33 @@ def test_another_packages_server_says_how_to_get_what_it_needs(path: Path) -> No
     with pytest.raises(MissingComponent) as caught:
         require_server(server, sys.platform)
     assert caught.value.hint == 'python -m pip install "nowhere>=1.5"'
+
+
+IMPOSSIBLE = {
+    "waitress:threads=200": "connection_limit=100 lets 98 clients in, so 200 threads cannot all be",
+    "granian:blocking_threads=3:backpressure=2": "accepts 2 connections cannot use 3 threads",
+    "gunicorn:worker_connections=5": "worker_connections is for gthread workers",
+    "gunicorn:threads=4:worker_connections=2": "accepts 2 connections cannot use 4 threads",
+}
+
+
+@pytest.mark.parametrize(("text", "said"), IMPOSSIBLE.items(), ids=IMPOSSIBLE)
+def test_options_that_contradict_each_other_are_refused(text: str, said: str) -> None:
+    topology = Topology.parse(text)
+    with pytest.raises(UsageError) as caught:
+        require_server(get_server(topology.server), "linux", dict(topology.options))
+    assert str(caught.value).startswith(f"{text} cannot be: ")
+    assert said in str(caught.value)
+
+
+def test_several_workers_are_refused_on_windows() -> None:
+    with pytest.raises(UsageError, match=r"granian:workers=2 cannot be: .*nginx4-granian"):
+        require_server(get_server("granian"), "win32", {"workers": 2})
+
+
+def test_nothing_is_started_with_options_that_cannot_be(lab: Lab) -> None:
+    with pytest.raises(UsageError, match="cannot be: connection_limit=5 lets 3 clients in"):
+        lab.serve("nginx2-waitress:connection_limit=5")
 
 
 def test_each_extra_wants_what_its_server_wants() -> None:

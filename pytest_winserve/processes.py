@@ -248,6 +248,7 @@ class Processes:
             "options": spec.topology.server_options,
             "app": spec.app,
             "command": spec.command,
+            "nginx": spec.nginx,
             "path": spec.path,
             "port": 0 if self._front else spec.port,
             "nonce": self.nonce,

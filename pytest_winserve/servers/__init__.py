@@ -10,6 +10,7 @@ import importlib.util
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from pytest_winserve.errors import MissingComponent, UsageError
@@ -51,8 +52,20 @@ class Job(Protocol):
         """Called in a forked process before it serves: it is `worker`, from 0, or the process that
         takes the place of one that died."""
 
+    def worker_code(self, workers: int) -> str:
+        """Python code that binds `application`, instead of `app`, for a server that starts its
+        own processes; up to `workers` of them may run it at a time."""
+
     def port(self) -> int:
         """A free port for a server that cannot take a socket."""
+
+    @property
+    def folder(self) -> Path:
+        """A folder for the files of this backend's server, removed with the site."""
+
+    @property
+    def nginx(self) -> str:
+        """Which nginx the user wants, as in `--winserve-nginx`."""
 
 
 @dataclass(frozen=True, slots=True)

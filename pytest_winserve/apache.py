@@ -17,6 +17,7 @@ from typing import Any
 
 from pytest_winserve.contents import lab_folder
 from pytest_winserve.errors import MissingComponent, StartError
+from pytest_winserve.ports import Address
 
 WINDOWS = os.name == "nt"
 """A name of its own, because type checkers follow one platform only."""
@@ -120,7 +121,7 @@ def configure(
     httpd: Httpd,
     template: str,
     folder: Path,
-    port: int,
+    listen: Address,
     threads: int,
     modules: Iterable[tuple[str, Path]],
     **values: Any,
@@ -140,7 +141,7 @@ def configure(
         .get_template(template)
         .render(
             folder=folder.as_posix(),
-            port=port,
+            listen="{}:{}".format(*listen),
             threads=threads,
             modules=[(name, file.as_posix()) for name, file in modules],
             windows=WINDOWS,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pytest_winserve.deployment import READY_RUN, Address, Deployment
+from pytest_winserve.deployment import READY_RUN, Deployment
 from pytest_winserve.errors import CriterionFailed, HostLost, StopError, UsageError
 from pytest_winserve.instrument import lab_tag, load_tag
 from pytest_winserve.live import Live, Nothing, progress_text
@@ -20,7 +20,7 @@ from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.ledger import Ledger, reconcile
 from pytest_winserve.load.plan import Plan, Request, Stage
 from pytest_winserve.load.result import NO_BACKEND, BackendShare, Result
-from pytest_winserve.ports import measuring
+from pytest_winserve.ports import Address, measuring
 from pytest_winserve.probe import Capacity, Counting, Verdict, capacity, probe
 from pytest_winserve.servers import Concurrency
 from pytest_winserve.topology import Topology

@@ -67,6 +67,10 @@ class Job(Protocol):
     def nginx(self) -> str:
         """Which nginx the user wants, as in `--winserve-nginx`."""
 
+    @property
+    def address(self) -> str:
+        """Where such a server has to listen on that port."""
+
 
 @dataclass(frozen=True, slots=True)
 class Running:

@@ -57,7 +57,7 @@ class CgiServer:
             httpd,
             "cgi.conf.j2",
             folder,
-            job.port(),
+            (job.address, job.port()),
             processes,
             httpd.files(MODULES),
             sockets=socket_folder(folder),

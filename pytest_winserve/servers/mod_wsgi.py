@@ -69,7 +69,7 @@ class ModWsgiServer:
             httpd,
             "mod_wsgi.conf.j2",
             folder,
-            job.port(),
+            (job.address, job.port()),
             threads if WINDOWS else APACHE_THREADS,
             [*httpd.files(()), ("wsgi", find_module(httpd))],
             sockets=socket_folder(folder),

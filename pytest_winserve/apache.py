@@ -29,7 +29,11 @@ GET_IT = (
 )
 PROGRAMS = ("httpd",) if WINDOWS else ("apache2", "httpd")
 PLACES = (
-    ("C:/Apache24/bin/httpd.exe", "C:/tools/Apache24/bin/httpd.exe", "C:/xampp/apache/bin/httpd.exe")
+    (
+        "C:/Apache24/bin/httpd.exe",
+        "C:/tools/Apache24/bin/httpd.exe",
+        "C:/xampp/apache/bin/httpd.exe",
+    )
     if WINDOWS
     else ("/usr/sbin/apache2", "/usr/sbin/httpd", "/usr/local/apache2/bin/httpd")
 )

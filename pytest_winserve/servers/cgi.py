@@ -30,7 +30,11 @@ SCRIPT = "from wsgiref.handlers import CGIHandler\nCGIHandler().run(application)
 class CgiServer:
     """What bounds it is how many requests Apache takes at once. Its own default for that is 400
     (event: ServerLimit 16 x ThreadsPerChild 25), on Windows 64 (mpm_winnt: ThreadsPerChild). As
-    many Pythons run then, so it is 64 here everywhere."""
+    many Pythons run then, so it is 64 here everywhere.
+
+    That many are there at once only where they start faster than requests end, which takes a
+    processor for about a quarter of a second each.
+    """
 
     name = "cgi"
     summary = "CGI, a new Python for each request, by Apache"
@@ -45,7 +49,7 @@ class CgiServer:
         find_httpd().files(MODULES)
 
     def concurrency(self, options: Options) -> Concurrency:
-        return int(options["processes"])
+        return "unknown"
 
     def start(self, job: Job) -> Running:
         httpd, folder, processes = find_httpd(), job.folder, int(job.options["processes"])

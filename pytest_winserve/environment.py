@@ -19,7 +19,6 @@ from pytest_winserve.servers import get_server, server_names
 from pytest_winserve.settings import Settings
 from pytest_winserve.windows import wine_version
 
-
 MISSING = "missing: "
 
 

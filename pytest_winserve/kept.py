@@ -48,17 +48,17 @@ class Kept:
     def pid(self) -> int:
         return self._child.pid
 
-    def wait_until(self, listening: Callable[[], bool], patience: float) -> None:
-        """Return when it is `listening`. Raises StartError when it ends before, or is not after
-        `patience` seconds."""
+    def wait_until(self, ready: Callable[[], bool], patience: float, what: str = "listen") -> None:
+        """Return when it is `ready`. Raises StartError when it ends before, or did not do `what`
+        in `patience` seconds."""
         deadline = time.perf_counter() + patience
-        while not listening():
+        while not ready():
             code = self._child.poll()
             if code is not None:
                 self._end()
                 raise StartError(f"{self._name} {describe_exit(code)} while starting")
             if time.perf_counter() > deadline:
-                raise StartError(f"{self._name} did not listen in {patience:.3g} s")
+                raise StartError(f"{self._name} did not {what} in {patience:.3g} s")
             time.sleep(LOOK_EVERY)
 
     def serve(self) -> None:

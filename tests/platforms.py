@@ -30,4 +30,5 @@ needs_tsung = pytest.mark.skipif(
     else "tsung is not installed: sudo apt-get install tsung",
 )
 shows_resets = not_on_wine("shows a client a reset that follows data as an orderly end")
+no_apache = not_on_windows("no Apache for Windows could be had to try this with")
 tells_who_listens = not_on_wine("does not tell which process listens on a port")

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import indent
 
 from pytest_winserve.apache import (
     ERROR_LOG,
@@ -33,6 +34,9 @@ GET_IT = (
     if WINDOWS
     else "sudo apt-get install apache2-dev && "
 ) + 'python -m pip install "pytest-winserve[mod_wsgi]"'
+
+SCRIPT = "try:\n{}finally:\n    with open({!r}, 'a') as file:\n        file.write('x')\n"
+"""The app, and a letter for each process that has loaded it, or could not."""
 
 
 class ModWsgiServer:
@@ -63,8 +67,8 @@ class ModWsgiServer:
         httpd, folder = find_httpd(), job.folder
         processes, threads = int(job.options["processes"]), int(job.options["threads"])
         # One more: Apache may start a process for one that has not quite ended.
-        code = job.worker_code(processes + 1)
-        (folder / "app.wsgi").write_text(code, encoding="utf-8")
+        code, loaded = job.worker_code(processes + 1), folder / "loaded"
+        (folder / "app.wsgi").write_text(SCRIPT.format(indent(code, "    "), str(loaded)), "utf-8")
         command = configure(
             httpd,
             "mod_wsgi.conf.j2",
@@ -78,6 +82,12 @@ class ModWsgiServer:
         )
         kept = Kept("Apache", command, folder, folder / ERROR_LOG, lambda: quit_command(folder))
         kept.wait_until((folder / PID_FILE).exists, job.patience)
+        # All processes: one that loads the app while others serve would run nothing for a while.
+        kept.wait_until(
+            lambda: loaded.exists() and loaded.stat().st_size >= processes,
+            job.patience,
+            "load the app",
+        )
         return Running(kept.serve, kept.stop, kept.pid)
 
 

@@ -28,7 +28,8 @@ MODULES = (
 )
 
 _TAKEN = re.compile(r"AH00072: make_sock: could not bind")
-_CHILD_DIED = re.compile(r"AH0005[12]: (child pid \d+ exit signal [^,\n]+)")
+_STARTED = re.compile(r"\[pid (\d+)[^\n]*AH02471: start_threads")
+_ENDED = re.compile(r"AH00428: Parent: child process (\d+) exited")  # on Windows
 
 
 class ApacheFront:
@@ -82,7 +83,9 @@ class ApacheFront:
     def deaths(self, folder: Path) -> list[str]:
         log = self.error_log(folder)
         text = log.read_text("utf-8", "replace") if log.exists() else ""
-        return [f"apache: {match}" for match in _CHILD_DIED.findall(text)]
+        # There is one at a time, so that each but the last has ended before the next was started.
+        ended = [*_STARTED.findall(text)[:-1], *_ENDED.findall(text)]
+        return [f"apache: process {pid} ended, and another took its place" for pid in ended]
 
     def unlogged(self, options: Options) -> int:
         return int(options["threads"])  # each sends an answer, then logs it

@@ -81,7 +81,9 @@ def find_httpd() -> Httpd:
     places = (place for place in PLACES if Path(place).is_file())
     found = next((each for each in [*on_path, *places] if each), None)
     if found is None:
-        raise MissingComponent("apache", "neither on the PATH nor in a usual place", GET_IT)
+        raise MissingComponent(
+            "apache", "there is no Apache on the PATH nor in a usual place", GET_IT
+        )
     return look_at(Path(found).absolute())
 
 

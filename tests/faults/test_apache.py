@@ -65,7 +65,7 @@ def test_no_apache(
     with pytest.raises(MissingComponent) as caught:
         serve(topology)
     assert str(caught.value) == (
-        "apache: neither on the PATH nor in a usual place\n"
+        "apache: there is no Apache on the PATH nor in a usual place\n"
         "  to get it: sudo apt-get install apache2 (Fedora: httpd; macOS has it)"
     )
     traces.nothing_started()

@@ -194,6 +194,7 @@ def test_errors_of_over_there_are_raised_here(beside: Lab) -> None:
     with pytest.raises(MissingComponent, match=r"'/no/nginx', on the host beside\n.*: auto, sys"):
         lab.serve("nginx2")
     # What pip brings, the machine's own way of mending does.
+    assert isinstance(beside.host, RemoteHost)
     missing = beside.host.rebuilt("MissingComponent", "gone", "flask", "python -m pip install it")
     assert str(missing) == "flask: gone, on the host beside\n  to get it: mend it"
     with pytest.raises(StartError, match="answered 500"):

@@ -49,15 +49,27 @@ class Handle(Protocol):
 
 
 class Connecting(Handle, Protocol):
-    """A connection to be made: `open` begins, and may be done when it returns."""
+    """A connection to be made, and made again after it has ended."""
 
-    def open(self) -> None: ...
+    def open(self, data: bytes, /) -> None:
+        """Begin to connect; it may be done when this returns.
+
+        `data` is what the client will send first: a loop that can sends it with the connect and
+        says so. What is left of an earlier connection, which has ended, is closed quietly.
+        """
 
 
 class Client(Protocol):
-    """Who uses a connection; the calls are those of `asyncio.Protocol`, and one more."""
+    """Who uses a connection; the calls are those of `asyncio.Protocol`, and one more.
 
-    def connection_made(self, transport: Any, /) -> None: ...
+    `ended` is set by a loop that knows, when it hands over data, that it is the last: the server
+    has closed. The client may then leave the rest to it, or open the connection again at once.
+    """
+
+    ended: bool
+
+    def connection_made(self, transport: Any, at: float | None = None, /) -> None:
+        """`at` is when, by the performance counter, if the loop has sent the first data since."""
 
     def connect_failed(self, error: OSError, /) -> None: ...
 
@@ -129,7 +141,7 @@ class _Task:
         self._address = address
         self._task: asyncio.Task[None] | None = None
 
-    def open(self) -> None:
+    def open(self, data: bytes) -> None:
         self._task = self._loop.create_task(self._connect())
 
     def cancel(self) -> None:
@@ -231,111 +243,134 @@ if sys.platform == "linux":
             self.callback = None
 
     class Link:
-        """One TCP connection, from before it is made until it is closed."""
+        """A TCP connection, from before it is made until it is closed; and then the next one."""
 
-        __slots__ = ("_address", "_client", "_connected", "_fd", "_loop", "_socket", "_unsent")
+        __slots__ = (
+            "_address",
+            "_client",
+            "_connected",
+            "_family",
+            "_fd",
+            "_loop",
+            "_socket",
+            "_unsent",
+        )
 
         def __init__(self, loop: Reactor, client: Client, address: tuple[str, int]) -> None:
             self._loop = loop
             self._client = client
             self._address = address
+            self._family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
             self._socket: _socket.socket | None = None
             self._fd = -1
             self._connected = False
             self._unsent = b""
 
-        def open(self) -> None:
-            loop = self._loop
+        def open(self, data: bytes) -> None:
+            loop, client = self._loop, self._client
+            if self._socket is not None:
+                self._close()
+            self._connected = client.ended = False
             try:
                 # Not socket.socket, which is this with a layer of Python around it.
-                family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-                sock = self._socket = _socket.socket(family, NONBLOCKING)
+                sock = self._socket = _socket.socket(self._family, NONBLOCKING)
                 fd = self._fd = sock.fileno()
                 error = sock.connect_ex(self._address)
-                if error == errno.EINPROGRESS:
-                    error = self._knock(sock)
+                if error and error != errno.EINPROGRESS:
+                    raise OSError(error, os.strerror(error))
+                at = perf_counter()
+                # On one machine it is connected by now, and that is told by the first data.
+                try:
+                    sent = sock.send(data)
+                except BlockingIOError:
+                    self._unsent = data
+                    events = EVERYTHING
+                else:
+                    self._connected = True
+                    self._unsent = data[sent:]
+                    events = EVERYTHING if self._unsent else READING
                 loop.links[fd] = self
-                loop.epoll.register(fd, EVERYTHING if error else READING)
+                loop.epoll.register(fd, events)
             except OSError as refusal:
                 self._close()
-                self._client.connect_failed(refusal)
+                client.connect_failed(refusal)
             else:
-                if error != errno.EINPROGRESS:
-                    self._made(error)
+                if self._connected:
+                    client.connection_made(self, at)
 
-        def _knock(self, sock: _socket.socket) -> int:
-            """Whether it is connected already, as it mostly is on one machine: an event less."""
-            try:
-                sock.send(b"")
-            except BlockingIOError:
-                return errno.EINPROGRESS
-            return 0
+        def ready(self, events: int) -> None:
+            if not self._connected:
+                self._made(events)
+            elif self._unsent and events & select.EPOLLOUT:
+                self._send_rest()
+            if events & READ:
+                self._read(events & ENDED)
 
-        def _made(self, error: int) -> None:
+        def _made(self, events: int) -> None:
+            """Connected, or not, some time after `open`."""
+            sock = self._socket
+            if sock is None:
+                return
+            # The call costs something, and there is an error only with one of these.
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & FAILED else 0
             if error:
                 self._close()
                 self._client.connect_failed(OSError(error, os.strerror(error)))
             else:
+                at = perf_counter()
                 self._connected = True
-                self._client.connection_made(self)
+                self._send_rest()
+                self._client.connection_made(self, at)
 
-        def ready(self, events: int) -> None:
-            if events == select.EPOLLIN and self._connected:
-                self._read(ended=False)  # what nearly every event is
-                return
-            sock = self._socket
-            if sock is None:
-                return
-            if not self._connected:
-                # The call costs something, and there is an error only with one of these.
-                failed = events & FAILED
-                self._made(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if failed else 0)
-            elif self._unsent and events & select.EPOLLOUT:
-                rest, self._unsent = self._unsent, b""
-                self.write(rest)
-            if events & READ:
-                self._read(ended=bool(events & ENDED))
-
-        def _read(self, *, ended: bool) -> None:
-            client = self._client
-            while (sock := self._socket) is not None:
+        def _read(self, ended: int) -> None:
+            client, sock = self._client, self._socket
+            while sock is not None and self._socket is sock:  # a client may close, or open anew
                 try:
                     data = sock.recv(READ_BYTES)
                 except BlockingIOError:
                     return
                 except OSError as error:
-                    self._lose(error)
+                    self._lose(error, sock)
                     return
                 if not data:
                     client.eof_received()
-                    self._lose(None)
+                    self._lose(None, sock)
                     return
+                # Less than what there was room for is all that there is. What comes later is
+                # another edge, but for the end, which may have come before this was looked at.
+                last = len(data) < READ_BYTES
+                if last and ended:
+                    client.ended = True
                 client.data_received(data)
-                # Less than what there was room for is all that there is, and what comes later is
-                # another edge; but the end may have come before this one was looked at.
-                if len(data) < READ_BYTES and not ended:
+                if last and not ended:
                     return
 
         def write(self, data: bytes) -> None:
-            if self._socket is None:
+            sock = self._socket
+            if sock is None:
                 return
             if self._unsent:
                 self._unsent += data
                 return
             try:
-                sent = self._socket.send(data)
+                sent = sock.send(data)
             except BlockingIOError:
                 sent = 0
             except OSError as error:
                 # Not from within: who writes does not expect to be told before that returns.
-                self._loop.soon.append(partial(self._lose, error))
+                self._loop.soon.append(partial(self._lose, error, sock))
                 return
             if sent < len(data):
                 self._unsent = data[sent:]
                 self._loop.epoll.modify(self._fd, EVERYTHING)
 
-        def _lose(self, error: Exception | None) -> None:
-            if self._socket is not None:
+        def _send_rest(self) -> None:
+            rest, self._unsent = self._unsent, b""
+            self.write(rest)
+
+        def _lose(self, error: Exception | None, of: _socket.socket | None = None) -> None:
+            """Close, and tell the client; not when it has another socket than this by now."""
+            if self._socket is not None and of in (None, self._socket):
                 self._close()
                 self._client.connection_lost(error)
 
@@ -352,3 +387,4 @@ if sys.platform == "linux":
                 self._loop.links.pop(self._fd, None)
                 self._socket.close()
                 self._socket = None
+                self._unsent = b""

@@ -179,12 +179,12 @@ class User:
         "backoff",
         "began",
         "conn",
-        "connecting",
         "deadline",
         "index",
         "pause",
         "requests",
         "route",
+        "spare",
         "start",
         "turn",
     )
@@ -193,7 +193,9 @@ class User:
         self.index = index
         self.active = False
         self.conn: Conn | None = None
-        self.connecting: Connecting | None = None
+        """The one that is being made, or kept."""
+        self.spare: Conn | None = None
+        """One that is over, to be opened again: making another costs more."""
         self.pause: Handle | None = None
         self.route: Route
         self.start = 0.0
@@ -205,13 +207,15 @@ class User:
 
 
 class Conn:
-    """One TCP connection of a user; reads one answer at a time."""
+    """The TCP connection of a user, and the next one; reads one answer at a time."""
 
     __slots__ = (
-        "attempt",
         "began",
+        "ended",
         "first",
         "heads",
+        "link",
+        "made",
         "parse",
         "run",
         "sent_at",
@@ -226,34 +230,54 @@ class Conn:
     def __init__(self, run: Run, user: User) -> None:
         self.run = run
         self.user: User | None = user
-        self.attempt = user.requests
+        self.link: Connecting = run.loop.connection(self, run.address)
         self.parse: Parse | None = None
+        self.made = False
+        self.ended = False
         self.waiting = False
         self.first = 0.0
         self.sent_at = 0.0
-        self.began = perf_counter()
+        self.began = 0.0
 
-    def connection_made(self, transport: Transport) -> None:
-        self.transport = transport
-        user, run = self.user, self.run
-        if user is None or user.connecting is None or user.requests != self.attempt:
-            self.user = None
-            self.transport.abort()  # it timed out in the same moment
-            return
-        user.connecting = None
+    def connect(self, user: User, now: float) -> None:
+        """Make the connection and send the user's request."""
+        self.user = user
         user.conn = self
-        now = perf_counter()
-        if now >= run.tally.second_end:
-            run.tally.roll(now)
-        run.tally.connects.append(int((now - self.began) * 1e6))
-        self.send(now)
+        self.made = False
+        self.began = now
+        self.link.open(user.route.data)
+
+    def give_up(self) -> None:
+        """No longer wait for the connection."""
+        if self.user is not None:
+            self.user.conn = None
+            self.user = None
+        self.link.cancel()
+
+    def connection_made(self, transport: Transport, at: float | None = None) -> None:
+        self.transport = transport
+        user = self.user
+        if user is None:
+            transport.abort()  # it was given up in the same moment
+            return
+        self.made = True
+        now = perf_counter() if at is None else at
+        tally = self.run.tally
+        if now >= tally.second_end:
+            tally.roll(now)
+        tally.connects.append(int((now - self.began) * 1e6))
+        self.heads = user.route.heads
+        self.first = 0.0
+        self.waiting = True
+        self.sent_at = now
+        if at is None:
+            transport.write(user.route.data)
 
     def connect_failed(self, error: OSError) -> None:
         user, run = self.user, self.run
-        if user is None or user.connecting is None or user.requests != self.attempt:
+        if user is None:
             return
-        self.user = None
-        user.connecting = None
+        self.user = user.conn = None
         outcome, limit = classify(error)
         if limit:
             run.tally.client_limits[limit] += 1
@@ -323,8 +347,8 @@ class Conn:
             if len(self.heads) >= HEADS:
                 self.heads.clear()
             self.heads[data[:end]] = head
-        if parse.extra:
-            self.parse = None
+        if parse.extra or not parse.keep:
+            self.parse = None  # the parser takes no other answer after the last one
         else:
             parse.reset()
         self._answered(now, head)
@@ -340,10 +364,9 @@ class Conn:
         head.totals.append(int((now - user.start) * 1e6))
         tally.last = now
         user.backoff = 0.0
-        if not (head.keep and run.keepalive):
-            self.leave()
-        elif run.steady:
-            # What run.finished, _next, _begin and send do, for the case that must be cheap.
+        keep = head.keep and run.keepalive and not self.ended
+        if run.steady and (keep or self.ended):
+            # What leave, run.finished, _next, _begin and send do, for what must be cheap.
             start = perf_counter()
             if start < run.stop_at and run.remaining != 0:
                 if start >= tally.second_end:
@@ -355,10 +378,15 @@ class Conn:
                 if run.mix is not None:
                     user.route = next(run.mix)
                     self.heads = user.route.heads
-                self.first = 0.0
-                self.waiting = True
-                self.transport.write(user.route.data)
+                if keep:
+                    self.first = 0.0
+                    self.waiting = True
+                    self.transport.write(user.route.data)
+                else:
+                    self.connect(user, start)
                 return
+        if not keep:
+            self.leave()
         run.finished(user, now, head.services)
 
     def _failed(self, outcome: str) -> None:
@@ -369,10 +397,14 @@ class Conn:
 
     def leave(self) -> None:
         """Let the server close; see LINGER."""
-        if self.user is not None:
-            self.user.conn = None
-            self.user = None
-        if not self.transport.is_closing():
+        user, self.user = self.user, None
+        if user is not None:
+            user.conn = None
+        if self.ended:
+            self.link.cancel()
+            if user is not None:
+                user.spare = self
+        elif not self.transport.is_closing():
             self.run.lingering[self] = perf_counter() + LINGER
 
     def drop(self) -> None:
@@ -465,7 +497,7 @@ class Run:
         self.ending = False
         self.ramping = counted and bool(plan.stages)
         # Every user goes on at once after an answer: closed, and nobody is asked to leave or wait.
-        self.steady = not (plan.open_model or plan.think_time or self.ramping)
+        self.steady = not (plan.open_model or plan.think_time or self.ramping or self.connect_gap)
         self.remaining = plan.count if counted and plan.count is not None else -1
         seconds = plan.seconds if counted else plan.warmup
         began = perf_counter()
@@ -627,8 +659,8 @@ class Run:
         if conn is not None:
             conn.send(now)
         else:
-            user.connecting = self.loop.connection(Conn(self, user), self.address)
-            user.connecting.open()
+            conn, user.spare = user.spare or Conn(self, user), None
+            conn.connect(user, now)
 
     def failed(self, user: User, outcome: str) -> None:
         """The request ended without an HTTP answer."""
@@ -703,13 +735,15 @@ class Run:
                 self._finish()
 
     def _time_out(self, user: User) -> None:
-        if user.connecting is not None:
-            user.connecting.cancel()
-            user.connecting = None
-            self.failed(user, "connect_timeout")
-        elif user.conn is not None:
-            user.conn.drop()
+        conn = user.conn
+        if conn is None:
+            return
+        if conn.made:
+            conn.drop()
             self.failed(user, "timeout")
+        else:
+            conn.give_up()
+            self.failed(user, "connect_timeout")
 
     def _second(self, now: float) -> None:
         self.tally.roll(now)

@@ -56,8 +56,11 @@ class Connecting(Handle, Protocol):
         """Begin to connect; it may be done when this returns.
 
         `data` is what the client will send first: a loop that can sends it with the connect and
-        says so. What is left of an earlier connection, which has ended, is closed quietly.
+        says so.
         """
+
+    def clear(self) -> None:
+        """Close what has ended, without a word: the client has been told, by `ended`."""
 
 
 class Client(Protocol):
@@ -161,6 +164,9 @@ class _Task:
         if self._task is not None:
             self._task.cancel()
 
+    def clear(self) -> None:
+        return  # `ended` is never told
+
     async def _connect(self) -> None:
         protocol: Any = self._client
         try:
@@ -184,6 +190,7 @@ if sys.platform == "linux":
     FAILED = select.EPOLLHUP | select.EPOLLERR
     ENDED = select.EPOLLRDHUP | FAILED
     READ = select.EPOLLIN | ENDED
+    IN_PROGRESS = errno.EINPROGRESS
     NONBLOCKING = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
     # Edges, not levels: one registration lasts for the life of a connection.
     READING = READ | select.EPOLLET
@@ -283,15 +290,13 @@ if sys.platform == "linux":
 
         def open(self, data: bytes) -> None:
             loop, client = self._loop, self._client
-            if self._socket is not None:
-                self._close()
-            self._connected = client.ended = False
+            client.ended = False
             try:
                 # Not socket.socket, which is this with a layer of Python around it.
                 sock = self._socket = _socket.socket(self._family, NONBLOCKING)
                 fd = self._fd = sock.fileno()
                 error = sock.connect_ex(self._address)
-                if error and error != errno.EINPROGRESS:
+                if error != IN_PROGRESS and error:
                     raise OSError(error, os.strerror(error))
                 at = perf_counter()
                 # On one machine it is connected by now, and that is told by the first data.
@@ -299,46 +304,29 @@ if sys.platform == "linux":
                     sent = sock.send(data)
                 except BlockingIOError:
                     self._unsent = data
-                    events = EVERYTHING
+                    self._connected = False
+                    loop.epoll.register(fd, EVERYTHING)
                 else:
                     self._connected = True
-                    self._unsent = data[sent:]
-                    events = EVERYTHING if self._unsent else READING
+                    if sent == len(data):
+                        loop.epoll.register(fd, READING)
+                    else:
+                        self._unsent = data[sent:]
+                        loop.epoll.register(fd, EVERYTHING)
                 loop.links[fd] = self
-                loop.epoll.register(fd, events)
             except OSError as refusal:
-                self._close()
+                self.clear()
                 client.connect_failed(refusal)
             else:
                 if self._connected:
                     client.connection_made(self, at)
 
         def ready(self, events: int) -> None:
-            if not self._connected:
-                self._made(events)
-            elif self._unsent and events & select.EPOLLOUT:
-                self._send_rest()
-            if events & READ:
-                self._read(events & ENDED)
-
-        def _made(self, events: int) -> None:
-            """Connected, or not, some time after `open`."""
-            sock = self._socket
-            if sock is None:
-                return
-            # The call costs something, and there is an error only with one of these.
-            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & FAILED else 0
-            if error:
-                self._close()
-                self._client.connect_failed(OSError(error, os.strerror(error)))
-            else:
-                at = perf_counter()
-                self._connected = True
-                self._send_rest()
-                self._client.connection_made(self, at)
-
-        def _read(self, ended: int) -> None:
-            client, sock = self._client, self._socket
+            if not self._connected or self._unsent:
+                self._writable(events)
+                if not events & READ:
+                    return
+            client, sock, ended = self._client, self._socket, events & ENDED
             while sock is not None and self._socket is sock:  # a client may close, or open anew
                 try:
                     data = sock.recv(READ_BYTES)
@@ -353,12 +341,33 @@ if sys.platform == "linux":
                     return
                 # Less than what there was room for is all that there is. What comes later is
                 # another edge, but for the end, which may have come before this was looked at.
-                last = len(data) < READ_BYTES
-                if last and ended:
+                if len(data) == READ_BYTES:
+                    client.data_received(data)
+                elif ended:
                     client.ended = True
-                client.data_received(data)
-                if last and not ended:
+                    client.data_received(data)
+                else:
+                    client.data_received(data)
                     return
+
+        def _writable(self, events: int) -> None:
+            sock = self._socket
+            if sock is None:
+                return
+            if self._connected:
+                if events & select.EPOLLOUT:
+                    self._send_rest()
+                return
+            # The call costs something, and there is an error only with one of these.
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & FAILED else 0
+            if error:
+                self.clear()
+                self._client.connect_failed(OSError(error, os.strerror(error)))
+            else:
+                at = perf_counter()
+                self._connected = True
+                self._send_rest()
+                self._client.connection_made(self, at)
 
         def write(self, data: bytes) -> None:
             sock = self._socket
@@ -386,7 +395,7 @@ if sys.platform == "linux":
         def _lose(self, error: Exception | None, of: _socket.socket | None = None) -> None:
             """Close, and tell the client; not when it has another socket than this by now."""
             if self._socket is not None and of in (None, self._socket):
-                self._close()
+                self.clear()
                 self._client.connection_lost(error)
 
         def abort(self) -> None:
@@ -397,7 +406,7 @@ if sys.platform == "linux":
         def is_closing(self) -> bool:
             return self._socket is None
 
-        def _close(self) -> None:
+        def clear(self) -> None:
             if self._socket is not None:
                 self._loop.links.pop(self._fd, None)
                 self._socket.close()

@@ -43,6 +43,8 @@ LINGER = 1.0
 keeps the port in TIME_WAIT, and our ports are the scarce ones."""
 HEADS = 512
 """Heads of answers that are remembered; see Head."""
+SHORT = 1024
+"""Bytes of an answer up to which it is compared as a whole."""
 LATE = 0.010
 
 
@@ -64,10 +66,16 @@ class Head:
 
 
 class KnownRoute(Route):
-    """A request, and the heads of answers to it that are known."""
+    """A request, and what is known of answers to it.
 
-    __slots__ = ("heads",)
+    `heads` are those seen; `answer` is the last whole one, if short, and `answer_head` its head:
+    comparing all of it is cheaper than finding its head.
+    """
 
+    __slots__ = ("answer", "answer_head", "heads")
+
+    answer: bytes
+    answer_head: Head
     heads: dict[bytes, Head]
 
 
@@ -171,10 +179,10 @@ class Conn:
         "began",
         "ended",
         "first",
-        "heads",
         "link",
         "made",
         "parse",
+        "route",
         "run",
         "sent_at",
         "transport",
@@ -183,7 +191,7 @@ class Conn:
     )
 
     transport: Transport
-    heads: dict[bytes, Head]
+    route: KnownRoute
 
     def __init__(self, run: Run, user: User) -> None:
         self.run = run
@@ -194,6 +202,7 @@ class Conn:
         self.ended = False
         self.waiting = False
         self.first = 0.0
+        """When the first piece of an answer in several came."""
         self.sent_at = 0.0
         self.began = 0.0
 
@@ -224,8 +233,7 @@ class Conn:
         if now >= tally.second_end:
             tally.roll(now)
         tally.connects.append(int((now - self.began) * 1e6))
-        self.heads = user.route.heads
-        self.first = 0.0
+        self.route = user.route
         self.waiting = True
         self.sent_at = now
         if at is None:
@@ -244,12 +252,10 @@ class Conn:
     def send(self, now: float) -> None:
         user = self.user
         assert user is not None
-        route = user.route
-        self.heads = route.heads
-        self.first = 0.0
+        self.route = user.route
         self.waiting = True
         self.sent_at = now
-        self.transport.write(route.data)
+        self.transport.write(user.route.data)
 
     def data_received(self, data: bytes) -> None:
         now = perf_counter()
@@ -257,14 +263,20 @@ class Conn:
             self._unasked()
             return
         if self.first == 0.0:
-            self.first = now
+            route = self.route
+            if data == route.answer:
+                self._answered(now, now, route.answer_head)
+                return
             if type(data) is not bytes:  # Proactor hands out a bytearray
                 data = bytes(data)
             end = data.find(b"\r\n\r\n")
-            head = self.heads.get(data[:end])
+            head = route.heads.get(data[:end])
             if head is not None and head.size == len(data) - end:
-                self._answered(now, head)
+                if len(data) <= SHORT:
+                    route.answer, route.answer_head = data, head
+                self._answered(now, now, head)
                 return
+            self.first = now
         self._parse(data, now)
 
     def _parse(self, data: bytes, now: float) -> None:
@@ -300,50 +312,53 @@ class Conn:
             return
         end = data.find(b"\r\n\r\n")
         times = run.tally.times_of(user.route.index, backend, str(parse.status))
-        head = Head(keep, len(data) - end, times)
+        head = Head(keep and run.keepalive, len(data) - end, times)
         whole = parse.length is not None and len(data) == end + 4 + parse.length
         if whole and end > 0 and not parse.chunked and not parse.extra:
-            if len(self.heads) >= HEADS:
-                self.heads.clear()
-            self.heads[data[:end]] = head
+            heads = self.route.heads
+            if len(heads) >= HEADS:
+                heads.clear()
+            heads[data[:end]] = head
         if parse.extra or not parse.keep:
             self.parse = None  # the parser takes no other answer after the last one
         else:
             parse.reset()
-        self._answered(now, head)
+        first, self.first = self.first, 0.0
+        self._answered(now, first, head)
 
-    def _answered(self, now: float, head: Head) -> None:
+    def _answered(self, now: float, first: float, head: Head) -> None:
         run, user = self.run, self.user
         assert user is not None
-        self.waiting = False
         tally = run.tally
         if now >= tally.second_end:
             tally.roll(now)
-        tally.first_bytes.append(int((self.first - self.sent_at) * 1e6))
+        tally.first_bytes.append(int((first - self.sent_at) * 1e6))
         head.totals.append(int((now - user.start) * 1e6))
         tally.last = now
         user.backoff = 0.0
-        keep = head.keep and run.keepalive and not self.ended
-        if run.steady and (keep or self.ended):
-            # What leave, run.finished, _next, _begin and send do, for what must be cheap.
-            start = perf_counter()
-            if start < run.stop_at and run.remaining != 0:
-                if start >= tally.second_end:
-                    tally.roll(start)
-                run.remaining -= 1
-                tally.started += 1
-                user.start = self.sent_at = start
-                user.deadline = start + run.timeout
-                if run.mix is not None:
-                    user.route = next(run.mix)
-                    self.heads = user.route.heads
-                if keep:
-                    self.first = 0.0
-                    self.waiting = True
-                    self.transport.write(user.route.data)
-                else:
-                    self.connect(user, start)
-                return
+        ended = self.ended
+        keep = head.keep and not ended
+        if run.steady and (keep or ended) and now < run.stop_at and run.remaining != 0:
+            # What leave, run.finished, _next, _begin and send do, for what must be cheap. The next
+            # request is wanted as soon as the answer is here, or its connection is out of the way.
+            if ended:
+                self.link.clear()
+                now = perf_counter()
+                if now >= tally.second_end:
+                    tally.roll(now)
+            run.remaining -= 1
+            tally.started += 1
+            user.start = self.sent_at = now
+            user.deadline = now + run.timeout
+            if run.mix is not None:
+                self.route = user.route = next(run.mix)
+            if keep:
+                self.transport.write(user.route.data)
+            else:
+                self.waiting = False
+                self.connect(user, now)
+            return
+        self.waiting = False
         if not keep:
             self.leave()
         run.finished(user, now, head.services)
@@ -360,7 +375,7 @@ class Conn:
         if user is not None:
             user.conn = None
         if self.ended:
-            self.link.cancel()
+            self.link.clear()
             if user is not None:
                 user.spare = self
         elif not self.transport.is_closing():
@@ -447,7 +462,7 @@ class Run:
             for index, request in enumerate(plan.requests)
         ]
         for route in routes:
-            route.heads = {}
+            route.heads, route.answer = {}, b""
         self.route = routes[0]
         self.mix = None if len(routes) == 1 else mixed(routes, plan, self.job["index"])
         self.counted = counted

@@ -8,6 +8,7 @@ idle users (with their kept connections) are the pool. See engine.py for the pro
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import math
 import os
@@ -46,6 +47,9 @@ HEADS = 512
 SHORT = 1024
 """Bytes of an answer up to which it is compared as a whole."""
 LATE = 0.010
+"""Seconds after its time from which on a request of the open model counts as late."""
+AT_ONCE = 100
+"""Users that come in one after the other, before answers are looked at again."""
 
 
 class Head:
@@ -450,6 +454,7 @@ class Run:
         self.lags: list[int] = []
         self.cpu = 0.0
         self.achieved = 1.0
+        self.late = 0
 
     def phase(self, *, counted: bool, report: Callable[[], None] | None = None) -> None:
         """One load from its start until every request has its outcome."""
@@ -468,6 +473,9 @@ class Run:
         self.counted = counted
         self.lag = Histogram()
         self.cpu = 0.0
+        self.next_deadline = 0.0
+        self.want = 0
+        self.entering: Handle | None = None
         self.active = 0
         self.busy = 0
         self.ending = False
@@ -486,7 +494,7 @@ class Run:
         self.cpu_mark = (began, process_time())
         self.timer = self.loop.call_later(TICK, self._tick)
         if plan.open_model:
-            self.arrivals = 0
+            self.arrivals = self.late = 0
             self._arrive()
         else:
             self._grow()
@@ -504,17 +512,35 @@ class Run:
 
     def _grow(self) -> None:
         """Bring in the users that the level wants; too many leave before their next request."""
-        self.want = self._level()
-        while len(self.users) < self.want:
+        level = self._level()
+        if level == self.want:
+            return
+        self.want = level
+        while len(self.users) < level:
             self.users.append(User(len(self.users)))
-        for user in self.users[: self.want]:
-            if not user.active:
-                user.active = True
-                user.requests = 0
-                user.backoff = 0.0
-                user.began = perf_counter()
-                self.active += 1
-                self._next(user)
+        if self.entering is not None:
+            self.entering.cancel()
+        self._enter(0)
+
+    def _enter(self, place: int) -> None:
+        """Bring in the users from `place` on, with looks at answers in between."""
+        self.entering = None
+        came = 0
+        while place < self.want and not self.done:
+            user = self.users[place]
+            place += 1
+            if user.active:
+                continue
+            if came == AT_ONCE:
+                self.entering = self.loop.call_later(0, self._enter, place - 1)
+                return
+            came += 1
+            user.active = True
+            user.requests = 0
+            user.backoff = 0.0
+            user.began = perf_counter()
+            self.active += 1
+            self._next(user)
 
     def _next(self, user: User) -> None:
         user.pause = None
@@ -575,6 +601,7 @@ class Run:
             late = now - due
             self.lags.append(int(late * 1e6))
             ran = now - self.began
+            self.late += late > LATE
             self.achieved = 1.0 if late <= LATE else (ran - late) / ran
             if self.busy >= self.plan.users:
                 tally.dropped += 1
@@ -677,10 +704,14 @@ class Run:
         self.timer = self.loop.call_later(max(0.001, wait), self._tick)
 
     def _sweep(self, now: float) -> None:
-        for user in self.users:
-            if user.deadline <= now:
-                self._time_out(user)
-        for conn in [conn for conn, until in self.lingering.items() if until <= now]:
+        if now >= self.next_deadline:
+            for user in self.users:
+                if user.deadline <= now:
+                    self._time_out(user)
+            # What begins from now on has all of its time: thousands of users are looked at seldom.
+            self.next_deadline = min([now + self.timeout, *(user.deadline for user in self.users)])
+        over = itertools.takewhile(lambda item: item[1] <= now, self.lingering.items())
+        for conn, _ in list(over):
             conn.transport.close()
             self.lingering.pop(conn, None)
         if self.plan.rate is not None:
@@ -729,6 +760,8 @@ class Run:
         if not self.done:
             self.done = True
             self.timer.cancel()
+            if self.entering is not None:
+                self.entering.cancel()
             self._measure(perf_counter())
             self.loop.stop()
 
@@ -740,6 +773,7 @@ class Run:
             "cpu": self.cpu,
             "lag": self.lag.percentile(99) or 0.0,
             "achieved": self.achieved,
+            "late": self.late,
         }
 
 

@@ -165,7 +165,9 @@ engine = LocustEngine(machines=[Machine("gen1", workers=2, python={python!r})], 
         code = HEAD + engine + "engine.run(plan, target, lambda p: print(p, flush=True))"
         log = tmp_path / "control.log"
         plan = json.dumps({"users": 4, "duration": 60, "think_time": 0.1})
-        lab = net["control"].start(sys.executable, "-c", code, plan, "killed", log=log)
+        # A killed engine cannot remove its folder, so that it is to be the test's.
+        python = ["env", f"TMPDIR={tmp_path}", sys.executable]
+        lab = net["control"].start(*python, "-c", code, plan, "killed", log=log)
         wait_until(lambda: "Progress(" in log.read_text(), log)
         assert of_locust(net["gen1"])
         lab.kill()

@@ -8,8 +8,8 @@ turn, round after round. CPU is user and system time of all processes of a tool 
 what its start costs is told by a run of a second, and taken off, for all alike. Memory is the
 largest sum of what all of them have resident, seen every quarter of a second; for the built-in
 engine that of its worker. Left out and named is what is not installed: wrk, ab (apache2-utils),
-hey, tsung; Locust by the path of its program, in an environment of its own. At the end: the goals, met
-or not, and whether the tools agree on a server with known delays. Exit status 1 when a goal is
+hey, tsung; Locust by the path of its program, in an environment of its own. At the end: the goals,
+met or not, and whether the tools agree on a server with known delays. Exit status 1 when a goal is
 missed.
 """
 

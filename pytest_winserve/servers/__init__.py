@@ -11,7 +11,8 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.options import Option, Options, defaults
@@ -52,8 +53,20 @@ class Job(Protocol):
         """Called in a forked process before it serves: it is `worker`, from 0, or the process that
         takes the place of one that died."""
 
+    def worker_code(self, workers: int) -> str:
+        """Python code that binds `application`, instead of `app`, for a server that starts its
+        own processes; up to `workers` of them may run it at a time."""
+
     def port(self) -> int:
         """A free port for a server that cannot take a socket."""
+
+    @property
+    def folder(self) -> Path:
+        """A folder for the files of this backend's server, removed with the site."""
+
+    @property
+    def nginx(self) -> str:
+        """Which nginx the user wants, as in `--winserve-nginx`."""
 
     @property
     def address(self) -> str:
@@ -74,10 +87,12 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A distribution that a server needs, and its oldest version that works."""
+    """A distribution that a server needs, and its oldest version that works; one that is optional
+    may be missing."""
 
     name: str
     oldest: str
+    optional: bool = False
 
 
 class Server(Protocol):
@@ -108,6 +123,14 @@ class Server(Protocol):
         """Take a socket or a port from `job`, and its app, and be ready to serve."""
 
 
+@runtime_checkable
+class NeedsPrograms(Protocol):
+    """A server that needs more than Python packages."""
+
+    def require(self, nginx: str) -> None:
+        """Raise MissingComponent for what is not there; `nginx` is which the user wants."""
+
+
 def server_names() -> list[str]:
     """Every server's name, installed or not."""
     return list(names(__name__))
@@ -131,7 +154,9 @@ def server_module(name: str) -> str:
     return member(__name__, "server", name, "SERVER").__name__
 
 
-def require_server(server: Server, platform: str, given: Options | None = None) -> None:
+def require_server(
+    server: Server, platform: str, given: Options | None = None, nginx: str = "auto"
+) -> None:
     """Raise what keeps `server` from running in this Python with the options that are `given`, if
     anything does."""
     from importlib.metadata import PackageNotFoundError, version
@@ -149,12 +174,16 @@ def require_server(server: Server, platform: str, given: Options | None = None) 
         try:
             found = version(package.name)
         except PackageNotFoundError:
+            if package.optional:
+                continue
             reason = f"the Python package {package.name} is not installed"
         else:
             if Version(found) >= Version(package.oldest):
                 continue
             reason = f"{package.name} {found} is too old, {package.oldest} or later is needed"
         raise MissingComponent(server.name, reason, _pip(server))
+    if isinstance(server, NeedsPrograms):
+        server.require(nginx)
 
 
 def _pip(server: Server) -> str:

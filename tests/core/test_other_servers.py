@@ -236,13 +236,14 @@ def test_each_extra_wants_what_its_server_wants() -> None:
     from importlib.metadata import requires
 
     from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     asked = {}
     for text in requires("pytest-winserve") or []:
         requirement = Requirement(text)
         marker = str(requirement.marker or "")
         for name in server_names():
-            if f'extra == "{name}"' in marker or f"extra == '{name}'" in marker:
+            if f"extra == '{canonicalize_name(name)}'" in marker.replace('"', "'"):
                 asked[name, requirement.name] = str(requirement.specifier)
     for name in server_names():
         for package in get_server(name).packages:

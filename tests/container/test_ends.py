@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 from faults.conftest import PYTEST_OPTIONS, Started, Traces
+from platforms import not_on_windows
 from wine.test_ends import BEFORE, SECONDS, USERS, WAITS, strike_in_load
 
 from pytest_winserve import Lab
@@ -27,7 +28,10 @@ from pytest_winserve.errors import HostLost, MissingComponent
 
 from .conftest import Containers
 
-pytestmark = pytest.mark.container
+pytestmark = [
+    pytest.mark.container,
+    not_on_windows("the host container is for labs on Linux and macOS"),
+]
 
 Start = Callable[..., Started]
 

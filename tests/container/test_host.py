@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from platforms import not_on_windows
 
 from pytest_winserve import Lab
 from pytest_winserve.container.engine import ask
@@ -18,7 +19,10 @@ from pytest_winserve.hosts import open_host
 
 from .conftest import Containers, Image
 
-pytestmark = pytest.mark.container
+pytestmark = [
+    pytest.mark.container,
+    not_on_windows("the host container is for labs on Linux and macOS"),
+]
 
 
 @pytest.fixture
@@ -210,7 +214,8 @@ def test_an_image_with_another_version(mine: Containers, engine: str, image: Ima
     assert re.search(r"pytest-winserve is 0\.0\.9 \(\w+\) over there, but ", str(missing.value))
 
 
-def test_an_image_of_ones_own(mine: Containers, engine: str, image: Image) -> None:
+def test_an_image_of_ones_own(mine: Containers, engine: str, image: Image, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)  # that user is to read it
     name = image(f'FROM {engine}\nENTRYPOINT ["/bin/false"]\nUSER www-data\n')
     with Lab(f"container:{name}").serve("nginx1") as site:
         assert site.get("/test").status_code == 200

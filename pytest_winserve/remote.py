@@ -161,13 +161,15 @@ class RemoteHost:
     def reach(self, port: int) -> Address:
         return self._machine.reach(port)
 
-    def rebuilt(self, name: str, text: str, component: str) -> WinserveError:
+    def rebuilt(self, name: str, text: str, component: str, hint: str) -> WinserveError:
         """The error that was raised over there."""
         kind: type[WinserveError] = getattr(errors, name)
         if "No module named" in text or "there is no module" in text:
             text += f"\n  {self._machine.advice}"
         if issubclass(kind, MissingComponent):
-            return kind(component, f"{text}, on the host {self.name}", self._machine.mend)
+            # What pip brings, the host's own way of mending does; other programs it cannot.
+            mend = self._machine.mend if hint.startswith("python -m pip") else hint
+            return kind(component, f"{text}, on the host {self.name}", mend)
         return kind(text)
 
     def gone(self) -> str | None:
@@ -256,9 +258,9 @@ class Link:
                 why = str(error) if own else self._last_words()
                 self.lost = self._host.drop(self._channel.gateway, why)
                 raise HostLost(self.lost) from None
-        _, outcome, value, component = answer
+        _, outcome, value, component, hint = answer
         if outcome != "ok":
-            raise self._host.rebuilt(outcome, value, component)
+            raise self._host.rebuilt(outcome, value, component, hint)
         return value
 
     def _last_words(self) -> str:

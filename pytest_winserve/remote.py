@@ -23,6 +23,7 @@ from pytest_winserve.errors import HostLost, MissingComponent, StartError, Winse
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
+from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.process import Deadline, tail
 
 if TYPE_CHECKING:
@@ -328,6 +329,13 @@ class RemoteDeployment:
     def front_counts(self, tag: str) -> FrontCounts | None:
         found = self._ask(None, "front_counts", tag)
         return None if found is None else FrontCounts(**{k: Counter(v) for k, v in found.items()})
+
+    def watch(self) -> None:
+        self._ask(None, "watch")
+
+    def usage(self) -> SiteUsage | None:
+        found = self._ask(None, "usage")
+        return None if found is None else SiteUsage.from_dict(found)
 
     def pids(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "pids")

@@ -142,6 +142,10 @@ def _load(load: Load) -> Iterator[str]:
         ]
         yield ""
         yield from _table(["Backend", "Answers", "Share", "Latency"], rows)
+    used = view.usage_table(result)
+    if used is not None:
+        yield ""
+        yield from _table(used.header, used.rows)
 
 
 def _environment(data: Mapping[str, Any]) -> list[str]:

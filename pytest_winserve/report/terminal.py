@@ -180,6 +180,11 @@ def _load(load: Load, width: int) -> Iterator[_Line]:
     yield from _sentence(view.ledger_text(result), width)
     if result.unmeasured:
         yield from _sentence(Sentence(view.unmeasured_text(result)), width)
+    used = view.usage_table(result)
+    if used is not None:
+        yield "", ""
+        for line in table(used.header, used.rows, width - 2):
+            yield f"  {line}", ""
 
 
 def _comparison(rows: Sequence[Row], width: int) -> Iterator[_Line]:

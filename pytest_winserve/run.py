@@ -50,6 +50,20 @@ class RunResults:
             found.append({"criterion": name, "evaluated": len(mine), "failed": failed})
         return found
 
+    def left_out(self) -> list[dict[str, Any]]:
+        """For the sets that are of what a host can run: what it cannot, by host, and why."""
+        from pytest_winserve.hosts import open_host
+        from pytest_winserve.survey import survey
+        from pytest_winserve.topology import SURVEYS
+
+        if not set(SURVEYS).intersection(self._settings.topology):
+            return []
+        return [
+            {"host": host, **each.to_dict()}
+            for host in self._settings.host
+            for each in survey(open_host(host), self._settings.command).left_out
+        ]
+
     def data(self) -> dict[str, Any]:
         """The content of `results.json`."""
         from datetime import UTC, datetime
@@ -63,6 +77,7 @@ class RunResults:
             "environment": environment(self._settings, self._machines),
             "tests": self._tests,
             "requirements": self.requirements(),
+            "left_out": self.left_out(),
         }
 
     @pytest.hookimpl(tryfirst=True)

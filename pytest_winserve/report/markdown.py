@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_winserve.report import view
+from pytest_winserve.report import expectation, view
 from pytest_winserve.report.view import Block, Load, Row, Sentence
 
 _EVENT_LINES = 40
@@ -26,6 +26,12 @@ def render(data: Mapping[str, Any]) -> str:
         lines += ["## Comparison", "", *_comparison(rows), ""]
     if data["requirements"]:
         lines += [_item(view.requirement_sentence(r)) for r in data["requirements"]] + [""]
+    for part in expectation.tables(data):
+        lines += ["## Declared and measured", "", escape(part.caption), ""]
+        lines += [*_table(part.header, part.rows), ""]
+    lacking = expectation.left_out(data)
+    if lacking is not None:
+        lines += ["## Not tried", "", *_table(lacking.header, lacking.rows, texts=5), ""]
     for block in found:
         lines += [*_block(block), ""]
     lines += ["## Environment", "", *_environment(data)]

@@ -19,7 +19,7 @@ from common import interleave, machine, row, say
 from pytest_winserve import Lab
 from pytest_winserve.fronts import get_front
 from pytest_winserve.options import defaults
-from pytest_winserve.ports import claim_port
+from pytest_winserve.ports import ADDRESS, claim_port
 
 GOAL = 1.3
 SERVE = """
@@ -55,7 +55,9 @@ def by_shell() -> float:
         folder = Path(name)
         port = claim_port()
         addresses = [f"127.0.0.1:{port.number + n}" for n in range(1, 5)]
-        front.prepare(binary, folder, port.number, addresses, defaults(front.options, {}))
+        front.prepare(
+            binary, folder, (ADDRESS, port.number), addresses, defaults(front.options, {})
+        )
         script = Path(__file__).with_name("startup.sh")
         try:
             return until_ready(

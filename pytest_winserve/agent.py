@@ -20,6 +20,7 @@ from pytest_winserve.deployment import Spec
 from pytest_winserve.environment import machine
 from pytest_winserve.errors import MissingComponent, WinserveError
 from pytest_winserve.fronts import FrontBinary
+from pytest_winserve.ports import Listen
 from pytest_winserve.processes import Processes
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.topology import Topology
@@ -55,7 +56,8 @@ class Session:
     def deploy(self, spec: dict[str, Any]) -> FrontBinary | None:
         """Check a deployment before anything starts."""
         topology = Topology.parse(spec["topology"])
-        self._processes = Processes(Spec(**spec | {"topology": topology}))
+        listen = Listen(**spec["listen"])
+        self._processes = Processes(Spec(**spec | {"topology": topology, "listen": listen}))
         return self._processes.binary
 
     def start(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from pytest_winserve.instrument import Counters
-    from pytest_winserve.ports import ClaimedPort
+    from pytest_winserve.ports import ClaimedPort, Listen
 
 STOP_SECONDS = 1.0
 """How long requests that still run may keep a backend that was asked to stop."""
@@ -64,16 +64,32 @@ class BackendJob:
     def bind(self, backlog: int) -> socket.socket:
         from pytest_winserve.ports import bound_socket
 
-        self._socket, self._backlog = bound_socket(self.spec["port"]), backlog
+        listen, port = self._listen_at(), self.spec["port"]
+        if listen.first and not port:
+            port = self._claimed(listen)
+        self._socket, self._backlog = bound_socket(port, listen.address), backlog
         self.tell(address=self._socket.getsockname()[1])
         return self._socket
 
     def port(self) -> int:
+        port = self._claimed(self._listen_at())
+        self.tell(address=port)
+        return port
+
+    @property
+    def address(self) -> str:
+        return self._listen_at().address
+
+    def _listen_at(self) -> Listen:
+        from pytest_winserve.ports import Listen
+
+        return Listen(**self.spec["listen"])
+
+    def _claimed(self, listen: Listen) -> int:
         from pytest_winserve.ports import claim_port
 
         # Kept, because the claim goes with the value that holds it.
-        self._claim = claim_port(self.spec["port"])
-        self.tell(address=self._claim.number)
+        self._claim = claim_port(self.spec["port"], listen)
         return self._claim.number
 
     def app(self, workers: int = 0) -> WSGIApplication:

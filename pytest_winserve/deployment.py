@@ -13,14 +13,11 @@ from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.usage import SiteUsage
-from pytest_winserve.ports import ADDRESS
+from pytest_winserve.ports import ADDRESS, ANYWHERE, Address, Listen
 from pytest_winserve.topology import Topology
 
 READY_RUN = 1
 """The run number of the readiness requests; loads and probes count from the next one on."""
-
-Address = tuple[str, int]
-"""Host and port of a TCP server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,7 @@ class Spec:
     """What to run. `fast` is the path of the readiness request; `port` 0 is any free one.
 
     `folder` is where the app runs, and `path` what is put on Python's path for it; both are as
-    that machine calls them.
+    that machine calls them. `listen` is where its servers listen.
     """
 
     topology: Topology
@@ -40,6 +37,7 @@ class Spec:
     port: int
     folder: str
     path: tuple[str, ...]
+    listen: Listen = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)

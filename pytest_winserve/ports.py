@@ -28,7 +28,31 @@ if TYPE_CHECKING:
 # psutil and filelock are imported where they are used: every backend imports this module.
 
 ADDRESS = "127.0.0.1"
-FIRST, LAST = 20_000, 22_000
+FIRST, LAST = 20_000, 21_999
+
+Address = tuple[str, int]
+"""Host and port of a TCP server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the servers of a site listen so that the lab reaches them: an address of their machine,
+    and the ports `first` to `last`; 0 for any."""
+
+    address: str = ADDRESS
+    first: int = 0
+    last: int = 0
+
+    def check(self, port: int) -> None:
+        """Raise UsageError for a port on which nothing would be reached."""
+        if self.first and not self.first <= port <= self.last:
+            raise UsageError(
+                f"port {port} is not among those that can be reached there, "
+                f"{self.first} to {self.last}"
+            )
+
+
+ANYWHERE = Listen()
 
 
 def shared_folder() -> Path:
@@ -38,18 +62,18 @@ def shared_folder() -> Path:
     return folder
 
 
-def bound_socket(port: int = 0) -> socket.socket:
-    """A TCP socket bound to 127.0.0.1 that no other process can bind as well.
+def bound_socket(port: int = 0, address: str = ADDRESS) -> socket.socket:
+    """A TCP socket bound to this address that no other process can bind as well.
 
     Raises UsageError when `port` is taken.
     """
     try:
-        return _bind(port)
+        return _bind(port, address)
     except OSError as error:
         raise UsageError(f"port {port} cannot be used: {error.strerror}{holder_of(port)}") from None
 
 
-def _bind(port: int) -> socket.socket:
+def _bind(port: int, address: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         if sys.platform == "win32":
@@ -57,7 +81,7 @@ def _bind(port: int) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         elif port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past TIME_WAIT
-        sock.bind((ADDRESS, port))
+        sock.bind((address, port))
     except OSError:
         sock.close()
         raise
@@ -99,15 +123,17 @@ class ClaimedPort:
             self._lock.release()
 
 
-def claim_port(wanted: int = 0) -> ClaimedPort:
+def claim_port(wanted: int = 0, listen: Listen = ANYWHERE) -> ClaimedPort:
     """Claim `wanted` (UsageError when it is taken), or any free port (StartError without one)."""
     if wanted:
-        bound_socket(wanted).close()
+        listen.check(wanted)
+        bound_socket(wanted, listen.address).close()
         return ClaimedPort(wanted, None)
     from filelock import FileLock, Timeout
 
     folder = shared_folder()
-    candidates = list(range(FIRST, LAST))
+    first, last = listen.first or FIRST, listen.last or LAST
+    candidates = list(range(first, last + 1))
     random.shuffle(candidates)
     for port in candidates:
         lock = FileLock(folder / f"port-{port}.lock", thread_local=False)
@@ -116,12 +142,12 @@ def claim_port(wanted: int = 0) -> ClaimedPort:
         except Timeout:
             continue
         try:
-            _bind(port).close()
+            _bind(port, listen.address).close()
         except OSError:
             lock.release()
             continue
         return ClaimedPort(port, lock)
-    raise StartError(f"no free port between {FIRST} and {LAST} on {ADDRESS}")
+    raise StartError(f"no free port from {first} to {last} on {listen.address}")
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pytest_winserve.deployment import Address
 from pytest_winserve.errors import ProbeError
 from pytest_winserve.instrument import BACKEND_HEADER, PROCESS_HEADER, REQUEST_HEADER
 from pytest_winserve.load.criteria import Check, Criterion, evaluate, require
+from pytest_winserve.ports import Address
 from pytest_winserve.servers import Concurrency
 
 FAST_PER_BACKEND = 2

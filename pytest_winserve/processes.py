@@ -11,19 +11,19 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve import errors
-from pytest_winserve.deployment import READY_RUN, Address, BackendInfo, Spec
+from pytest_winserve.deployment import READY_RUN, BackendInfo, Spec
 from pytest_winserve.errors import StartError, StartTimeout
 from pytest_winserve.fronts import Front, FrontBinary, get_front
 from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag, read_counts
 from pytest_winserve.keepers import TAG_VARIABLE, Keeper, new_keeper
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.usage import SiteUsage
-from pytest_winserve.ports import ADDRESS, ClaimedPort, bound_socket, claim_port
+from pytest_winserve.ports import ADDRESS, Address, ClaimedPort, bound_socket, claim_port
 from pytest_winserve.process import Deadline, Program, tail
 from pytest_winserve.ready import Answer, first_answer
 from pytest_winserve.servers import get_server, require_server
@@ -99,7 +99,8 @@ class Processes:
         self._front: Front | None = get_front(topology.front) if topology.front else None
         self.binary: FrontBinary | None = self._front.find(spec.nginx) if self._front else None
         if spec.port:
-            bound_socket(spec.port).close()
+            spec.listen.check(spec.port)
+            bound_socket(spec.port, spec.listen.address).close()
         self.spec = spec
         self.nonce = os.urandom(8).hex()
         self.backends: tuple[BackendInfo, ...] = ()
@@ -270,6 +271,7 @@ class Processes:
             "command": spec.command,
             "path": spec.path,
             "port": 0 if self._front else spec.port,
+            "listen": asdict(spec.listen),
             "nonce": self.nonce,
             "index": index,
             "counters": str(backend.counters),
@@ -287,11 +289,11 @@ class Processes:
             backend.wait_for("address", deadline)
             addresses.append(f"{ADDRESS}:{backend.told['address']}")
         for attempt in range(PORT_TRIES):
-            self._claim = claim_port(self.spec.port)
+            self._claim = claim_port(self.spec.port, self.spec.listen)
             command = self._front.prepare(
                 self.binary,
                 self._folder,
-                self._claim.number,
+                (self.spec.listen.address, self._claim.number),
                 addresses,
                 self.spec.topology.all_front_options,
             )
@@ -380,7 +382,7 @@ class Processes:
         """The answer to the readiness request; a 5xx is the app's failure to come up."""
         headers = {REQUEST_HEADER: lab_tag(READY_RUN)}
         try:
-            answer = first_answer(port, self.spec.fast, headers, deadline, look)
+            answer = first_answer((ADDRESS, port), self.spec.fast, headers, deadline, look)
         except StartTimeout as error:
             raise StartTimeout(program.blame(str(error))) from None
         if answer.status >= 500:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pytest_winserve.errors import StartTimeout
-from pytest_winserve.ports import ADDRESS
+from pytest_winserve.ports import Address
 from pytest_winserve.process import Deadline
 
 LOOK_EVERY = 0.05
@@ -26,13 +26,13 @@ class Answer:
 
 
 def first_answer(
-    port: int,
+    address: Address,
     path: str,
     headers: Mapping[str, str],
     deadline: Deadline,
     look: Callable[[], None],
 ) -> Answer:
-    """The answer to GET `path` on 127.0.0.1, retried while nobody answers.
+    """The answer to GET `path` at an address, retried while nobody answers.
 
     `look` is called at every turn and raises when it is pointless to go on. Raises StartTimeout at
     the deadline.
@@ -41,8 +41,9 @@ def first_answer(
     while True:
         look()
         if not deadline.left:
-            raise StartTimeout(f"no answer to GET {path} on port {port} in time: {last}")
-        connection = http.client.HTTPConnection(ADDRESS, port, timeout=CONNECT_SECONDS)
+            where = "{}:{}".format(*address)
+            raise StartTimeout(f"no answer to GET {path} at {where} in time: {last}")
+        connection = http.client.HTTPConnection(*address, timeout=CONNECT_SECONDS)
         try:
             connection.request("GET", path, headers=dict(headers))
             last = "connected, but there was no answer"

@@ -12,19 +12,27 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pytest_winserve import __version__, errors
 from pytest_winserve.contents import fingerprint
-from pytest_winserve.deployment import Address, BackendInfo, Spec
-from pytest_winserve.errors import HostLost, MissingComponent, StartError, WinserveError
+from pytest_winserve.deployment import READY_RUN, BackendInfo, Spec
+from pytest_winserve.errors import (
+    HostLost,
+    MissingComponent,
+    StartError,
+    StartTimeout,
+    WinserveError,
+)
 from pytest_winserve.fronts import FrontBinary
-from pytest_winserve.instrument import TOTALS
+from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.usage import SiteUsage
+from pytest_winserve.ports import Address, Listen
 from pytest_winserve.process import Deadline, tail
+from pytest_winserve.ready import first_answer
 
 if TYPE_CHECKING:
     import execnet
@@ -33,6 +41,7 @@ ANSWER_SECONDS = 60.0
 """How long a call may take, beyond the time that it is given for its work."""
 LOOK_EVERY = 0.5
 CLOSE_SECONDS = 5.0
+REACH_SECONDS = 5.0
 
 SERVE = "from pytest_winserve.agent import serve; serve(channel)"
 
@@ -67,6 +76,10 @@ class Machine(Protocol):
     def folder(self) -> Path:
         """Where that command runs, here."""
 
+    @property
+    def listen(self) -> Listen:
+        """Where servers over there listen to be reached from here."""
+
     def reach(self, port: int) -> Address:
         """How a port over there is reached from here."""
 
@@ -100,7 +113,7 @@ class RemoteHost:
         return self._machine.ready()
 
     def deploy(self, spec: Spec) -> RemoteDeployment:
-        return RemoteDeployment(self, spec)
+        return RemoteDeployment(self, replace(spec, listen=self._machine.listen))
 
     def folder(self) -> str:
         return self._machine.translate(Path.cwd())
@@ -308,6 +321,11 @@ class RemoteDeployment:
             raise
         self.nonce, self._port = up["nonce"], up["port"]
         self.backends = tuple(BackendInfo(**info) for info in up["backends"])
+        try:
+            self._see_it_from_here()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> list[str]:
         try:
@@ -345,6 +363,31 @@ class RemoteDeployment:
 
     def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
         return self._ask(dict[str, str](), "logs", since, size)
+
+    def _see_it_from_here(self) -> None:
+        """It has answered over there; raise StartError when it does not answer the lab."""
+
+        def look() -> None:
+            deaths = self.deaths()
+            if deaths:
+                raise StartError("; ".join(deaths))
+
+        headers = {REQUEST_HEADER: lab_tag(READY_RUN)}
+        deadline = Deadline.after(REACH_SECONDS)
+        try:
+            answer = first_answer(self.address, self._spec.fast, headers, deadline, look)
+        except StartTimeout as error:
+            raise StartError(
+                f"the site answers on the host {self._host.name} itself, but not from here: {error}"
+                f"\n  a server of your own has to listen on {{address}}:{{port}}, which the lab "
+                f"fills in; over there that is {self._spec.listen.address}"
+            ) from None
+        mark = answer.headers.get(BACKEND_HEADER.lower(), "")
+        if all(info.instrumented for info in self.backends) and not mark.startswith(self.nonce):
+            raise StartError(
+                "{}:{} is answered by somebody else, not by this site".format(*self.address)
+                + f" on the host {self._host.name} (status {answer.status})"
+            )
 
     def _ask(self, unknown: Value, name: str, *arguments: Any) -> Value:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from pytest_winserve.options import Option, Options
+from pytest_winserve.ports import Address
 from pytest_winserve.registry import member, names
 
 
@@ -56,14 +57,14 @@ class Front(Protocol):
         self,
         binary: FrontBinary,
         folder: Path,
-        port: int,
+        listen: Address,
         backends: Sequence[str],
         options: Options,
     ) -> list[str]:
         """Write the configuration into `folder` and return the command that runs it there.
 
-        `backends` are addresses such as `127.0.0.1:8001`. Raises StartError with the program's own
-        message when it refuses the configuration.
+        `listen` is where it listens, `backends` are addresses such as `127.0.0.1:8001`. Raises
+        StartError with the program's own message when it refuses the configuration.
         """
 
     def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:

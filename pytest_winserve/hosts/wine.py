@@ -6,9 +6,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from pytest_winserve.deployment import Address
 from pytest_winserve.errors import MissingComponent, UsageError
-from pytest_winserve.ports import ADDRESS
+from pytest_winserve.ports import ADDRESS, ANYWHERE, Address
 from pytest_winserve.remote import RemoteHost
 from pytest_winserve.wine.layout import SETUP, Layout, default_layout, find_wine, windows_path
 
@@ -20,6 +19,7 @@ class WineMachine:
 
     name = "wine"
     mend = SETUP
+    listen = ANYWHERE
     advice = f"a package that the app needs under Wine: {SETUP} --with PACKAGE"
     note = (
         "Wine runs the Windows builds of Python, the servers and nginx. It shows what they do, "

@@ -26,6 +26,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
+from pytest_winserve.load import limits
 from pytest_winserve.load.fast import FAST_LOOP
 from pytest_winserve.load.merge import added, merged
 from pytest_winserve.load.plan import Plan
@@ -35,9 +36,6 @@ START_SECONDS = 60.0
 """How long a worker may take until it is ready: importing, on a busy machine."""
 GRACE_SECONDS = 20.0
 """How much later than its plan says, or how long silent, a worker may be before it is killed."""
-CPU_LIMIT = 0.9
-LAG_LIMIT = 0.010
-ACHIEVED_LIMIT = 0.95
 USERS_PER_WORKER = 1000
 
 
@@ -141,18 +139,20 @@ class BuiltinEngine:
     ) -> Result:
         """Run to the end; the result is marked when workers were lost on the way.
 
-        LoadError when a worker did not even start, or all were lost before they reported.
+        UsageError when this machine cannot connect as many users (`limits.check`), LoadError when
+        a worker did not even start, or all were lost before they reported.
         KeyboardInterrupt, like any error of `on_progress`, stops the workers at once and passes.
         """
         n = self._workers or min(os.cpu_count() or 1, math.ceil(plan.users / USERS_PER_WORKER))
         plans = plan.split(n)
+        limits.check(plan, plans)
         address = resolve(target)
-        host = urlsplit(target.url).netloc
+        netloc = urlsplit(target.url).netloc
         jobs = [
             {
                 "plan": share.to_dict(),
                 "address": address,
-                "host": host,
+                "host": netloc,
                 "tag": target.tag,
                 "warmup_tag": target.warmup_tag,
                 "nonce": target.nonce,
@@ -163,15 +163,18 @@ class BuiltinEngine:
         ]
         with _Crew(jobs) as crew:
             crew.await_all("ready", START_SECONDS)
+            limits.check_sockets(plans, crew.sockets())
             if plan.warmup:
                 crew.tell("warm")
                 crew.await_all("warm", plan.warmup + plan.timeout + GRACE_SECONDS)
+            host = limits.HostCpu()
             crew.tell("go")
             crew.follow(longest_run(plans), on_progress)
+            busy = host.share()
             reports, lost = crew.reports(), crew.lost
             if not reports:
                 raise LoadError(f"every load worker was lost\n{crew.log_tail()}")
-        return _merge(plan, target, reports, len(plans), lost)
+        return _merge(plan, target, reports, len(plans), lost, busy)
 
 
 def resolve(target: Target) -> tuple[str, int]:
@@ -211,6 +214,7 @@ class _Worker:
     report: _Report
     heard: float
     said: str = ""
+    sockets: int | None = None
     done: bool = False
     lost: bool = False
 
@@ -306,6 +310,7 @@ class _Crew:
             return True
         worker.heard = perf_counter()
         worker.said = message["type"]
+        worker.sockets = message.get("sockets", worker.sockets)
         if worker.said in {"progress", "final"}:
             worker.report.take(message)
         worker.done = worker.done or worker.said == "final"
@@ -348,6 +353,10 @@ class _Crew:
     def reports(self) -> list[_Report]:
         return [worker.report for worker in self._workers if worker.report.last is not None]
 
+    def sockets(self) -> list[int | None]:
+        """How many sockets the loop of each worker can watch; None for no limit."""
+        return [worker.sockets for worker in self._workers]
+
     @property
     def lost(self) -> int:
         return sum(worker.lost for worker in self._workers)
@@ -381,7 +390,14 @@ class _Crew:
         self._log.close()
 
 
-def _merge(plan: Plan, target: Target, reports: list[_Report], workers: int, lost: int) -> Result:
+def _merge(
+    plan: Plan,
+    target: Target,
+    reports: list[_Report],
+    workers: int,
+    lost: int,
+    host_cpu: float | None,
+) -> Result:
     snapshots = [report.last for report in reports if report.last is not None]
     times = merged([report.timeline for report in reports], plan)
     firsts = [s["first"] for s in snapshots if s["first"] is not None]
@@ -408,18 +424,7 @@ def _merge(plan: Plan, target: Target, reports: list[_Report], workers: int, los
             lost=lost,
             cpu=max(s["cpu"] for s in snapshots),
             lag=max(s["lag"] for s in snapshots),
-            limited_by=_limited_by(snapshots),
+            limited_by=limits.limited_by(snapshots, elapsed, open_model=plan.open_model),
+            host_cpu=host_cpu,
         ),
     )
-
-
-def _limited_by(snapshots: list[dict[str, Any]]) -> str:
-    limits = added(snapshot["client_limits"] for snapshot in snapshots)
-    if any(limits.values()):
-        return max(limits, key=lambda name: limits[name])
-    if any(s["cpu"] > CPU_LIMIT and s["lag"] > LAG_LIMIT for s in snapshots):
-        return "generator-cpu"
-    behind = any(snapshot["achieved"] < ACHIEVED_LIMIT for snapshot in snapshots)
-    if behind and not any(snapshot["dropped"] for snapshot in snapshots):
-        return "generator-schedule"
-    return "none"

@@ -21,6 +21,8 @@ from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.tables import format_duration, format_rate, tsung_tables
 from pytest_winserve.load.usage import SiteUsage
 
+HOST_CPU_LIMIT = 0.95
+
 NO_BACKEND = "-"
 """Key of `by_backend` for answers that name no backend, such as a front's own error page."""
 
@@ -152,7 +154,8 @@ class Generator:
     a worker used in any second; `lag` the 99th percentile in seconds of how late the event loop
     was (in the open model also of how late requests were sent), of the worst worker, None where
     the engine does not measure it; `limited_by` "none" or what made the generator the limit instead
-    of the server.
+    of the server. `host_cpu` is the share of all processors of the generator's machine that was in
+    use, by whatever ran there; None where the engine does not measure it.
     """
 
     workers: int
@@ -160,6 +163,18 @@ class Generator:
     cpu: float
     lag: float | None
     limited_by: str
+    host_cpu: float | None = None
+
+    @property
+    def shared(self) -> str:
+        """That the machine had nothing left, so that the numbers are of all that ran on it; empty
+        when it had."""
+        if self.host_cpu is None or self.host_cpu <= HOST_CPU_LIMIT:
+            return ""
+        return (
+            f"the generator's machine was busy ({self.host_cpu:.0%} of its processors): "
+            "the numbers are of all that ran on it"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -183,8 +198,8 @@ class Result:
     has users that ended by themselves. `unmeasured` names what the engine cannot measure, such as
     "first_byte".
 
-    `by_request` is keyed by the plan's `labels`, `by_outcome` by outcome, failures included. Both
-    are empty where the engine does not keep them apart.
+    `by_backend` is keyed by the backend's index, `by_request` by the plan's `labels`, `by_outcome`
+    by outcome, failures included. They are empty where the engine does not keep these apart.
 
     After a lost worker (`generator.lost`) the result holds what that worker last reported: `sent`
     may then exceed the outcomes, by `unfinished`, and no criterion holds on it.
@@ -364,6 +379,8 @@ class Result:
                 f"INCOMPLETE: {self.generator.lost} of {self.generator.workers} workers were lost, "
                 f"with {self.unfinished} requests under way and all after their last report"
             )
+        if self.generator.shared:
+            lines.append(self.generator.shared)
         share = "-" if self.error_rate is None else f"{self.error_rate:.2%}"
         lines.append(
             f"{self.sent} sent in {self.elapsed:.2f} s: {self.answered} answered "

@@ -761,10 +761,11 @@ def _end_with_the_engine() -> None:
 
 def work(job: dict[str, Any]) -> None:
     """Run a job as the engine says, line by line."""
-    run = Run(job, new_loop())
+    loop = new_loop()
+    run = Run(job, loop)
     gc.collect()
     gc.freeze()
-    _say({"type": "ready"})
+    _say({"type": "ready", "sockets": loop.sockets})
     word = sys.stdin.readline()
     if word == "warm\n":
         run.phase(counted=False)

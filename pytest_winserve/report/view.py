@@ -314,7 +314,9 @@ def load_warnings(result: Result) -> list[Sentence]:
         )
     if result.sent == 0:
         found.append("nothing was sent: every number of this load is not measured")
-    return [Sentence(text, good=False) for text in found]
+    sentences = [Sentence(text, good=False) for text in found]
+    # On one machine with the server this is how it is: to be known, and nobody's fault.
+    return [*sentences, *([Sentence(generator.shared)] if generator.shared else [])]
 
 
 def load_counts(result: Result) -> Sentence:

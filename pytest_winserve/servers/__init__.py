@@ -54,6 +54,10 @@ class Job(Protocol):
     def port(self) -> int:
         """A free port for a server that cannot take a socket."""
 
+    @property
+    def address(self) -> str:
+        """Where such a server has to listen on that port."""
+
 
 @dataclass(frozen=True, slots=True)
 class Running:

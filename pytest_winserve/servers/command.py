@@ -49,12 +49,16 @@ def check_command(command: str | None) -> str:
     return command
 
 
-def arguments(command: str, port: int) -> str | list[str]:
+def arguments(command: str, port: int, address: str = ADDRESS) -> str | list[str]:
     """What to start, never through a shell; a Windows program splits its command line itself."""
+
+    def filled(text: str) -> str:
+        return text.replace("{port}", str(port)).replace("{address}", address)
+
     if sys.platform == "win32":
-        return command.replace("{port}", str(port))
+        return filled(command)
     else:  # noqa: RET505 - type checkers follow one platform only
-        return [word.replace("{port}", str(port)) for word in shlex.split(command)]
+        return [filled(word) for word in shlex.split(command)]
 
 
 def answered(port: int) -> bool:
@@ -100,7 +104,9 @@ class CommandServer:
         port = job.port()
         command = check_command(job.command)
         try:
-            child = subprocess.Popen(arguments(command, port), stdin=subprocess.DEVNULL)
+            child = subprocess.Popen(
+                arguments(command, port, job.address), stdin=subprocess.DEVNULL
+            )
         except (OSError, ValueError) as error:  # ValueError: a NUL, or no words at all
             raise StartError(f"cannot start {command!r}: {error}") from None
         wait_until_listening(child, port, command, job.patience)

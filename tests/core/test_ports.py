@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from platforms import WINE
 
-from pytest_winserve.errors import UsageError
+from pytest_winserve.errors import StartError, UsageError
 from pytest_winserve.ports import (
     ADDRESS,
     FIRST,
     LAST,
+    Listen,
     bound_socket,
     claim_port,
     holder_of,
@@ -90,7 +91,7 @@ def test_the_claims_of_processes_never_collide() -> None:
             process.communicate("")
     ports = [port for claim in claims for port in claim]
     assert len(ports) == len(set(ports)) == 60
-    assert all(FIRST <= port < LAST for port in ports)
+    assert all(FIRST <= port <= LAST for port in ports)
 
 
 @pytest.mark.usefixtures("own_locks")
@@ -119,6 +120,20 @@ def test_a_wanted_port_is_claimed_or_refused() -> None:
     claim = claim_port(port)
     assert claim.number == port
     claim.release()
+
+
+@pytest.mark.usefixtures("own_locks")
+def test_a_range_of_ports_is_used_up_and_never_left() -> None:
+    listen = Listen("0.0.0.0", 21_990, 21_992)  # noqa: S104 - as in a container
+    claims = [claim_port(listen=listen) for _ in range(3)]
+    assert sorted(claim.number for claim in claims) == [21_990, 21_991, 21_992]
+    with pytest.raises(StartError, match="no free port from 21990 to 21992"):
+        claim_port(listen=listen)
+    for claim in claims:
+        claim.release()
+    with pytest.raises(UsageError, match=r"port 80 is not among .* 21990 to 21992"):
+        claim_port(80, listen)
+    claim_port(21_991, listen).release()
 
 
 def test_the_shared_folder_is_the_users_own(own_locks: Path) -> None:

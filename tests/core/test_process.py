@@ -285,7 +285,9 @@ def test_the_first_answer_comes_as_soon_as_somebody_listens() -> None:
             servers.append(server)
 
     try:
-        answer = first_answer(port, "/ready?a=b", {"X-Ask": "me"}, Deadline.after(60), look)
+        answer = first_answer(
+            ("127.0.0.1", port), "/ready?a=b", {"X-Ask": "me"}, Deadline.after(60), look
+        )
     finally:
         for server in servers:
             server.shutdown()
@@ -304,17 +306,18 @@ def test_what_look_raises_ends_the_wait() -> None:
                 raise StartError("the child has died")
 
         with pytest.raises(StartError, match="the child has died"):
-            first_answer(silent.getsockname()[1], "/", {}, Deadline.after(600), look)
+            first_answer(silent.getsockname(), "/", {}, Deadline.after(600), look)
     assert len(looks) == 4
 
 
 def test_the_deadline_says_how_far_it_came() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
+        address = silent.getsockname()
+        where = "{}:{}".format(*address)
         with pytest.raises(StartError) as caught:
-            first_answer(port, "/x", {}, Deadline.after(0.2), lambda: None)
+            first_answer(address, "/x", {}, Deadline.after(0.2), lambda: None)
         assert str(caught.value) == (
-            f"no answer to GET /x on port {port} in time: connected, but there was no answer"
+            f"no answer to GET /x at {where} in time: connected, but there was no answer"
         )
-    with pytest.raises(StartError, match=rf"on port {port} in time: .*refused"):
-        first_answer(port, "/x", {}, Deadline.after(0.2), lambda: None)
+    with pytest.raises(StartError, match=rf"at {where} in time: .*refused"):
+        first_answer(address, "/x", {}, Deadline.after(0.2), lambda: None)

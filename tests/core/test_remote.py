@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from pytest_winserve import Lab, __version__, contents, remote
-from pytest_winserve.deployment import Address
 from pytest_winserve.errors import (
     HostLost,
     MissingComponent,
@@ -23,6 +23,7 @@ from pytest_winserve.errors import (
     UsageError,
     WinserveError,
 )
+from pytest_winserve.ports import ADDRESS, ANYWHERE, Address, Listen
 from pytest_winserve.remote import Link, RemoteHost, own_path
 
 from .conftest import eventually
@@ -43,6 +44,8 @@ class Beside:
     advice: str = "install it over there"
     note: str = "it is this machine"
     closed: int = 0
+    address: str = ADDRESS
+    listen: Listen = ANYWHERE
 
     def ready(self) -> str:
         return "beside"
@@ -54,7 +57,7 @@ class Beside:
         return self.base
 
     def reach(self, port: int) -> Address:
-        return "127.0.0.1", port
+        return self.address, port
 
     def translate(self, path: Path) -> str:
         return str(path)
@@ -137,6 +140,48 @@ def test_a_gateway_closes_with_its_last_site_unless_the_lab_is_held_open(
         assert over_there() == python
     assert relays() == []
     assert machine.closed == 2
+
+
+OUTSIDE = "127.0.0.2"
+"""Where a server is found that listens on all addresses, and not one on 127.0.0.1 only."""
+
+COMMAND = f"{sys.executable} -m http.server {{port}} --bind"
+
+
+@pytest.fixture
+def outside(machine: Beside) -> None:
+    """The machine is reached from outside only, and has five ports."""
+    machine.address = OUTSIDE
+    machine.listen = Listen("0.0.0.0", 21_980, 21_984)  # noqa: S104 - as in a container
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="platform: macOS has no 127.0.0.2")
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("topology", ["nginx4", "nginx1-gunicorn", "nginx2-uwsgi", "waitress"])
+def test_a_site_that_is_reached_from_outside(beside: Lab, topology: str) -> None:
+    with beside.serve(topology) as site:
+        urls = [site.url, *(backend.url for backend in site.backends)]
+        assert {urlsplit(url).hostname for url in urls} == {OUTSIDE}
+        assert {urlsplit(url).port for url in urls} <= set(range(21_980, 21_985))
+        assert [site.get(f"{url}/test").status_code for url in urls] == [200] * len(urls)
+        result = site.load(users=4, count=100)
+        assert result.ledger is not None
+        assert (result.outcomes, result.ledger.unaccounted) == ({"200": 100}, 0)
+        if topology == "nginx4":
+            with pytest.raises(StartError, match="no free port from 21980 to 21984"):
+                beside.serve("flask")
+    with pytest.raises(UsageError, match="port 80 is not among those that can be reached there"):
+        beside.serve("flask", port=80)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="platform: macOS has no 127.0.0.2")
+@pytest.mark.usefixtures("outside")
+def test_a_command_that_is_not_reached_from_outside(beside: Lab) -> None:
+    with pytest.raises(StartError, match=r"(?s)not from here.*refused.*listen on {address}:{port}"):
+        beside.serve("command", command=f"{COMMAND} 127.0.0.1", fast="/")
+    assert len(relays()) == 1
+    with beside.serve("command", command=f"{COMMAND} {{address}}", fast="/") as site:
+        assert site.get("/").status_code == 200
 
 
 def test_errors_of_over_there_are_raised_here(beside: Lab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from textwrap import wrap
 from typing import Any
 
@@ -14,8 +15,10 @@ from pytest_winserve.settings import Settings
 class RunResults:
     """Registered as a plugin: gathers the records that reports carry, and shows them at the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, more: Mapping[str, Any] | None = None) -> None:
+        """`more` is what the content of `results.json` has beside the tests."""
         self._settings = settings
+        self._more = more or {}
         self._tests: list[dict[str, Any]] = []
         self._machines: dict[str, Any] = {}
         self._told: list[str] = []
@@ -78,6 +81,7 @@ class RunResults:
             "tests": self._tests,
             "requirements": self.requirements(),
             "left_out": self.left_out(),
+            **self._more,
         }
 
     @pytest.hookimpl(tryfirst=True)

@@ -156,7 +156,7 @@ class Sampler:
 
     def _memory_of(self, process: psutil.Process) -> int:
         if self._kind == "pss":
-            shared: int = process.memory_full_info().pss
+            shared: int = getattr(process.memory_full_info(), "pss")  # noqa: B009
             return shared
         resident: int = process.memory_info().rss
         return resident

@@ -49,6 +49,7 @@ class GuardKeeper:
     def families(self) -> dict[int, list[int]]:
         import psutil
 
+        assert sys.platform != "win32"
         found: dict[int, list[int]] = {leader: [] for leader in self._leaders}
         for pid in psutil.pids():
             with suppress(ProcessLookupError, PermissionError):

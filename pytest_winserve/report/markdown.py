@@ -21,6 +21,8 @@ def render(data: Mapping[str, Any]) -> str:
     lines = ["# pytest-winserve", ""]
     if not found:
         lines += ["No test used a site.", ""]
+    if "recommendation" in data:
+        lines += ["## Recommendation", "", "```text", *data["recommendation"], "```", ""]
     rows = view.comparison(found)
     if rows:
         lines += ["## Comparison", "", *_comparison(rows), ""]

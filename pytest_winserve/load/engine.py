@@ -28,9 +28,10 @@ from urllib.parse import urlsplit
 from pytest_winserve.errors import LoadError, UsageError
 from pytest_winserve.load import limits
 from pytest_winserve.load.fast import FAST_LOOP
-from pytest_winserve.load.merge import added, merged
+from pytest_winserve.load.merge import added
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.result import Generator, Result
+from pytest_winserve.load.reports import Report, result_of
+from pytest_winserve.load.result import Result
 
 START_SECONDS = 60.0
 """How long a worker may take until it is ready: importing, on a busy machine."""
@@ -174,7 +175,7 @@ class BuiltinEngine:
             reports, lost = crew.reports(), crew.lost
             if not reports:
                 raise LoadError(f"every load worker was lost\n{crew.log_tail()}")
-        return _merge(plan, target, reports, len(plans), lost, busy)
+        return result_of(self.name, plan, target.url, reports, len(plans), lost, busy)
 
 
 def resolve(target: Target) -> tuple[str, int]:
@@ -211,24 +212,12 @@ class _Worker:
     process: subprocess.Popen[str]
     stdin: IO[str]
     reader: threading.Thread
-    report: _Report
+    report: Report
     heard: float
     said: str = ""
     sockets: int | None = None
     done: bool = False
     lost: bool = False
-
-
-class _Report:
-    """The last snapshot of a worker, with its timeline put together."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, Any] | None = None
-        self.timeline: list[dict[str, Any]] = []
-
-    def take(self, message: dict[str, Any]) -> None:
-        self.timeline[message["timeline_from"] :] = message["timeline"]
-        self.last = message
 
 
 class _Crew:
@@ -267,7 +256,7 @@ class _Crew:
         assert process.stdin
         assert process.stdout
         reader = threading.Thread(target=self._read, args=(index, process.stdout), daemon=True)
-        worker = _Worker(process, process.stdin, reader, _Report(), perf_counter())
+        worker = _Worker(process, process.stdin, reader, Report(), perf_counter())
         self._workers.append(worker)
         reader.start()
         self._say(worker, json.dumps(job))
@@ -350,7 +339,7 @@ class _Crew:
             sum(report.last["dropped"] for report in reports if report.last),
         )
 
-    def reports(self) -> list[_Report]:
+    def reports(self) -> list[Report]:
         return [worker.report for worker in self._workers if worker.report.last is not None]
 
     def sockets(self) -> list[int | None]:
@@ -388,43 +377,3 @@ class _Crew:
             if worker.process.stdout:
                 worker.process.stdout.close()
         self._log.close()
-
-
-def _merge(
-    plan: Plan,
-    target: Target,
-    reports: list[_Report],
-    workers: int,
-    lost: int,
-    host_cpu: float | None,
-) -> Result:
-    snapshots = [report.last for report in reports if report.last is not None]
-    times = merged([report.timeline for report in reports], plan)
-    firsts = [s["first"] for s in snapshots if s["first"] is not None]
-    elapsed = max(s["last"] for s in snapshots) - min(firsts) if firsts else 0.0
-    return Result(
-        plan=plan,
-        engine=BuiltinEngine.name,
-        url=target.url,
-        sent=sum(snapshot["sent"] for snapshot in snapshots),
-        outcomes=added(snapshot["outcomes"] for snapshot in snapshots),
-        dropped=sum(snapshot["dropped"] for snapshot in snapshots),
-        elapsed=elapsed,
-        connect=times.connect,
-        first_byte=times.first_byte,
-        total=times.total,
-        service=times.service,
-        sessions=times.sessions,
-        timeline=times.timeline,
-        by_backend=times.by_backend,
-        by_request=times.by_request,
-        by_outcome=times.by_outcome,
-        generator=Generator(
-            workers=workers,
-            lost=lost,
-            cpu=max(s["cpu"] for s in snapshots),
-            lag=max(s["lag"] for s in snapshots),
-            limited_by=limits.limited_by(snapshots, elapsed, open_model=plan.open_model),
-            host_cpu=host_cpu,
-        ),
-    )

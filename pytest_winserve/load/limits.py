@@ -8,9 +8,11 @@ afterwards whether the generator was the limit.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import psutil
@@ -47,6 +49,17 @@ def descriptors() -> int | None:
 
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return None if hard == resource.RLIM_INFINITY else hard
+
+
+def raise_descriptors() -> None:
+    """Let this process have as many files open as it can get."""
+    if sys.platform != "win32":  # Windows has no such limit
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        # macOS refuses "unlimited"; running into the limit is reported as such.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def check(plan: Plan, shares: Sequence[Plan]) -> None:
@@ -107,10 +120,14 @@ class HostCpu:
     """How busy all processors of this machine are from now on."""
 
     def __init__(self) -> None:
+        self._began = perf_counter()
         self._before = psutil.cpu_times()
 
     def share(self) -> float | None:
-        """The busy share of the time since then, of all processors; None when it is too short."""
+        """The busy share of the time since then, of all processors; None when it was less than a
+        second: the system counts in steps of 10 ms and more."""
+        if perf_counter() - self._began < CPU_SECONDS:
+            return None
         then, now = self._before, psutil.cpu_times()
         # What runs for a guest is in user and nice already.
         names = [name for name in now._fields if not name.startswith("guest")]

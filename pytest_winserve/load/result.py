@@ -336,8 +336,9 @@ class Result:
         answers = {index: share.answers for index, share in self.by_backend.items()}
         lines.append(f"answers by backend: {_counts(answers)}")
         lines += self._errors_by_backend()
+        lines += self._errors_by_request()
         for criterion in failed:
-            lines += self._slow_by_backend(criterion)
+            lines += self._slow_by(criterion)
         if self.dropped:
             lines.append(f"dropped, never sent: {self.dropped}")
         if self.limited:
@@ -359,15 +360,34 @@ class Result:
         rest = self.errors - sum(known.values())
         return [f"errors by backend: {', '.join(told)}; {rest} not answered by a backend"]
 
-    def _slow_by_backend(self, criterion: Criterion) -> list[str]:
-        """A line with the answers of each backend that were slower than a criterion allows."""
-        shares = {key: share for key, share in self.by_backend.items() if share.total.count}
+    def _errors_by_request(self) -> list[str]:
+        """Which of the plan's requests the errors were, and how long those took that failed."""
+        lines = []
+        if self.errors and len(self.by_request) > 1:
+            told = [f"{key} {one.errors} of {one.ended}" for key, one in self.by_request.items()]
+            lines.append(f"errors by request: {', '.join(told)}")
+        told = [
+            f"{outcome} {format_duration(times.total.mean)}"
+            for outcome, times in self.by_outcome.items()
+            if not _good(outcome)
+        ]
+        return [*lines, f"mean time until an error: {', '.join(told)}"] if told else lines
+
+    def _slow_by(self, criterion: Criterion) -> list[str]:
+        """Lines with the answers of each backend, and of each of several requests, that were slower
+        than a criterion allows."""
         of_total = criterion.kind == "latency" and not criterion.metric.startswith(ROWS)
-        if not of_total or criterion.op not in {"<", "<="} or not shares:
+        if not of_total or criterion.op not in {"<", "<="}:
             return []
         bound = criterion.value
-        told = [f"{k} {s.total.above(bound)} of {s.answers}" for k, s in sorted(shares.items())]
-        return [f"slower than {criterion.show(bound)} by backend: {', '.join(told)}"]
+        backends = {key: share.total for key, share in sorted(self.by_backend.items())}
+        requests = {key: share.total for key, share in self.by_request.items()}
+        lines = []
+        for name, times in (("backend", backends), ("request", requests)):
+            told = [f"{key} {h.above(bound)} of {h.count}" for key, h in times.items() if h.count]
+            if told and (name == "backend" or len(requests) > 1):
+                lines.append(f"slower than {criterion.show(bound)} by {name}: {', '.join(told)}")
+        return lines
 
     def summary(self) -> str:
         """A few lines of text: what was the limit first, then counts, rates and times."""

@@ -231,7 +231,8 @@ def test_select_takes_no_descriptor_from_1024_on() -> None:
 
 def test_how_busy_the_machine_was() -> None:
     host = limits.HostCpu()
-    sum(range(20_000_000))
-    busy = host.share()
+    assert host.share() is None  # too short to tell
+    while (busy := host.share()) is None:
+        sum(range(1_000_000))
     assert busy is not None
     assert 0 < busy <= 1

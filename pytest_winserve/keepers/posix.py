@@ -49,7 +49,8 @@ class GuardKeeper:
     def families(self) -> dict[int, list[int]]:
         import psutil
 
-        assert sys.platform != "win32"
+        if sys.platform == "win32":
+            raise AssertionError("Windows has a keeper of its own")
         found: dict[int, list[int]] = {leader: [] for leader in self._leaders}
         for pid in psutil.pids():
             with suppress(ProcessLookupError, PermissionError):

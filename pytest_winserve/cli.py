@@ -21,12 +21,10 @@ from pytest_winserve.settings import SETTINGS, Setting, Settings, resolve, valid
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_winserve.lab import Lab
     from pytest_winserve.load.result import Result
     from pytest_winserve.recommend import Search
     from pytest_winserve.report.compare import Comparison, Rules
     from pytest_winserve.site import Site
-    from pytest_winserve.survey import Survey
     from pytest_winserve.topology import Topology
     from pytest_winserve.versus import Side
 
@@ -369,43 +367,37 @@ def recommended(
     """Search, show what was found, write the report; the exit status."""
     from pytest_winserve import recommend, versus
     from pytest_winserve.run import canonical
+    from pytest_winserve.survey import survey
     from pytest_winserve.trials import open_trials, place_of
 
     rules = recommend.Rules(versus.share("--margin", margin), rounds)
     settings = recommend.adjusted(settings)
     criteria = [canonical(text) for text in settings.require]
-    with recommend.new_lab(settings, criteria) as lab:
-        candidates = recommend.chosen(topologies, lab.host, settings.command)
-        key = recommend.key_of(settings, criteria, lab.host)
-        place = place_of(settings.command or settings.app, lab.host.name)
-        with open_trials(place, key, fresh=fresh) as trials:
-            if trials.told:
-                click.echo(trials.told)
-            search = recommend.Search(settings, criteria, rules, trials, Watch(), click.echo)
-            if not topologies:
-                search.left_out += survey_of(lab, settings).left_out
-            try:
-                ranking = search.run(lab, candidates)
-            except KeyboardInterrupt:
-                click.echo("\ninterrupted; this is what was found up to now:\n")
-                show_ranking(search, settings)
-                click.echo("\nThe same command goes on from here.")
-                return FAILED
-            trials.finish()
-        click.echo()
-        written = show_ranking(search, settings)
+    lab = recommend.new_lab(settings, criteria)
+    candidates = recommend.chosen(topologies, lab.host, settings.command)
+    key = recommend.key_of(settings, criteria, lab.host)
+    place = place_of(settings.command or settings.app, lab.host.name)
+    with open_trials(place, key, fresh=fresh) as trials, lab:
+        if trials.told:
+            click.echo(trials.told)
+        search = recommend.Search(settings, criteria, rules, trials, Watch(), click.echo)
+        if not topologies:
+            search.left_out += survey(lab.host, settings.command).left_out
+        try:
+            ranking = search.run(lab, candidates)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted; this is what was found up to now:\n")
+            show_ranking(search, settings)
+            click.echo("\nThe same command goes on from here.")
+            return FAILED
+        trials.finish()
+    click.echo()
+    written = show_ranking(search, settings)
     if not trials.tests:
         return MISSING
     if all(test.get("error") == UsageError.__name__ for test in trials.tests):
         return USAGE
     return 0 if ranking.winner is not None and written else FAILED
-
-
-def survey_of(lab: Lab, settings: Settings) -> Survey:
-    """What the lab's host can run and what not."""
-    from pytest_winserve.survey import survey
-
-    return survey(lab.host, settings.command)
 
 
 def show_ranking(search: Search, settings: Settings) -> bool:

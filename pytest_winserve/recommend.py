@@ -94,7 +94,7 @@ def chosen(texts: Sequence[str], host: Host, command: str | None) -> list[Topolo
 def key_of(settings: Settings, criteria: Sequence[str], host: Host) -> dict[str, Any]:
     """What the trials depend on: app, plan, criteria, machine, versions."""
     with host.open():
-        survey(host, settings.command)
+        host.require("command")  # it needs nothing; once asked, the host knows what it is
         there = host.about() or machine()
     return {
         "app": settings.app,

@@ -28,10 +28,10 @@ class Lab:
         with Lab(host="local").serve("nginx4", app="shop:create_app()") as site:
             print(site.url, site.load(users=100, duration=5).summary())
 
-    `nginx` is a path, `system`, `wheel` or `auto`; `start_timeout` the seconds that a site may
-    take to come up. The criteria of `require` are applied to every measurement; on a load whose
-    generator was the limit they fail unless `allow_limited`. Raises UsageError for a host, engine
-    or criterion that cannot be.
+    `nginx` is a path, `system`, `wheel`, `container` or `auto`; `start_timeout` the seconds that a
+    site may take to come up. The criteria of `require` are applied to every measurement; on a load
+    whose generator was the limit they fail unless `allow_limited`. Raises UsageError for a host,
+    engine or criterion that cannot be.
     """
 
     def __init__(

@@ -36,6 +36,7 @@ LAST_WORDS_SECONDS = 2.5
 SETTLE_SECONDS = 0.5 if sys.platform == "win32" else 0.1
 PORT_TRIES = 5
 LOOK_EVERY = 0.005
+LEAST_ROOM = 1_000_000
 NOT_INHERITED = ("ngx_unique", "NGINX")  # they would change how nginx starts
 
 
@@ -91,7 +92,7 @@ class Processes:
 
     def __init__(self, spec: Spec) -> None:
         topology = spec.topology
-        require_server(get_server(topology.server), sys.platform)
+        require_server(get_server(topology.server), sys.platform, nginx=spec.nginx)
         if topology.server == "command":
             from pytest_winserve.servers.command import check_command
 
@@ -118,6 +119,7 @@ class Processes:
         """Bring everything up, or raise and leave nothing behind."""
         self._folder = Path(tempfile.mkdtemp(prefix="winserve-"))
         try:
+            self._check_room()
             deadline = Deadline.after(self.spec.start_timeout)
             self._keeper = new_keeper(self.nonce)
             for index in range(self.spec.topology.count):
@@ -269,6 +271,7 @@ class Processes:
             "options": spec.topology.server_options,
             "app": spec.app,
             "command": spec.command,
+            "nginx": spec.nginx,
             "path": spec.path,
             "port": 0 if self._front else spec.port,
             "listen": asdict(spec.listen),
@@ -317,10 +320,18 @@ class Processes:
                 # Somebody was faster; the next port then.
                 self._front_program.ask_to_stop()
                 self._claim.release()
-                self._front.error_log(self._folder).unlink()
+                self._front.error_log(self._folder).unlink(missing_ok=True)
             else:
                 self._port = self._claim.number
                 return
+
+    def _check_room(self) -> None:
+        """A program that cannot write a word of its log could not say why it ends."""
+        free = shutil.disk_usage(self._folder).free
+        if free < LEAST_ROOM:
+            raise StartError(
+                f"no space left on device: {free} bytes are free for the logs in {self._folder}"
+            )
 
     def _look(self) -> None:
         """Raise when something that should run does not."""

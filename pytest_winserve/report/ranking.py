@@ -20,6 +20,9 @@ SURE_ROUNDS = 3
 """Rounds in common from which on an interval may put a candidate out."""
 LEAST_SHARE = 0.5
 """A candidate with less than this share of the best rate is not tried any further."""
+EQUAL_SHARE = 0.75
+"""A candidate that had less than this share of the best rate in the rounds in common is not called
+equal, however much the runs differ: what nobody can tell must not win by being cheap."""
 SLACK = 0.5
 """After n rounds a candidate is out when a cheaper one has (1 + SLACK/n) times its rate."""
 FITS = 50
@@ -177,13 +180,15 @@ class Ranking:
         return found
 
     def slower(self, candidate: Candidate) -> bool:
-        """Whether it is surely slower than the fastest by more than the margin, or was not tried
-        again because a single run or a cheaper candidate had put it out."""
+        """Whether it is slower than the fastest by more than the margin: surely, or by a quarter as
+        far as was measured; after a run or two, which tell little, by what they say."""
         best = self.fastest
         if best is None or candidate is best:
             return False
         if candidate.in_common(best) < SURE_ROUNDS:
             return candidate.level < best.level - math.log1p(self.margin)
+        if candidate.share_of(best) < min(EQUAL_SHARE, 1 / (1 + self.margin)):
+            return True
         found = candidate.against(best)
         return found is not None and found.high < -math.log1p(self.margin)
 

@@ -88,6 +88,17 @@ def test_one_that_is_surely_slower_by_more_than_the_margin_is_not_equal(make: Ma
     assert winner(ranked(*fast, *cheap, margin=0.3)) == "cheap"
 
 
+def test_what_nobody_can_tell_does_not_win_by_being_cheap(make: Make) -> None:
+    """Half the rate, with runs that differ so much that the interval says nothing."""
+    fast = rounds(make, "fast", 2000, 2100, 1900, 2000, processes=6)
+    wild = rounds(make, "wild", 2200, 500, 600, 900)
+    found = ranked(*fast, *wild)
+    interval = found.met[1].against(found.met[0])
+    assert interval is not None
+    assert interval.high > 0
+    assert winner(found) == "fast"
+
+
 def test_a_round_on_a_busy_machine_weighs_on_all_alike(make: Make) -> None:
     """Half the rate in a round is not half the server: it is held against its own round."""
     steady = rounds(make, "steady", 1000, 1000, 500, 510, processes=6)

@@ -98,7 +98,7 @@ def _duration(text: str) -> float:
 SETTINGS = (
     Setting(
         "topology", "T[,T...]",
-        "what to serve with: flask, tornado, nginx4, nginx4-waitress:threads=8, article, all",
+        "what to serve with: flask, nginx4, nginx4-waitress:threads=8; sets: article, all, servers",
         ("nginx4",), "commas",
     ),
     Setting(

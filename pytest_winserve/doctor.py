@@ -99,7 +99,9 @@ def _ready(name: str) -> str:
 def _with_versions(server: Server, version_of: Callable[[str], str | None]) -> str:
     found = [(package.name, version_of(package.name)) for package in server.packages]
     versions = [
-        version if name.lower() in server.summary.lower() else f"{name} {version}"
+        version
+        if len(found) == 1 and name.lower() in server.summary.lower()
+        else f"{name} {version}"
         for name, version in found
         if version
     ]

@@ -28,7 +28,7 @@ SETTLE_SECONDS = 0.25
 SAME_MOMENT = 0.05
 """Share of the slow request's time within which two answers count as given at the same moment:
 the threads that receive them may be woken in either order."""
-GAP, SPREAD = 0.005, 0.2
+GAP, SPREAD = 0.02, 0.2
 """Seconds between two slow requests of a capacity, and between the first and the last: they shall
 run together, but not arrive together. A burst shows the length of the listen queue instead."""
 FIRST_WAVE = 1.5

@@ -29,6 +29,7 @@ from pytest_winserve.errors import (
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
+from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.ports import Address, Listen
 from pytest_winserve.process import Deadline, tail
 from pytest_winserve.ready import first_answer
@@ -255,12 +256,23 @@ class Link:
                 answer = self._receive(Deadline.after(seconds + ANSWER_SECONDS))
             except (EOFError, OSError, self._channel.RemoteError) as error:
                 own = isinstance(error, TimeoutError | self._channel.RemoteError)
-                self.lost = self._host.drop(self._channel.gateway, str(error) if own else "")
+                why = str(error) if own else self._last_words()
+                self.lost = self._host.drop(self._channel.gateway, why)
                 raise HostLost(self.lost) from None
         _, outcome, value, component, hint = answer
         if outcome != "ok":
             raise self._host.rebuilt(outcome, value, component, hint)
         return value
+
+    def _last_words(self) -> str:
+        """Why the other side has closed the channel, if it did before this side used it."""
+        try:
+            self._channel.waitclose(0)
+        except self._channel.RemoteError as error:
+            return str(error)
+        except (EOFError, OSError):  # it is not closed, or without a word
+            pass
+        return ""
 
     def close(self) -> None:
         if self.lost is None:
@@ -348,6 +360,13 @@ class RemoteDeployment:
     def front_counts(self, tag: str) -> FrontCounts | None:
         found = self._ask(None, "front_counts", tag)
         return None if found is None else FrontCounts(**{k: Counter(v) for k, v in found.items()})
+
+    def watch(self) -> None:
+        self._ask(None, "watch")
+
+    def usage(self) -> SiteUsage | None:
+        found = self._ask(None, "usage")
+        return None if found is None else SiteUsage.from_dict(found)
 
     def pids(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "pids")

@@ -33,6 +33,11 @@ def has_library(name: str) -> bool:
     return True
 
 
+def tells_cpu_of_others() -> bool:
+    """Whether the system knows the CPU time of other processes. Wine 8 gives the asking one's."""
+    return wine_version() is None
+
+
 def tells_who_listens() -> bool:
     """Whether the system knows which process has a port. Wine 8 takes minutes to say nothing."""
     return wine_version() is None

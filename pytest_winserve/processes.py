@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_winserve import errors
 from pytest_winserve.deployment import READY_RUN, BackendInfo, Spec
@@ -26,6 +26,9 @@ from pytest_winserve.ports import ADDRESS, Address, ClaimedPort, bound_socket, c
 from pytest_winserve.process import Deadline, Program, tail
 from pytest_winserve.ready import Answer, first_answer
 from pytest_winserve.servers import get_server, require_server
+
+if TYPE_CHECKING:
+    from pytest_winserve.sender import Sender
 
 STOP_SECONDS = 5.0
 LAST_WORDS_SECONDS = 2.5
@@ -131,6 +134,11 @@ class Processes:
 
     def reach(self, port: int) -> Address:
         return ADDRESS, port
+
+    def beside(self) -> Sender:
+        from pytest_winserve.sender import FromHere
+
+        return FromHere(self)
 
     # -- what it knows while it runs ------------------------------------------------------------
 

@@ -50,6 +50,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     if FAST_LOOP is not None:
         yield _package("fast", FAST_LOOP, f"{FAST_LOOP} for a faster builtin engine")
     yield _package("xdist", "pytest-xdist", "pytest -n 2")
+    yield _package("hdr", "hdrhistogram", "histograms for other tools")
 
 
 def _servers_of(host: Host) -> Iterator[Finding]:

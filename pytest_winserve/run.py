@@ -118,7 +118,7 @@ class RunResults:
         try:
             write_report(self._settings.report, self.data())
         except (UsageError, OSError) as error:
-            self._told.append(f"winserve: there is no report: {error}")
+            self._told.append(f"winserve: the report could not be written: {error}")
             return False
         self._told.append(f"winserve: report in {self._settings.report}")
         return True

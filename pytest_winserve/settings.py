@@ -147,7 +147,7 @@ SETTINGS = (
         "pytest_winserve.sample_app:app",
     ),
     Setting("command", "CMD", "command line of the server `command`, with {port}"),
-    Setting("engine", "E", "what sends the load: builtin, tsung", "builtin"),
+    Setting("engine", "E", "what sends the load: builtin, locust, tsung", "builtin"),
     Setting("users", "N", "users of the stock checks' load", 500, convert=_users),
     Setting("duration", "S", "seconds of the stock checks' load", 10.0, convert=_duration),
     Setting("slow", "PATH", "slow path of the concurrency probe", "/sleep?seconds=1"),

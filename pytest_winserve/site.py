@@ -295,14 +295,19 @@ class Site:
             if not ledger.unaccounted or time.perf_counter() > deadline:
                 break
             time.sleep(0.02)
-        shares = result.by_backend
         front = self.deployment.front_counts(tag)
-        if front is not None and set(shares) <= {NO_BACKEND}:
-            # A server that cannot be made to say who answered; the front knows.
-            shares = {
-                str(info.index): BackendShare(front.answered.get(info.address, 0), Histogram())
-                for info in self.deployment.backends
-            }
+        marked = bool(self.deployment.backend_counts(tag)) and bool(result.by_backend)
+        if front is None or marked or not result.answered:
+            return replace(result, ledger=ledger)
+        # A server that does not say who answered, or an engine that does not see it; the front
+        # knows, also that it was itself. Whose times were whose it does not tell.
+        shares = {
+            str(info.index): BackendShare(front.answered.get(info.address, 0), Histogram())
+            for info in self.deployment.backends
+        }
+        own = result.answered - sum(share.answers for share in shares.values())
+        if own > 0:
+            shares[NO_BACKEND] = BackendShare(own, Histogram())
         return replace(result, ledger=ledger, by_backend=shares)
 
     def _reconcile(self, result: Result, tag: str, before: list[str]) -> Ledger:

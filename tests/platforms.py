@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import shutil
 import sys
 
@@ -28,6 +29,12 @@ needs_tsung = pytest.mark.skipif(
     reason="platform: there is no tsung for Windows"
     if sys.platform == "win32"
     else "tsung is not installed: sudo apt-get install tsung",
+)
+needs_locust = pytest.mark.skipif(
+    shutil.which("locust") is None and importlib.util.find_spec("locust") is None,
+    reason="platform: Locust was not tried under Wine"
+    if WINE
+    else "Locust is not installed: pipx install locust",
 )
 shows_resets = not_on_wine("shows a client a reset that follows data as an orderly end")
 tells_who_listens = not_on_wine("does not tell which process listens on a port")

@@ -26,18 +26,17 @@ from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
+from pytest_winserve.load import limits
 from pytest_winserve.load.fast import FAST_LOOP
-from pytest_winserve.load.merge import added, merged
+from pytest_winserve.load.merge import added
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.result import Generator, Result
+from pytest_winserve.load.reports import Report, result_of
+from pytest_winserve.load.result import Result
 
 START_SECONDS = 60.0
 """How long a worker may take until it is ready: importing, on a busy machine."""
 GRACE_SECONDS = 20.0
 """How much later than its plan says, or how long silent, a worker may be before it is killed."""
-CPU_LIMIT = 0.9
-LAG_LIMIT = 0.010
-ACHIEVED_LIMIT = 0.95
 USERS_PER_WORKER = 1000
 
 
@@ -141,18 +140,20 @@ class BuiltinEngine:
     ) -> Result:
         """Run to the end; the result is marked when workers were lost on the way.
 
-        LoadError when a worker did not even start, or all were lost before they reported.
+        UsageError when this machine cannot connect as many users (`limits.check`), LoadError when
+        a worker did not even start, or all were lost before they reported.
         KeyboardInterrupt, like any error of `on_progress`, stops the workers at once and passes.
         """
         n = self._workers or min(os.cpu_count() or 1, math.ceil(plan.users / USERS_PER_WORKER))
         plans = plan.split(n)
+        limits.check(plan, plans)
         address = resolve(target)
-        host = urlsplit(target.url).netloc
+        netloc = urlsplit(target.url).netloc
         jobs = [
             {
                 "plan": share.to_dict(),
                 "address": address,
-                "host": host,
+                "host": netloc,
                 "tag": target.tag,
                 "warmup_tag": target.warmup_tag,
                 "nonce": target.nonce,
@@ -163,15 +164,18 @@ class BuiltinEngine:
         ]
         with _Crew(jobs) as crew:
             crew.await_all("ready", START_SECONDS)
+            limits.check_sockets(plans, crew.sockets())
             if plan.warmup:
                 crew.tell("warm")
                 crew.await_all("warm", plan.warmup + plan.timeout + GRACE_SECONDS)
+            host = limits.HostCpu()
             crew.tell("go")
             crew.follow(longest_run(plans), on_progress)
+            busy = host.share()
             reports, lost = crew.reports(), crew.lost
             if not reports:
                 raise LoadError(f"every load worker was lost\n{crew.log_tail()}")
-        return _merge(plan, target, reports, len(plans), lost)
+        return result_of(self.name, plan, target.url, reports, len(plans), lost, busy)
 
 
 def resolve(target: Target) -> tuple[str, int]:
@@ -208,23 +212,12 @@ class _Worker:
     process: subprocess.Popen[str]
     stdin: IO[str]
     reader: threading.Thread
-    report: _Report
+    report: Report
     heard: float
     said: str = ""
+    sockets: int | None = None
     done: bool = False
     lost: bool = False
-
-
-class _Report:
-    """The last snapshot of a worker, with its timeline put together."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, Any] | None = None
-        self.timeline: list[dict[str, Any]] = []
-
-    def take(self, message: dict[str, Any]) -> None:
-        self.timeline[message["timeline_from"] :] = message["timeline"]
-        self.last = message
 
 
 class _Crew:
@@ -263,7 +256,7 @@ class _Crew:
         assert process.stdin
         assert process.stdout
         reader = threading.Thread(target=self._read, args=(index, process.stdout), daemon=True)
-        worker = _Worker(process, process.stdin, reader, _Report(), perf_counter())
+        worker = _Worker(process, process.stdin, reader, Report(), perf_counter())
         self._workers.append(worker)
         reader.start()
         self._say(worker, json.dumps(job))
@@ -306,6 +299,7 @@ class _Crew:
             return True
         worker.heard = perf_counter()
         worker.said = message["type"]
+        worker.sockets = message.get("sockets", worker.sockets)
         if worker.said in {"progress", "final"}:
             worker.report.take(message)
         worker.done = worker.done or worker.said == "final"
@@ -345,8 +339,12 @@ class _Crew:
             sum(report.last["dropped"] for report in reports if report.last),
         )
 
-    def reports(self) -> list[_Report]:
+    def reports(self) -> list[Report]:
         return [worker.report for worker in self._workers if worker.report.last is not None]
+
+    def sockets(self) -> list[int | None]:
+        """How many sockets the loop of each worker can watch; None for no limit."""
+        return [worker.sockets for worker in self._workers]
 
     @property
     def lost(self) -> int:
@@ -379,47 +377,3 @@ class _Crew:
             if worker.process.stdout:
                 worker.process.stdout.close()
         self._log.close()
-
-
-def _merge(plan: Plan, target: Target, reports: list[_Report], workers: int, lost: int) -> Result:
-    snapshots = [report.last for report in reports if report.last is not None]
-    times = merged([report.timeline for report in reports], plan)
-    firsts = [s["first"] for s in snapshots if s["first"] is not None]
-    elapsed = max(s["last"] for s in snapshots) - min(firsts) if firsts else 0.0
-    return Result(
-        plan=plan,
-        engine=BuiltinEngine.name,
-        url=target.url,
-        sent=sum(snapshot["sent"] for snapshot in snapshots),
-        outcomes=added(snapshot["outcomes"] for snapshot in snapshots),
-        dropped=sum(snapshot["dropped"] for snapshot in snapshots),
-        elapsed=elapsed,
-        connect=times.connect,
-        first_byte=times.first_byte,
-        total=times.total,
-        service=times.service,
-        sessions=times.sessions,
-        timeline=times.timeline,
-        by_backend=times.by_backend,
-        by_request=times.by_request,
-        by_outcome=times.by_outcome,
-        generator=Generator(
-            workers=workers,
-            lost=lost,
-            cpu=max(s["cpu"] for s in snapshots),
-            lag=max(s["lag"] for s in snapshots),
-            limited_by=_limited_by(snapshots),
-        ),
-    )
-
-
-def _limited_by(snapshots: list[dict[str, Any]]) -> str:
-    limits = added(snapshot["client_limits"] for snapshot in snapshots)
-    if any(limits.values()):
-        return max(limits, key=lambda name: limits[name])
-    if any(s["cpu"] > CPU_LIMIT and s["lag"] > LAG_LIMIT for s in snapshots):
-        return "generator-cpu"
-    behind = any(snapshot["achieved"] < ACHIEVED_LIMIT for snapshot in snapshots)
-    if behind and not any(snapshot["dropped"] for snapshot in snapshots):
-        return "generator-schedule"
-    return "none"

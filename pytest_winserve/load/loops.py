@@ -14,6 +14,7 @@ import importlib
 import itertools
 import os
 import select
+import selectors
 import socket
 import sys
 from collections import deque
@@ -75,7 +76,11 @@ class Client(Protocol):
 
 
 class Loop(Protocol):
-    """What the engine asks of a loop."""
+    """What the engine asks of a loop. `sockets` is how many it can watch at most, None for no limit
+    of its own."""
+
+    @property
+    def sockets(self) -> int | None: ...
 
     def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> Handle: ...
 
@@ -104,6 +109,14 @@ class AsyncioLoop:
         self._loop.set_exception_handler(self._fail)
         self.call_later = self._loop.call_later
         self.stop = self._loop.stop
+
+    @property
+    def sockets(self) -> int | None:
+        """Of select() on Windows 512 (FD_SETSIZE of CPython), elsewhere descriptors below 1024."""
+        selector = getattr(self._loop, "_selector", None)
+        if not isinstance(selector, selectors.SelectSelector):
+            return None
+        return 512 if sys.platform == "win32" else 1024
 
     def connection(self, client: Client, address: tuple[str, int]) -> Connecting:
         return _Task(self._loop, client, address)
@@ -166,6 +179,8 @@ if sys.platform == "linux":
 
     class Reactor:
         """An edge-triggered epoll and a heap of timers."""
+
+        sockets: int | None = None
 
         def __init__(self) -> None:
             self.epoll = select.epoll()

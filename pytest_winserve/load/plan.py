@@ -288,6 +288,32 @@ class Plan:
             level, begin = stage.level, begin + stage.seconds
         return level
 
+    def stretches(self, i: int) -> list[tuple[float, float]]:
+        """From when to when (s) the user with the number i, from 0, sends in the closed model.
+
+        With stages: while the level is above its number. Otherwise once, without an end when only
+        a count ends the plan; never for one that the plan does not have.
+        """
+        if not self.stages:
+            end = math.inf if self.duration is None else self.duration
+            return [(0.0, end)] if i < self.users else []
+        found: list[tuple[float, float]] = []
+        begin: float | None = None
+        level, at = 0.0, 0.0
+        for stage in self.stages:
+            crossing = at
+            if stage.level != level:
+                crossing = at + stage.seconds * (i - level) / (stage.level - level)
+            if begin is None and stage.level > i:
+                begin = max(at, crossing)
+            elif begin is not None and stage.level <= i:
+                found.append((begin, crossing))
+                begin = None
+            level, at = stage.level, at + stage.seconds
+        if begin is not None:
+            found.append((begin, at))
+        return found
+
     def arrival_time(self, k: float) -> float:
         """Seconds after the start at which the k-th arrival (from 0) of the open model is due.
 

@@ -20,6 +20,8 @@ from pytest_winserve.load.ledger import Ledger
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.tables import format_duration, format_rate, tsung_tables
 
+HOST_CPU_LIMIT = 0.95
+
 NO_BACKEND = "-"
 """Key of `by_backend` for answers that name no backend, such as a front's own error page."""
 
@@ -151,7 +153,8 @@ class Generator:
     a worker used in any second; `lag` the 99th percentile in seconds of how late the event loop
     was (in the open model also of how late requests were sent), of the worst worker, None where
     the engine does not measure it; `limited_by` "none" or what made the generator the limit instead
-    of the server.
+    of the server. `host_cpu` is the share of all processors of the generator's machine that was in
+    use, by whatever ran there; None where the engine does not measure it.
     """
 
     workers: int
@@ -159,6 +162,18 @@ class Generator:
     cpu: float
     lag: float | None
     limited_by: str
+    host_cpu: float | None = None
+
+    @property
+    def shared(self) -> str:
+        """That the machine had nothing left, so that the numbers are of all that ran on it; empty
+        when it had."""
+        if self.host_cpu is None or self.host_cpu <= HOST_CPU_LIMIT:
+            return ""
+        return (
+            f"the generator's machine was busy ({self.host_cpu:.0%} of its processors): "
+            "the numbers are of all that ran on it"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -182,8 +197,8 @@ class Result:
     has users that ended by themselves. `unmeasured` names what the engine cannot measure, such as
     "first_byte".
 
-    `by_request` is keyed by the plan's `labels`, `by_outcome` by outcome, failures included. Both
-    are empty where the engine does not keep them apart.
+    `by_backend` is keyed by the backend's index, `by_request` by the plan's `labels`, `by_outcome`
+    by outcome, failures included. They are empty where the engine does not keep these apart.
 
     After a lost worker (`generator.lost`) the result holds what that worker last reported: `sent`
     may then exceed the outcomes, by `unfinished`, and no criterion holds on it.
@@ -319,8 +334,9 @@ class Result:
         answers = {index: share.answers for index, share in self.by_backend.items()}
         lines.append(f"answers by backend: {_counts(answers)}")
         lines += self._errors_by_backend()
+        lines += self._errors_by_request()
         for criterion in failed:
-            lines += self._slow_by_backend(criterion)
+            lines += self._slow_by(criterion)
         if self.dropped:
             lines.append(f"dropped, never sent: {self.dropped}")
         if self.limited:
@@ -342,15 +358,34 @@ class Result:
         rest = self.errors - sum(known.values())
         return [f"errors by backend: {', '.join(told)}; {rest} not answered by a backend"]
 
-    def _slow_by_backend(self, criterion: Criterion) -> list[str]:
-        """A line with the answers of each backend that were slower than a criterion allows."""
-        shares = {key: share for key, share in self.by_backend.items() if share.total.count}
+    def _errors_by_request(self) -> list[str]:
+        """Which of the plan's requests the errors were, and how long those took that failed."""
+        lines = []
+        if self.errors and len(self.by_request) > 1:
+            told = [f"{key} {one.errors} of {one.ended}" for key, one in self.by_request.items()]
+            lines.append(f"errors by request: {', '.join(told)}")
+        told = [
+            f"{outcome} {format_duration(times.total.mean)}"
+            for outcome, times in self.by_outcome.items()
+            if not _good(outcome)
+        ]
+        return [*lines, f"mean time until an error: {', '.join(told)}"] if told else lines
+
+    def _slow_by(self, criterion: Criterion) -> list[str]:
+        """Lines with the answers of each backend, and of each of several requests, that were slower
+        than a criterion allows."""
         of_total = criterion.kind == "latency" and not criterion.metric.startswith(ROWS)
-        if not of_total or criterion.op not in {"<", "<="} or not shares:
+        if not of_total or criterion.op not in {"<", "<="}:
             return []
         bound = criterion.value
-        told = [f"{k} {s.total.above(bound)} of {s.answers}" for k, s in sorted(shares.items())]
-        return [f"slower than {criterion.show(bound)} by backend: {', '.join(told)}"]
+        backends = {key: share.total for key, share in sorted(self.by_backend.items())}
+        requests = {key: share.total for key, share in self.by_request.items()}
+        lines = []
+        for name, times in (("backend", backends), ("request", requests)):
+            told = [f"{key} {h.above(bound)} of {h.count}" for key, h in times.items() if h.count]
+            if told and (name == "backend" or len(requests) > 1):
+                lines.append(f"slower than {criterion.show(bound)} by {name}: {', '.join(told)}")
+        return lines
 
     def summary(self) -> str:
         """A few lines of text: what was the limit first, then counts, rates and times."""
@@ -362,6 +397,8 @@ class Result:
                 f"INCOMPLETE: {self.generator.lost} of {self.generator.workers} workers were lost, "
                 f"with {self.unfinished} requests under way and all after their last report"
             )
+        if self.generator.shared:
+            lines.append(self.generator.shared)
         share = "-" if self.error_rate is None else f"{self.error_rate:.2%}"
         lines.append(
             f"{self.sent} sent in {self.elapsed:.2f} s: {self.answered} answered "

@@ -143,30 +143,11 @@ def _shares(count: int | None, users: int) -> list[int]:
 
 
 def _staged(plan: Plan) -> Iterator[User]:
-    """A user per stretch of time in which the level is above its number, from 0."""
-    shares = _shares(plan.count, plan.users)
-    for i in range(plan.users):
-        begin: float | None = None
-        level, at = 0.0, 0.0
-        for stage in plan.stages:
-            end = at + stage.seconds
-            crossing = at
-            if stage.level != level:
-                crossing = at + stage.seconds * (i - level) / (stage.level - level)
-            if begin is None and stage.level > i:
-                begin = max(at, crossing)
-            elif begin is not None and stage.level <= i:
-                yield from _stretch(begin, crossing, shares[i])
-                begin = None
-            level, at = stage.level, end
-        if begin is not None:
-            yield from _stretch(begin, at, shares[i])
-
-
-def _stretch(begin: float, end: float, count: int) -> Iterator[User]:
-    start, life = _ms(begin), _ms(end) - _ms(begin)
-    if life and count:
-        yield User(start, life, count)
+    for i, share in enumerate(_shares(plan.count, plan.users)):
+        for begin, end in plan.stretches(i):
+            start, life = _ms(begin), _ms(end) - _ms(begin)
+            if life and share:
+                yield User(start, life, share)
 
 
 def _arrivals(plan: Plan) -> Iterator[User]:

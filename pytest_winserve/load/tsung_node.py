@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,10 @@ from time import perf_counter
 import psutil
 
 from pytest_winserve.errors import LoadError, MissingComponent, UsageError
-from pytest_winserve.keepers import TAG_VARIABLE, Keeper, new_keeper
+from pytest_winserve.keepers import TAG_VARIABLE, new_keeper
+from pytest_winserve.load.programs import end
 from pytest_winserve.ports import ADDRESS, ClaimedPort, claim_port
 from pytest_winserve.process import Program, describe_exit, indent, tail
-from pytest_winserve.tree import kill
 
 INSTALL = "sudo apt-get install tsung"
 LOOK_EVERY = 0.1
@@ -110,16 +109,6 @@ class _Cpu:
 
 
 @contextlib.contextmanager
-def workspace() -> Iterator[Path]:
-    """A folder for one run, removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="winserve-tsung-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
 def running(config: Path, folder: Path, *, distributed: bool) -> Iterator[Node]:
     """tsung with this configuration, started; everything of it is ended on the way out.
 
@@ -157,23 +146,6 @@ def running(config: Path, folder: Path, *, distributed: bool) -> Iterator[Node]:
         where = ("-f", str(config), "-l", str(folder))
         yield Node(start("tsung", str(program), *where, "-n", "-i", tag, *private, "start"), folder)
     finally:
-        _end(keeper, programs)
+        end(keeper, programs, "tsung")
         for port in ports:
             port.release()
-
-
-def _end(keeper: Keeper, programs: Sequence[Program]) -> None:
-    left = keeper.members()
-    # Again, because a process may start another while it is being looked for.
-    for _ in range(3):
-        if not left:
-            break
-        kill(left)
-        left = keeper.members()
-    for program in programs:
-        program.ask_to_stop()
-        program.kill()
-        program.wait(10)
-    keeper.dismiss()
-    if left:
-        raise LoadError(f"of tsung these processes are left: {[each.pid for each in left]}")

@@ -25,7 +25,7 @@ from pathlib import Path
 from pytest_winserve.errors import LoadError
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.result import NO_BACKEND, BackendShare, Generator, Result, Second
+from pytest_winserve.load.result import Generator, Result, Second
 from pytest_winserve.load.tsung_log import Block, Sample, TsungLog, read_log
 from pytest_winserve.load.tsung_log import Counter as Count
 
@@ -137,7 +137,6 @@ def result_of(
     if times.connect.count != log.samples("connect")[0]:
         unmeasured.add("connect")
     total = Histogram() if "total" in unmeasured else times.request
-    answered = sum(n for outcome, n in outcomes.items() if outcome.isdigit())
     return Result(
         plan=plan,
         engine="tsung",
@@ -151,7 +150,7 @@ def result_of(
         total=total,
         sessions=times.session,
         timeline=seconds,
-        by_backend={NO_BACKEND: BackendShare(answered, total)},
+        by_backend={},
         generator=Generator(
             workers=1, lost=int(lost), cpu=cpu, lag=None, limited_by=_limited_by(log, plan, cpu)
         ),

@@ -7,26 +7,31 @@ idle users (with their kept connections) are the pool. See engine.py for the pro
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import gc
-import itertools
 import json
 import math
 import os
-import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import perf_counter, process_time
 from typing import Any
 
 import httptools
 
+from pytest_winserve.load.exchange import (
+    BACKEND_HEADER,
+    NO_BACKEND,
+    Route,
+    backend_of,
+    classify,
+    mixed,
+)
 from pytest_winserve.load.histogram import Histogram
+from pytest_winserve.load.limits import raise_descriptors
 from pytest_winserve.load.loops import Connecting, Handle, Loop, Transport, new_loop
-from pytest_winserve.load.plan import Plan, Request
+from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.tally import Tally, Times
 
 TICK = 0.05
@@ -39,61 +44,6 @@ keeps the port in TIME_WAIT, and our ports are the scarce ones."""
 HEADS = 512
 """Heads of answers that are remembered; see Head."""
 LATE = 0.010
-
-BACKEND_HEADER = b"x-winserve-backend"
-NO_BACKEND = "-"
-
-CONNECT_TIMEOUTS = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
-RESETS = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
-PORTS = {errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.ENOBUFS}
-FDS = {errno.EMFILE, errno.ENFILE}
-# Winsock's numbers, for loops that report them as they are: connection refused and aborted by
-# ConnectEx, semaphore timeout, host and network unreachable, netname deleted (a reset).
-WIN_REFUSED = {10061, 1225}
-WIN_TIMEOUTS = {10060, 121, 10065, 10051, 1231, 1232}
-WIN_RESETS = {10053, 10054, 64, 1236}
-WIN_PORTS = {10048, 10049, 10055}
-WIN_FDS = {10024}
-
-
-def classify(error: BaseException) -> tuple[str, str]:
-    """The outcome for a socket error, and for "client_limit" which limit it was."""
-    code = getattr(error, "winerror", None) or getattr(error, "errno", None)
-    if isinstance(error, ConnectionRefusedError) or code in WIN_REFUSED:
-        return "refused", ""
-    if isinstance(error, ConnectionError) or code in RESETS or code in WIN_RESETS:
-        return "reset", ""
-    if isinstance(error, TimeoutError) or code in CONNECT_TIMEOUTS or code in WIN_TIMEOUTS:
-        return "connect_timeout", ""
-    if code in FDS or code in WIN_FDS:
-        return "client_limit", "client-fds"
-    # Whatever else the system refuses to do, it is this machine that refuses.
-    return "client_limit", "client-ports"
-
-
-class Route:
-    """A request as the bytes to send, its place in the plan, and the heads of answers to it."""
-
-    __slots__ = ("data", "head", "heads", "index")
-
-    def __init__(
-        self, index: int, request: Request, host: str, tag: str | None, keepalive: bool
-    ) -> None:
-        self.index = index
-        self.heads: dict[bytes, Head] = {}
-        headers = dict(request.headers)
-        if not any(name.lower() == "host" for name in headers):
-            headers = {"Host": host, **headers}
-        if not keepalive:
-            headers["Connection"] = "close"
-        if tag is not None:
-            headers["X-Winserve"] = tag
-        if request.body or request.method in {"POST", "PUT", "PATCH"}:
-            headers["Content-Length"] = str(len(request.body))
-        lines = [f"{request.method} {request.path} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        self.data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body
-        self.head = request.method == "HEAD"
 
 
 class Head:
@@ -111,6 +61,14 @@ class Head:
         """Length of the whole answer, less that of its head without the empty line."""
         self.totals = times.totals
         self.services = times.services
+
+
+class KnownRoute(Route):
+    """A request, and the heads of answers to it that are known."""
+
+    __slots__ = ("heads",)
+
+    heads: dict[bytes, Head]
 
 
 class Parse:
@@ -195,7 +153,7 @@ class User:
         self.conn: Conn | None = None
         self.connecting: Connecting | None = None
         self.pause: Handle | None = None
-        self.route: Route
+        self.route: KnownRoute
         self.start = 0.0
         self.deadline = math.inf
         self.backoff = 0.0
@@ -311,7 +269,8 @@ class Conn:
         keep = parse.keep and not parse.extra
         if user.route.head:
             keep = _head_keeps(data)
-        backend = run.backend_of(parse.backend)
+        mark = None if parse.backend is None else parse.backend.decode("latin-1")
+        backend = backend_of(mark, run.nonce)
         if backend is None:
             self._failed("bad_response")
             return
@@ -431,7 +390,7 @@ class Run:
         self.loop = loop
         host, port = job["address"]
         self.address = host, port
-        self.nonce = None if job["nonce"] is None else job["nonce"].encode("ascii")
+        self.nonce: str | None = job["nonce"]
         self.keepalive = self.plan.keepalive
         self.timeout = self.plan.timeout
         self.think = self.plan.think_time
@@ -452,11 +411,13 @@ class Run:
         self.report = report
         tag = self.job["tag"] if counted else self.job["warmup_tag"]
         routes = [
-            Route(index, request, self.job["host"], tag, plan.keepalive)
+            KnownRoute(index, request, self.job["host"], tag, plan.keepalive)
             for index, request in enumerate(plan.requests)
         ]
+        for route in routes:
+            route.heads = {}
         self.route = routes[0]
-        self.mix = None if len(routes) == 1 else self._mixed(routes)
+        self.mix = None if len(routes) == 1 else mixed(routes, plan, self.job["index"])
         self.counted = counted
         self.lag = Histogram()
         self.cpu = 0.0
@@ -484,21 +445,6 @@ class Run:
             self._grow()
         if not self.done:
             self.loop.run_forever()
-
-    def _mixed(self, routes: list[Route]) -> Iterator[Route]:
-        chance = random.Random(self.job["index"])  # reproducible, not secret
-        weights = list(itertools.accumulate(request.weight for request in self.plan.requests))
-        while True:
-            yield from chance.choices(routes, cum_weights=weights, k=1024)
-
-    def backend_of(self, header: bytes | None) -> str | None:
-        """Whose answer it is; None when it is that of a foreign server."""
-        if header is None:
-            return NO_BACKEND
-        nonce, dot, index = header.rpartition(b".")
-        if self.nonce is not None and (not dot or nonce != self.nonce):
-            return None
-        return index.decode("latin-1") if dot else NO_BACKEND
 
     # The closed model: users that go on by themselves.
 
@@ -761,10 +707,11 @@ def _end_with_the_engine() -> None:
 
 def work(job: dict[str, Any]) -> None:
     """Run a job as the engine says, line by line."""
-    run = Run(job, new_loop())
+    loop = new_loop()
+    run = Run(job, loop)
     gc.collect()
     gc.freeze()
-    _say({"type": "ready"})
+    _say({"type": "ready", "sockets": loop.sockets})
     word = sys.stdin.readline()
     if word == "warm\n":
         run.phase(counted=False)
@@ -787,20 +734,10 @@ def work(job: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def _raise_descriptor_limit() -> None:
-    if sys.platform != "win32":  # Windows has no such limit
-        import resource
-
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        # macOS refuses "unlimited"; running into the limit is reported as such.
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def main() -> None:
     # Ctrl-C reaches the whole group; when to end is the engine's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _raise_descriptor_limit()
+    raise_descriptors()
     job = json.loads(sys.stdin.readline())
     work(job)
 

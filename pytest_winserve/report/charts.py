@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.result import Result, Second
-from pytest_winserve.report.view import percent, plural, seconds
+from pytest_winserve.report.view import QUANTILES, percent, plural, seconds
 
 WIDTH = 480
 _LEFT, _RIGHT = 62, 14
@@ -145,6 +145,53 @@ def latency_chart(identifier: str, result: Result) -> Markup:
     return _svg(identifier, height, "Latency by percentile", f"{words}.", parts)
 
 
+def quantile_chart(identifier: str, result: Result) -> Markup:
+    """The quantiles of the total times over the time of a load, a point per second with an answer.
+
+    A line is broken where fewer than ten samples lie beyond the quantile; one that has no point at
+    all is left out, and so is the chart when there is none, or the seconds have sums only.
+    """
+    groups = [
+        (start, end, Histogram.merged(s.total for s in inside if s.total is not None))
+        for start, end, inside in _groups(result.timeline)
+    ]
+    lines = {
+        f"p{q:g}": _runs(
+            [
+                ((start + end) / 2, histogram.percentile(q) if histogram.enough_for(q) else None)
+                for start, end, histogram in groups
+            ]
+        )
+        for q in QUANTILES
+    }
+    longest = max((y for runs in lines.values() for run in runs for _, y in run), default=None)
+    if longest is None:
+        return Markup()
+    top, bottom, height = 12, 160, 202
+    x = _Scale(0, groups[-1][1], _LEFT, WIDTH - _RIGHT)
+    y = _Scale.upto(longest, bottom, top)
+    parts = [
+        *_value_axis(y, _short_seconds),
+        *_time_axis(x, top, bottom, "seconds since the start"),
+    ]
+    for name, runs in lines.items():
+        for run in runs:
+            # A point alone is drawn as a dash as wide as its second.
+            run = (
+                [(run[0][0] - 0.4, run[0][1]), (run[0][0] + 0.4, run[0][1])]
+                if len(run) == 1
+                else run
+            )
+            line = "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in run)
+            parts.append(_tag("path", "", f"curve {name}", d=f"M{line}"))
+    words = "; ".join(
+        f"{name} from {seconds(min(values))} to {seconds(max(values))}"
+        for name, runs in lines.items()
+        if (values := [value for run in runs for _, value in run])
+    )
+    return _svg(identifier, height, "Latency over time", f"{words}.", parts)
+
+
 def share_bar(fraction: float | None) -> Markup:
     """A bar beside a number that says the same, so it is hidden from screen readers."""
     width = 100 * (fraction or 0.0)
@@ -199,14 +246,8 @@ class _Bar:
 
 def _bars(timeline: Sequence[Second]) -> list[_Bar]:
     """One bar per second; of long loads, means over equal groups of seconds."""
-    if not timeline:
-        return []
-    length = timeline[-1].at + 1
-    group = math.ceil(length / _MAX_BARS)
     bars = []
-    for start in range(0, length, group):
-        end = min(start + group, length)
-        inside = [second for second in timeline if start <= second.at < end]
+    for start, end, inside in _groups(timeline):
         total = sum(second.finished for second in inside)
         good = sum(
             count
@@ -216,6 +257,30 @@ def _bars(timeline: Sequence[Second]) -> list[_Bar]:
         )
         bars.append(_Bar(start, end, good / (end - start), (total - good) / (end - start)))
     return bars
+
+
+def _groups(timeline: Sequence[Second]) -> list[tuple[int, int, list[Second]]]:
+    """Start, end and seconds of equal parts of a load: of a second each, of long loads more."""
+    if not timeline:
+        return []
+    length = timeline[-1].at + 1
+    group = math.ceil(length / _MAX_BARS)
+    found = []
+    for start in range(0, length, group):
+        end = min(start + group, length)
+        found.append((start, end, [s for s in timeline if start <= s.at < end]))
+    return found
+
+
+def _runs(points: Sequence[tuple[float, float | None]]) -> list[list[tuple[float, float]]]:
+    """The points that follow each other without one that is not known."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for place, value in points:
+        if value is None:
+            runs.append([])
+        else:
+            runs[-1].append((place, value))
+    return [run for run in runs if run]
 
 
 def _curve(histogram: Histogram) -> list[tuple[float, float]]:

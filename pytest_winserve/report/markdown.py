@@ -127,7 +127,7 @@ def _load(load: Load) -> Iterator[str]:
     if warnings:
         yield from (_item(warning) for warning in warnings)
         yield ""
-    for table in view.article_tables(load):
+    for table in [*view.article_tables(load), *view.detail_tables(result)]:
         yield from _table(table.header, table.rows)
         yield ""
     yield _item(view.load_counts(result))

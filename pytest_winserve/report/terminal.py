@@ -170,7 +170,7 @@ def _load(load: Load, width: int) -> Iterator[_Line]:
     yield from _sentence(Sentence(f"{view.load_title(result)} ({load.nodeid})"), width)
     for warning in view.load_warnings(result):
         yield from _sentence(warning, width)
-    for part in view.article_tables(load):
+    for part in [*view.article_tables(load), *view.detail_tables(result)]:
         rows = [[clean(cell) for cell in row] for row in part.rows]
         for line in table(part.header, rows, width):
             yield line, ""

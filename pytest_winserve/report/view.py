@@ -18,6 +18,7 @@ from pytest_winserve.load.result import NO_BACKEND, Result
 from pytest_winserve.load.tables import format_duration, format_rate, tsung_tables
 
 NOT_MEASURED = "not measured"
+N_SMALL = "n small"
 
 QUANTILES = (50.0, 95.0, 99.0)
 
@@ -313,7 +314,9 @@ def load_warnings(result: Result) -> list[Sentence]:
         )
     if result.sent == 0:
         found.append("nothing was sent: every number of this load is not measured")
-    return [Sentence(text, good=False) for text in found]
+    sentences = [Sentence(text, good=False) for text in found]
+    # On one machine with the server this is how it is: to be known, and nobody's fault.
+    return [*sentences, *([Sentence(generator.shared)] if generator.shared else [])]
 
 
 def load_counts(result: Result) -> Sentence:
@@ -328,22 +331,31 @@ def load_counts(result: Result) -> Sentence:
 
 
 def latency(result: Result) -> str:
-    """`p50 12.0 ms, p95 312 ms, p99 1.20 s, max 3.40 s (12034 answers)` of the total times."""
+    """`p50 12.0 ms, p95 312 ms, p99 1.20 s, max 3.40 s (12034 answers)` of the total times.
+
+    The service times follow where they are others.
+    """
     if "total" in result.unmeasured:
         return f"p50, p95, p99 and max {NOT_MEASURED}"
-    return f"{histogram_text(result.total)} ({plural(result.total.count, 'answer')})"
+    text = f"{histogram_text(result.total)} ({plural(result.total.count, 'answer')})"
+    if result.service is None:
+        return text
+    return f"from the intended start {text}; service time {histogram_text(result.service)}"
 
 
 def histogram_text(histogram: Histogram) -> str:
-    """The quantiles of a histogram; those with fewer than 10 samples beyond them say so."""
+    """The quantiles of a histogram, see `quantile_text`."""
     if histogram.count == 0:
         return f"p50, p95, p99 and max {NOT_MEASURED}"
-    parts = []
-    for quantile in QUANTILES:
-        small = "" if histogram.enough_for(quantile) else " (n small)"
-        parts.append(f"p{quantile:g} {seconds(histogram.percentile(quantile))}{small}")
-    parts.append(f"max {seconds(histogram.max)}")
-    return ", ".join(parts)
+    parts = [f"p{q:g} {quantile_text(histogram, q)}" for q in QUANTILES]
+    return ", ".join([*parts, f"max {seconds(histogram.max)}"])
+
+
+def quantile_text(histogram: Histogram, q: float) -> str:
+    """The quantile, or `n small` when fewer than ten samples lie beyond it: no number then."""
+    if histogram.count and not histogram.enough_for(q):
+        return N_SMALL
+    return seconds(histogram.percentile(q))
 
 
 def ledger_text(result: Result) -> Sentence:
@@ -431,6 +443,37 @@ def article_tables(load: Load) -> list[Table]:
     return [table for table in (main, by_code, by_error) if table.rows]
 
 
+_TIMES_HEADER = ("Mean", *(f"p{q:g}" for q in QUANTILES), "Max")
+
+
+def detail_tables(result: Result) -> list[Table]:
+    """The plan's requests and the outcomes, with their times; none where there is only one."""
+    requests = Table(
+        "By request",
+        ("Request", "Ended", "Errors", *_TIMES_HEADER),
+        tuple(
+            (name, str(share.ended), str(share.errors), *_times(share.total))
+            for name, share in result.by_request.items()
+        ),
+    )
+    outcomes = Table(
+        "By outcome",
+        ("Outcome", "Count", *_TIMES_HEADER),
+        tuple(
+            (name, str(times.total.count), *_times(times.total))
+            for name, times in result.by_outcome.items()
+        ),
+    )
+    return [table for table in (requests, outcomes) if len(table.rows) > 1]
+
+
+def _times(histogram: Histogram) -> tuple[str, ...]:
+    if not histogram.count:
+        return ("-",) * len(_TIMES_HEADER)
+    quantiles = (quantile_text(histogram, q) for q in QUANTILES)
+    return (seconds(histogram.mean), *quantiles, seconds(histogram.max))
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """What one backend answered; `fraction` is of all answers."""
@@ -469,7 +512,7 @@ class Row:
     blocked: float | None
     at_once: str | None
     rate: float | None
-    p95: float | None
+    p95: str | None
     error_rate: float | None
     unaccounted: int | None
     doubtful: bool  # the generator was the limit, or a part of it was lost
@@ -491,7 +534,7 @@ class Row:
             self.blocks or missing,
             self.at_once or missing,
             rate,
-            missing if self.p95 is None else seconds(self.p95),
+            self.p95 or missing,
             missing if self.error_rate is None else percent(self.error_rate),
             missing if self.unaccounted is None else str(self.unaccounted),
         ]
@@ -538,7 +581,7 @@ def _row(block: Block, *, with_host: bool, with_app: bool) -> Row:
         blocked=blocked,
         at_once=at_once,
         rate=load.rate,
-        p95=load.percentile(95),
+        p95=quantile_text(load.total, 95) if load.total.count else None,
         error_rate=load.error_rate,
         unaccounted=None if load.ledger is None else load.ledger.unaccounted,
         doubtful=load.generator.limited_by != "none" or load.generator.lost > 0,

@@ -92,6 +92,25 @@ def test_a_load_on_commands_behind_a_front(lab: Lab) -> None:
         assert seen(result) == {"front's log": 100}
 
 
+@pytest.mark.parametrize(
+    ("topology", "expected"),
+    [
+        ("nginx2-waitress", {NO_BACKEND: 10}),
+        # Only the front can say who answered there.
+        ("nginx2-command", {"0": 0, "1": 0, NO_BACKEND: 10}),
+    ],
+)
+def test_what_the_front_answers_for_dead_backends_is_its_own(
+    lab: Lab, topology: str, expected: dict[str, int]
+) -> None:
+    with lab.serve(topology, command=FLASK_COMMAND if "command" in topology else None) as site:
+        site.load(count=1, path="/misbehave?crash=5")
+        result = site.load(users=2, count=10)
+        adds_up(result)
+        assert result.outcomes == {"502": 10}
+        assert answers(result) == expected
+
+
 def test_on_a_command_alone_only_the_client_counts(lab: Lab) -> None:
     with lab.serve("command", command=FLASK_COMMAND) as site:
         result = site.load(users=2, count=20)

@@ -149,7 +149,7 @@ def test_values_that_cannot_be(name: str, text: str, said: str) -> None:
         ({"topology": "command"}, "needs a command line"),
         ({"topology": "command", "command": "serve"}, "has no {port}"),
         ({"host": "remote"}, "unknown host 'remote'"),
-        ({"engine": "locust"}, "unknown engine 'locust'; known: builtin, tsung"),
+        ({"engine": "jmeter"}, "unknown engine 'jmeter'; known: builtin, locust, tsung"),
         ({"engine": "buildin"}, "nearest: builtin"),
         ({"require": "eror_rate < 1%"}, "did you mean error_rate"),
         ({"slow": "sleep"}, "path='sleep'"),

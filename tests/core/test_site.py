@@ -192,7 +192,7 @@ def test_nginx_from_its_wheel_and_from_a_path() -> None:
         ({"host": "nowhere"}, "unknown host 'nowhere'"),
         ({"host": "local:x"}, "local takes no argument"),
         ({"engine": "buildin"}, "nearest: builtin"),
-        ({"engine": "locust"}, "known: builtin, tsung"),
+        ({"engine": "jmeter"}, "known: builtin, locust, tsung"),
         ({"start_timeout": 0}, "start_timeout=0"),
         ({"start_timeout": float("nan")}, "start_timeout=nan"),
         ({"require": ["eror_rate < 1%"]}, "did you mean error_rate"),

@@ -78,6 +78,31 @@ def test_one_of_two_backends(serve: Serve, topology: str) -> None:
         assert site.get("/test").status_code == 200
 
 
+@pytest.mark.parametrize("topology", ["flask", "nginx2-waitress"])
+def test_a_server_that_stops_answering_does_not_hold_the_load_up(
+    serve: Serve, topology: str
+) -> None:
+    with serve(topology) as site:
+        stopped = [psutil.Process(backend.pid) for backend in site.backends]
+
+        def strike() -> None:
+            for process in stopped:
+                process.suspend()
+
+        try:
+            result = load_and(site, strike, timeout=0.5)
+        finally:
+            for process in stopped:
+                process.resume()
+        # Each user's last request may have begun at the very end. What is over is looked for every
+        # 50 ms; the rest of the second is for a busy machine.
+        assert SECONDS <= result.elapsed <= SECONDS + 0.5 + 1
+        assert result.outcomes["timeout"] >= USERS
+        waited = result.by_outcome["timeout"].total
+        assert waited.min is not None
+        assert waited.min >= 0.5
+
+
 def test_the_master_of_nginx(serve: Serve) -> None:
     with serve("nginx2") as site:
         master = psutil.Process(site.deployment.pids()["nginx"])

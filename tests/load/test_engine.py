@@ -385,10 +385,11 @@ def test_a_wrong_url_is_refused(url: str) -> None:
 
 
 def test_engines_by_name() -> None:
-    assert engine_names() == ["builtin", "tsung"]
+    assert engine_names() == ["builtin", "locust", "tsung"]
     for name in engine_names():
         assert get_engine(name).name == name
     assert "with" in get_engine("builtin").ready()
-    for name in ("locust", "builtn"):
-        with pytest.raises(UsageError, match=f"unknown engine '{name}'; .*known: builtin, tsung"):
+    known = "known: builtin, locust, tsung"
+    for name in ("jmeter", "builtn"):
+        with pytest.raises(UsageError, match=f"unknown engine '{name}'; .*{known}"):
             get_engine(name)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_winserve.load import Histogram, Plan, Result
-from pytest_winserve.load.engine import _Report
 from pytest_winserve.load.merge import merged
+from pytest_winserve.load.reports import Report
 from pytest_winserve.load.result import Generator, is_status
 from pytest_winserve.load.tally import Tally
 
@@ -52,9 +52,9 @@ events = st.builds(
 )
 
 
-def counted(mine: list[Event], reports_at: set[int], *, open_model: bool) -> _Report:
+def counted(mine: list[Event], reports_at: set[int], *, open_model: bool) -> Report:
     """What the engine knows of a worker after these events, with reports in between."""
-    report = _Report()
+    report = Report()
     tally = Tally(0.0)
     known = 0
 

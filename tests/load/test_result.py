@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from pytest_winserve.load import (
     Criterion,
     Generator,
     Histogram,
+    OutcomeTimes,
     Plan,
+    RequestShare,
     Result,
     Second,
 )
@@ -164,6 +167,31 @@ def test_the_evidence_names_the_outcomes_and_the_backends() -> None:
     with pytest.raises(CriterionFailed) as caught:
         make().require("error_rate < 1%")
     assert "errors by backend" not in str(caught.value)
+
+
+def test_the_evidence_names_the_requests_and_how_long_errors_took() -> None:
+    fast, slow = histogram(450, 0.01), histogram(250, 0.9)
+    result = make(
+        by_request={
+            "GET /a": RequestShare({"200": 450, "refused": 10}, fast),
+            "GET /b": RequestShare({"200": 200, "502": 50}, slow),
+        },
+        by_outcome={
+            "200": OutcomeTimes(fast),
+            "502": OutcomeTimes(histogram(50, 0.25)),
+            "refused": OutcomeTimes(histogram(10, 0.002)),
+        },
+    )
+    with pytest.raises(CriterionFailed) as caught:
+        result.require("error_rate < 1%", "p95 < 500ms")
+    text = str(caught.value)
+    assert "errors by request: GET /a 10 of 460, GET /b 50 of 250" in text
+    assert "mean time until an error: 502 0.25 sec, refused 2.00 msec" in text
+    assert "slower than 500ms by request: GET /a 0 of 450, GET /b 250 of 250" in text
+    # With one kind of request there is nothing to keep apart.
+    with pytest.raises(CriterionFailed) as caught:
+        replace(result, by_request={"GET /a": result.by_request["GET /a"]}).require("p95 < 500ms")
+    assert "by request" not in str(caught.value)
 
 
 def test_older_files_do_not_tell_the_errors_by_backend() -> None:

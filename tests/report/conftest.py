@@ -120,6 +120,7 @@ class Make:
                     connect_sum=sum(mine) / 10,
                     total_count=len(mine),
                     total_sum=sum(mine),
+                    total=histogram(*mine),
                 )
             )
         return tuple(seconds)

@@ -112,8 +112,8 @@ def test_tables_and_charts_can_be_heard(make: Make) -> None:
     assert page.all("th")
     assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
     drawings = [svg for svg in page.all("svg") if svg.get("aria-hidden") != "true"]
-    # Three probes, and two loads that have something to draw, with two charts each.
-    assert len(drawings) == 7
+    # Three probes, and two loads that have something to draw, with three charts each.
+    assert len(drawings) == 9
     assert all(svg["role"] == "img" and svg["aria-labelledby"] for svg in drawings)
     assert all("tabindex" in area for area in page.all("div") if area.get("class") == "scroll")
 
@@ -220,6 +220,19 @@ def test_what_was_not_measured_has_no_curve(make: Make) -> None:
     assert [len(_marks(svg, f"curve {name}")) for name in ("total", "first_byte", "connect")] == [
         *(1, 0, 0)
     ]
+
+
+def test_quantiles_over_time_are_drawn_where_samples_are_enough(make: Make) -> None:
+    few, some, many = (histogram(*[0.1] * n) for n in (9, 200, 1000))
+    seconds = [Second(at, total=part) for at, part in enumerate((some, few, some, many))]
+    svg = _svg(charts.quantile_chart("x", _result(make, seconds)))
+    # p50 is broken once, p95 as well, and p99 is a dash of one second.
+    lines = [len(_marks(svg, f"curve {name}")) for name in ("p50", "p95", "p99")]
+    assert lines == [2, 2, 1]
+    assert "p99 from 100 ms to 100 ms" in (svg.findtext("desc") or "")
+    assert charts.quantile_chart("x", _result(make, [Second(0, total=few)])) == ""
+    # A file that has sums only, of tsung or from before.
+    assert charts.quantile_chart("x", _result(make, [Second(0, total_count=900)])) == ""
 
 
 def test_equal_answers_make_a_level_curve(make: Make) -> None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.result import Generator, Result
+from pytest_winserve.load.result import Generator, OutcomeTimes, RequestShare, Result
 from pytest_winserve.report import terminal, view
 
-from .conftest import Make
+from .conftest import Make, histogram
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -271,9 +271,50 @@ def test_a_total_that_was_not_measured_is_not_zero(make: Make) -> None:
 def test_quantiles_of_few_samples_say_so(make: Make) -> None:
     result = Result.from_dict(make.result(outcomes={"200": 200}))
     latency = view.latency(result)
-    assert re.fullmatch(
-        r"p50 \S+ ms, p95 \S+ ms, p99 \S+ ms \(n small\), max \S+ ms \(200 answers\)", latency
+    assert re.fullmatch(r"p50 \S+ ms, p95 \S+ ms, p99 n small, max \S+ ms \(200 answers\)", latency)
+
+
+def test_no_number_stands_for_a_quantile_of_few_samples(make: Make) -> None:
+    few = [make.full(name, results=[make.result(outcomes={"200": 19})]) for name in ("a", "b")]
+    found = view.blocks(make.data(*few))
+    assert [row.p95 for row in view.comparison(found)] == ["n small"] * 2
+    assert view.latency(found[0].loads[0].result).startswith("p50 n small, p95 n small, p99 n sm")
+
+
+def test_requests_and_outcomes_have_tables_when_there_are_several(make: Make) -> None:
+    fast, slow = histogram(*[0.01] * 2000), histogram(*[9.5] * 20)
+    shares = {
+        "GET /a": RequestShare({"200": 2000}, fast),
+        "GET /b": RequestShare({"timeout": 20}, histogram()),
+    }
+    times = {"200": OutcomeTimes(fast), "timeout": OutcomeTimes(slow)}
+    result = make.result(by_request=shares, by_outcome=times, service=fast)
+    requests, outcomes = view.detail_tables(Result.from_dict(result))
+    quick = ("10.0 ms", *["10.0 ms"] * 3, "10.0 ms")
+    assert requests.rows == (
+        ("GET /a", "2000", "0", *quick),
+        ("GET /b", "20", "20", "-", "-", "-", "-", "-"),
     )
+    assert outcomes.rows == (
+        ("200", "2000", *quick),
+        ("timeout", "20", "9.50 s", "9.50 s", "n small", "n small", "9.50 s"),
+    )
+    text = _text(make.data(make.full(results=[result])))
+    assert "GET /b" in text
+    assert "from the intended start p50" in text
+    assert "; service time p50 10.0 ms, p95 10.0 ms, p99 10.0 ms, max 10.0 ms" in text
+    one = make.result(by_request={"GET /a": shares["GET /a"]}, by_outcome={"200": times["200"]})
+    assert view.detail_tables(Result.from_dict(one)) == []
+
+
+def test_a_machine_that_was_busy_is_told_and_is_no_failure(make: Make) -> None:
+    busy = Generator(workers=1, lost=0, cpu=0.2, lag=0.0, limited_by="none", host_cpu=0.973)
+    result = Result.from_dict(make.result(generator=busy))
+    (sentence,) = view.load_warnings(result)
+    assert sentence.good is None
+    assert sentence.text.startswith("the generator's machine was busy (97% of its processors)")
+    assert sentence.text in result.summary()
+    assert result.limited == ""
 
 
 def test_a_ledger_that_does_not_add_up_is_bad(make: Make) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 from pytest_winserve.errors import LoadError, UsageError
 from pytest_winserve.load.engine import Engine, Progress, Target, longest_run, resolve
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.programs import workspace
 from pytest_winserve.load.result import Result
 from pytest_winserve.load.tsung_config import RETRIES, Client, check_plan, configuration, users_of
 from pytest_winserve.load.tsung_log import read_log
-from pytest_winserve.load.tsung_node import Node, find_tsung, running, workspace
+from pytest_winserve.load.tsung_node import Node, find_tsung, running
 from pytest_winserve.load.tsung_result import outcomes_of, result_of, sent_of, timeline_of
 
 NAME = "tsung"
@@ -71,7 +72,7 @@ class TsungEngine:
     ) -> Result:
         planned = len(users_of(plan))
         longest = longest_run([plan]) + plan.think_time + (2 + RETRIES) * plan.timeout
-        with workspace() as folder:
+        with workspace(NAME) as folder:
             config = folder / "tsung.xml"
             config.write_text(
                 configuration(

@@ -1,0 +1,44 @@
+"""Loads that Locust sends to real sites: the ledger adds up as with the built-in engine."""
+
+from __future__ import annotations
+
+import pytest
+from platforms import needs_locust
+
+from pytest_winserve import Lab
+
+from .test_load_of_a_site import adds_up, answers, seen
+
+pytestmark = [pytest.mark.locust, needs_locust]
+
+
+@pytest.mark.parametrize("keepalive", [True, False])
+def test_what_locust_sent_is_what_nginx_logged_and_the_backends_ran(
+    lab: Lab, keepalive: bool
+) -> None:
+    with lab.serve("nginx4-waitress") as site:
+        result = site.load(users=5, duration=2, keepalive=keepalive, engine="locust")
+    adds_up(result)
+    assert result.sent > 0
+    assert result.outcomes == {"200": result.sent}
+    sides = seen(result)
+    assert sides.pop("front's log") == result.sent
+    assert len(sides) == 4
+    assert sum(sides.values()) == result.sent == sum(answers(result).values())
+    # By the mark of each answer, not from nginx's log.
+    assert set(result.by_backend) == {"0", "1", "2", "3"}
+    assert result.connect.count == (5 if keepalive else result.sent)
+    row = result.tsung_tables()["rows"]["request"]
+    assert row["count"] == result.sent
+    assert row["mean"] == pytest.approx(result.total.mean)
+
+
+def test_faults_of_an_app_are_counted_each_and_add_up(lab: Lab) -> None:
+    faults = ["status=503", "reset=headers", "size=9&reset=body", "chunks=3&size=9", "status=404"]
+    paths = ["/test", *(f"/misbehave?{fault}" for fault in faults)]
+    with lab.serve("flask") as site:
+        result = site.load(users=4, count=120, requests=paths, engine="locust", warmup=0.2)
+    adds_up(result)
+    assert result.sent == 120
+    assert {"200", "503", "404"} < set(result.outcomes)
+    assert result.answered < result.sent

@@ -10,6 +10,7 @@ from platforms import shows_resets
 
 from pytest_winserve import Lab, Request, Site
 from pytest_winserve.errors import CriterionFailed, UsageError
+from pytest_winserve.load.histogram import RELATIVE_ERROR
 from pytest_winserve.load.result import NO_BACKEND, Result
 
 from .conftest import FLASK_COMMAND
@@ -120,6 +121,27 @@ def test_on_a_command_alone_only_the_client_counts(lab: Lab) -> None:
     assert result.ledger.unaccounted is None
     with pytest.raises(CriterionFailed, match="unaccounted == 0: not measured"):
         result.require("unaccounted == 0")
+
+
+def test_percentiles_of_known_delays(flask: Site) -> None:
+    delays = {"GET /misbehave?delay=0.1": 0.1, "GET /misbehave?delay=0.5": 0.5}
+    mix = [
+        Request("/misbehave?delay=0.1", weight=4),
+        Request("/misbehave?delay=0.5", weight=1),
+    ]
+    result = flask.load(users=10, count=150, requests=mix)
+    adds_up(result)
+    # Never below the truth, and above it by 1/128 and by what a busy machine takes to answer.
+    most = {label: delay * (1 + RELATIVE_ERROR) + 0.2 for label, delay in delays.items()}
+    for label, share in result.by_request.items():
+        for q in (1, 50, 90, 100):
+            assert delays[label] <= (share.total.percentile(q) or 0) < most[label]
+    # Of all together, the quick ones come first.
+    quick, slow = (share.total.count for share in result.by_request.values())
+    assert min(quick, slow) > 0
+    last_quick = result.percentile(100 * quick / 150) or 0
+    first_slow = result.percentile(100 * (quick + 1) / 150) or 0
+    assert 0.1 <= last_quick < 0.5 <= first_slow < 0.71
 
 
 def test_a_warm_up_is_not_counted(nginx2: Site) -> None:

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_winserve.load import Histogram, Plan, Result
-from pytest_winserve.load.merge import merged
-from pytest_winserve.load.reports import Report
-from pytest_winserve.load.result import Generator, is_status
+from pytest_winserve.load.reports import Report, result_of
+from pytest_winserve.load.result import is_status
 from pytest_winserve.load.tally import Tally
 
 REQUESTS = ["/a", "/b", "/a"]
 LABELS = ("GET /a", "GET /b", "GET /a #2")
 SECONDS = 4
+FIGURES = {"cpu": 0.1, "lag": 0.0, "achieved": 1.0}
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def counted(mine: list[Event], reports_at: set[int], *, open_model: bool) -> Rep
         nonlocal known
         snapshot = tally.snapshot(timeline_from=known, final=final)
         known = tally.closed_seconds
-        report.take(json.loads(json.dumps(snapshot)))
+        report.take(json.loads(json.dumps({**snapshot, **FIGURES})))
 
     for place, event in enumerate(sorted(mine, key=lambda event: event.at)):
         tally.roll(event.at)
@@ -72,6 +72,8 @@ def counted(mine: list[Event], reports_at: set[int], *, open_model: bool) -> Rep
         if open_model:
             times.services.append(event.service)
         tally.connects.append(event.late)
+        tally.first_bytes.append(event.service)
+        tally.sessions.append(event.total)
         if place in reports_at:
             say()
     say(final=True)
@@ -94,7 +96,7 @@ def test_any_split_among_workers_merges_exactly(
         counted([e for e in every if e.worker == worker], reports_at, open_model=open_model)
         for worker in range(3)
     ]
-    found = merged([report.timeline for report in reports], plan)
+    found = result_of("builtin", plan, "http://127.0.0.1:1", reports, 3, 0, None)
 
     def times(some: list[Event]) -> tuple[Histogram, Histogram | None]:
         service = histogram(event.service for event in some) if open_model else None
@@ -103,6 +105,8 @@ def test_any_split_among_workers_merges_exactly(
     answered = [event for event in every if is_status(event.outcome)]
     assert (found.total, found.service) == times(answered)
     assert found.connect == histogram(event.late for event in every)
+    assert found.first_byte == histogram(event.service for event in every)
+    assert found.sessions == histogram(event.total for event in every)
     assert {key: (one.total, one.service) for key, one in found.by_outcome.items()} == {
         key: times([event for event in every if event.outcome == key])
         for key in {event.outcome for event in every}
@@ -125,24 +129,8 @@ def test_any_split_among_workers_merges_exactly(
     assert sum(second.finished for second in found.timeline) == len(every)
     assert Histogram.merged(s.total for s in found.timeline if s.total is not None) == found.total
 
+    assert found.sent == len(every)
+    assert found.outcomes == Counter(event.outcome for event in every)
+
     # And nothing of it is lost in a file.
-    result = Result(
-        plan=plan,
-        engine="builtin",
-        url="http://127.0.0.1:1",
-        sent=len(every),
-        outcomes=Counter(event.outcome for event in every),
-        dropped=0,
-        elapsed=float(SECONDS),
-        connect=found.connect,
-        first_byte=found.first_byte,
-        total=found.total,
-        service=found.service,
-        sessions=found.sessions,
-        timeline=found.timeline,
-        by_backend=found.by_backend,
-        by_request=found.by_request,
-        by_outcome=found.by_outcome,
-        generator=Generator(3, 0, 0.1, 0.0, "none"),
-    )
-    assert Result.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert Result.from_dict(json.loads(json.dumps(found.to_dict()))) == found

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from platforms import needs_locust, needs_tsung
 
 from pytest_winserve import Lab
 from pytest_winserve.report import read_json
@@ -68,3 +69,45 @@ def test_500_users_on_nginx4_are_all_accounted_for() -> None:
     assert result.ledger.unaccounted == 0, result.ledger.lines()
     assert result.answered <= ran <= result.sent
     assert result.answered >= 500
+
+
+DELAY = 0.2
+SAME = 0.1
+"""How far the engines' means may lie apart, relative to the delay. The app sleeps for DELAY, which
+nobody queues for: 500 users with 4 s to think send about 120 requests a second, a tenth of what
+four backends take. What is beside it (Flask, nginx, the engine, whatever else this machine does)
+takes some milliseconds; an engine that times something else, such as the thinking, is far off."""
+
+
+@pytest.mark.locust
+@pytest.mark.tsung
+@needs_tsung
+@needs_locust
+def test_the_engines_agree_on_counts_and_mean() -> None:
+    results = {}
+    with Lab().serve("nginx4") as site:
+        for engine in ("builtin", "locust", "tsung"):
+            results[engine] = site.load(
+                users=500,
+                count=1500,
+                think_time=4,
+                connect_rate=125,
+                path=f"/sleep?seconds={DELAY}",
+                engine=engine,
+            )
+    for engine, result in results.items():
+        assert result.engine == engine
+        assert (result.sent, result.outcomes) == (1500, {"200": 1500})
+        assert result.total.count == 1500
+        # Keep-alive: a connection for each user.
+        assert result.connect.count == 500
+        assert result.ledger is not None
+        assert result.ledger.unaccounted == 0, result.ledger.lines()
+        sides = {side.name: side.seen for side in result.ledger.sides}
+        assert sides.pop("front's log") == 1500
+        # Round robin of nginx' one worker.
+        assert sides == {f"backend {i}": 375 for i in range(4)}
+        assert not result.limited
+    means = {engine: result.total.mean or 0.0 for engine, result in results.items()}
+    assert min(means.values()) >= DELAY
+    assert max(means.values()) - min(means.values()) <= SAME * DELAY, means

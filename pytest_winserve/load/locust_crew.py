@@ -69,8 +69,9 @@ class Machine:
     workers: int = 1
     python: str = "python3"
 
-    def command(self, arguments: Sequence[str]) -> list[str]:
-        there = shlex.join([self.python, "-m", "locust", *arguments])
+    def command(self, master: str, *options: str) -> list[str]:
+        """What starts a worker there, which joins the master at HOST:PORT."""
+        there = shlex.join([self.python, "-m", "pytest_winserve.locust_join", master, *options])
         return ["ssh", "-T", "-o", "BatchMode=yes", self.host, there]
 
 
@@ -216,7 +217,7 @@ def running(
             start(f"worker-{i}", [*command, "-f", str(file), *join, guarded], own)
         for machine in machines:
             for i in range(machine.workers):
-                words = machine.command(["-f", "-", *join, guarded])
+                words = machine.command(f"{host}:{port}", guarded)
                 start(f"worker-{machine.host}-{i}", words, {**os.environ, TAG_VARIABLE: tag})
         yield Crew(master, programs[1:], lines)
     finally:

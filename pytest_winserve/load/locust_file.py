@@ -1,6 +1,7 @@
-"""What Locust loads, in its master and in every worker (`-f`, from the master with `-f -`).
+"""What Locust loads, in its master and in every worker.
 
-The engine `locust` starts both, see `pytest_winserve.load.locust_crew`.
+The engine `locust` starts both, see `pytest_winserve.load.locust_crew`; workers on other machines
+by `pytest_winserve.locust_join`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult, Event
 from locust import FastHttpUser, task
+from locust.exception import StopUser
 
 from pytest_winserve import __version__
 from pytest_winserve.load.exchange import NO_BACKEND, Route, backend_of, mixed
@@ -38,6 +39,7 @@ class WinserveUser(FastHttpUser):
         super().__init__(environment)
         self.worker: Worker = environment.winserve
         self.number = self.worker.enlist()
+        self.phases = 0
         self.channel: Channel | None = None
         self.route: Route
         self.due = 0.0
@@ -50,7 +52,12 @@ class WinserveUser(FastHttpUser):
 
     @task
     def send(self) -> None:
-        self.worker.upcoming.get().serve(self)
+        # By number, as a user may come to run only after a phase has begun.
+        phase = self.worker.phase(self.phases).get()
+        self.phases += 1
+        if self.number >= phase.users:
+            raise StopUser  # Locust made it in place of one of a worker that was lost
+        phase.serve(self)
 
     def open_channel(self, address: tuple[str, int]) -> Channel:
         """The user's channel, which lasts from phase to phase."""
@@ -70,10 +77,17 @@ class Worker:
         self._before = 0
         self._seconds_told = 0
         self._told_all = False
-        self.upcoming: AsyncResult = AsyncResult()
+        self._phases: list[AsyncResult] = []
+        self._begun = 0
         self._runner.register_message("winserve_phase", self._begin)
         environment.events.request.add_listener(self._record)
         environment.events.report_to_master.add_listener(self._report)
+
+    def phase(self, n: int) -> AsyncResult:
+        """The phase with that number, from 0, once it has begun."""
+        while len(self._phases) <= n:
+            self._phases.append(AsyncResult())
+        return self._phases[n]
 
     def enlist(self) -> int:
         """The number of a new user."""
@@ -92,8 +106,8 @@ class Worker:
             self._runner.send_message("winserve_refused", {"text": text})
             return
         phase = self._phase = Phase(job, self._users, self._ended)
-        upcoming, self.upcoming = self.upcoming, AsyncResult()
-        upcoming.set(phase)
+        self.phase(self._begun).set(phase)
+        self._begun += 1
         phase.start()
 
     def _ended(self, phase: Phase) -> None:
@@ -139,6 +153,7 @@ class Phase:
             for index, request in enumerate(plan.requests)
         ]
         self._routes = mixed(routes, plan, job["index"])
+        self.users = users
         self._serving = users
         self._remaining = -1 if plan.count is None else plan.count
         self._enough = Event()  # set when no request is left to be sent

@@ -46,8 +46,8 @@ class LocustEngine:
 
     `workers` is their number on this machine: by default one per 250 users, at most one per core;
     0 when others send. `machines` are reached by ssh. `others` more are started by hand, by
-    `python -m locust -f - --worker --master-host HOST --master-port PORT`. For both, `address` is
-    "HOST:PORT" where the master listens: this machine's address that the others know.
+    `python -m pytest_winserve.locust_join HOST:PORT`. For both, `address` is that "HOST:PORT",
+    where the master listens: this machine's address that the others know.
     """
 
     name = NAME

@@ -1,11 +1,11 @@
 """The lab's end on another machine: each channel of an execnet gateway serves one deployment.
 
-A call is `(number, name, arguments)`; its answer `(number, "ok", value, "")`, or `(number, error,
-text, component)` where `error` is the name of a class of `pytest_winserve.errors`. Values are
-plain: numbers, texts, lists and dictionaries.
+A call is `(number, name, arguments)`; its answer `(number, "ok", value, "", "")`, or `(number,
+error, text, component, hint)` where `error` is the name of a class of `pytest_winserve.errors`.
+Values are plain: numbers, texts, lists and dictionaries.
 
 What takes long has a channel of its own, which comes with the call `send`: on it come `(0,
-"progress", value, "")` and in the end the answer, and it ends when the lab closes that channel.
+"progress", value, "", "")` and in the end the answer, and it ends when the lab closes that channel.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class Session:
         self._processes: Processes | None = None
         self._running = False
 
-    def answer(self, name: str, arguments: Iterable[Any]) -> tuple[str, Any, str]:
+    def answer(self, name: str, arguments: Iterable[Any]) -> tuple[str, Any, str, str]:
         """What a call gives, as it is sent."""
         try:
-            return "ok", plain(self._called(name)(*arguments)), ""
+            return "ok", plain(self._called(name)(*arguments)), "", ""
         except MissingComponent as error:
-            return type(error).__name__, error.reason, error.component
+            return type(error).__name__, error.reason, error.component, error.hint
         except WinserveError as error:
-            return type(error).__name__, str(error), ""
+            return type(error).__name__, str(error), "", ""
         except Exception:  # the lab shows it; here nobody would see it
-            return WinserveError.__name__, traceback.format_exc(), ""
+            return WinserveError.__name__, traceback.format_exc(), "", ""
 
     def _called(self, name: str) -> Callable[..., Any]:
         own = ("about", "require", "deploy", "start", "send", "stop", "probe", "capacity", "load")
@@ -107,7 +107,7 @@ class Session:
         """See `Sender`; the channel gets the progress."""
 
         def tell(progress: Progress) -> None:
-            channel.send((0, "progress", plain(progress), ""))
+            channel.send((0, "progress", plain(progress), "", ""))
 
         made = Plan.from_dict(plan)
         return self._sender().load(engine, made, tag, warmup_tag, tell).to_dict()

@@ -8,7 +8,7 @@ was killed. Two headers carry the lab's bookkeeping:
 * answer `X-Winserve-Backend: NONCE.INDEX`: proof that this run's backend answered; for the lab's
   own requests also `X-Winserve-Process: PID.THREAD`.
 
-A server that forks counts in one file all the same: the peak is of what its processes ran at one
+A server of several processes counts in one file all the same: the peak is of what they ran at one
 time, not a sum of their peaks, so they change it under a lock of the file's. What a process runs
 is noted beside it, and given back when another takes the place of one that died.
 """
@@ -25,7 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
+    from ctypes import wintypes
+else:
     import fcntl
 
 if TYPE_CHECKING:
@@ -39,6 +43,9 @@ TOTALS = "load-0"
 _SLOT = struct.Struct("<qqqqq")  # run, started, raised, running, peak of running
 _SLOTS = 64
 _PAGE = _SLOT.size * _SLOTS
+_LOCKS = 1 << 40
+"""Where the bytes begin whose locks are taken: far behind the file's end, because on Windows nobody
+can read what another process has locked. The first is the counters', one per worker follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +85,38 @@ def _slot_of(run: int) -> int:
 class Counters:
     """The counters of one backend, in a file.
 
-    With `workers`, that many processes count in it: each is forked from the one that made the
-    counters, and calls `join` before it counts. The file then has a page for the backend and one
-    for each worker, of which only `running` is used.
+    With `workers`, that many processes count in it, and each takes a place before it does: one that
+    is forked from the process that made the counters by `join`, one that is started otherwise by
+    `attach`. The file then has a page for the backend and one for each place, of which only
+    `running` is used.
     """
 
     def __init__(self, path: Path, workers: int = 0) -> None:
-        size = _PAGE * (1 + workers)
         with path.open("w+b") as file:
-            file.truncate(size)
-            self._map = mmap.mmap(file.fileno(), size)
-            self._lock = _SharedLock(os.dup(file.fileno())) if workers else threading.Lock()
+            file.truncate(_PAGE * (1 + workers))
+            self._take(file.fileno(), workers)
+
+    @classmethod
+    def attach(cls, path: Path) -> Counters:
+        """The counters that another process made with workers, for a worker that is not forked
+        from it: it gets the first place that no living process has."""
+        counters = cls.__new__(cls)
+        with path.open("r+b") as file:
+            workers = os.fstat(file.fileno()).st_size // _PAGE - 1
+            counters._take(file.fileno(), workers)
+        assert isinstance(counters._lock, _SharedLock), "made without workers"
+        for worker in range(workers):
+            # Never given back: the system does that when the process ends, however it does.
+            if _lock_byte(counters._lock.file, _LOCKS + 1 + worker, wait=False):
+                counters.join(worker)
+                return counters
+        raise RuntimeError(f"more than {workers} processes count in {path}")
+
+    def _take(self, file: int, workers: int) -> None:
+        self._map = mmap.mmap(file, _PAGE * (1 + workers))
+        self._lock: _SharedLock | threading.Lock = (
+            _SharedLock(os.dup(file)) if workers else threading.Lock()
+        )
         self._workers = workers
         self._own: int | None = None  # where the page of this worker begins
 
@@ -100,10 +128,11 @@ class Counters:
         self._own = _PAGE * (1 + worker)
         with self._lock:
             self._map[self._own : self._own + _PAGE] = bytes(_PAGE)
+            pages = range(_PAGE, _PAGE * (1 + self._workers), _PAGE)
+            used = [page for page in pages if any(self._map[page : page + _PAGE])]
             for at in range(0, _PAGE, _SLOT.size):
                 held, started, raised, _, peak = _SLOT.unpack_from(self._map, at)
-                pages = range(_PAGE, _PAGE * (1 + self._workers), _PAGE)
-                running = sum(self._running(page + at, held) for page in pages)
+                running = sum(self._running(page + at, held) for page in used)
                 _SLOT.pack_into(self._map, at, held, started, raised, running, peak)
 
     def start(self, tag: str) -> tuple[int, ...]:
@@ -158,13 +187,48 @@ class _SharedLock:
 
     def __enter__(self) -> None:
         self._threads.acquire()
-        if sys.platform != "win32":
-            fcntl.lockf(self.file, fcntl.LOCK_EX)
+        _lock_byte(self.file, _LOCKS, wait=True)
 
     def __exit__(self, *_: object) -> None:
-        if sys.platform != "win32":
-            fcntl.lockf(self.file, fcntl.LOCK_UN)
+        _unlock_byte(self.file, _LOCKS)
         self._threads.release()
+
+
+if sys.platform == "win32":
+    _kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+    _EXCLUSIVE, _AT_ONCE = 2, 1  # LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY
+
+    class _Overlapped(ctypes.Structure):
+        _fields_ = (
+            ("internal", ctypes.c_size_t * 2),
+            ("low", wintypes.DWORD),
+            ("high", wintypes.DWORD),
+            ("event", wintypes.HANDLE),
+        )
+
+    def _lock_byte(file: int, at: int, wait: bool) -> bool:
+        return bool(_kernel.LockFileEx(*_place(file, at, _EXCLUSIVE | (0 if wait else _AT_ONCE))))
+
+    def _unlock_byte(file: int, at: int) -> None:
+        _kernel.UnlockFileEx(*_place(file, at))
+
+    def _place(file: int, at: int, *flags: int) -> tuple[Any, ...]:
+        where = _Overlapped(low=at & 0xFFFFFFFF, high=at >> 32)
+        handle = wintypes.HANDLE(msvcrt.get_osfhandle(file))
+        return (handle, *flags, 0, 1, 0, ctypes.byref(where))
+
+else:
+
+    def _lock_byte(file: int, at: int, wait: bool) -> bool:
+        """Lock one byte of a file for this process; False when another has it."""
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, at)
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES
+            return False
+        return True
+
+    def _unlock_byte(file: int, at: int) -> None:
+        fcntl.lockf(file, fcntl.LOCK_UN, 1, at)
 
 
 def read_counts(path: Path, tag: str) -> Counts:

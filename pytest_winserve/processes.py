@@ -90,7 +90,7 @@ class Processes:
 
     def __init__(self, spec: Spec) -> None:
         topology = spec.topology
-        require_server(get_server(topology.server), sys.platform)
+        require_server(get_server(topology.server), sys.platform, nginx=spec.nginx)
         if topology.server == "command":
             from pytest_winserve.servers.command import check_command
 
@@ -257,6 +257,7 @@ class Processes:
             "options": spec.topology.server_options,
             "app": spec.app,
             "command": spec.command,
+            "nginx": spec.nginx,
             "path": spec.path,
             "port": 0 if self._front else spec.port,
             "listen": asdict(spec.listen),
@@ -305,7 +306,7 @@ class Processes:
                 # Somebody was faster; the next port then.
                 self._front_program.ask_to_stop()
                 self._claim.release()
-                self._front.error_log(self._folder).unlink()
+                self._front.error_log(self._folder).unlink(missing_ok=True)
             else:
                 self._port = self._claim.number
                 return

@@ -197,13 +197,15 @@ class RemoteHost:
     def reach(self, port: int) -> Address:
         return self._machine.reach(port)
 
-    def rebuilt(self, name: str, text: str, component: str) -> WinserveError:
+    def rebuilt(self, name: str, text: str, component: str, hint: str) -> WinserveError:
         """The error that was raised over there."""
         kind: type[WinserveError] = getattr(errors, name)
         if "No module named" in text or "there is no module" in text:
             text += f"\n  {self._machine.advice}"
         if issubclass(kind, MissingComponent):
-            return kind(component, f"{text}, on the host {self.name}", self._machine.mend)
+            # What pip brings, the host's own way of mending does; other programs it cannot.
+            mend = self._machine.mend if hint.startswith("python -m pip") else hint
+            return kind(component, f"{text}, on the host {self.name}", mend)
         return kind(text)
 
     def gone(self) -> str | None:
@@ -302,9 +304,9 @@ class Link:
                 own = isinstance(error, TimeoutError | self._channel.RemoteError)
                 self.lost = self._host.drop(self._channel.gateway, str(error) if own else "")
                 raise HostLost(self.lost) from None
-        _, outcome, value, component = answer
+        _, outcome, value, component, hint = answer
         if outcome != "ok":
-            raise self._host.rebuilt(outcome, value, component)
+            raise self._host.rebuilt(outcome, value, component, hint)
         return value
 
     def work(
@@ -317,14 +319,14 @@ class Link:
             self("send", channel, name, arguments)
             while True:
                 try:
-                    _, outcome, value, component = self._next(channel, None)
+                    _, outcome, value, component, hint = self._next(channel, None)
                 except (EOFError, OSError):
                     self("about")  # says what is known, or fails as it should
                     raise HostLost(f"the host {self._host.name} gave up: {name}") from None
                 if outcome == "ok":
                     return value
                 if outcome != "progress":
-                    raise self._host.rebuilt(outcome, value, component)
+                    raise self._host.rebuilt(outcome, value, component, hint)
                 if tell is not None:
                     tell(value)
         finally:

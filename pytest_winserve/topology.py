@@ -18,6 +18,7 @@ from pytest_winserve.registry import nearest
 from pytest_winserve.servers import Concurrency, get_server, server_names
 
 DEFAULT_SERVER = "flask"
+DEFAULT_FRONT = "nginx"
 MAX_BACKENDS = 64
 ARTICLE = ("flask", "nginx1", "nginx4", "tornado", "nginx4-tornado")
 SETS = ("article", "all")
@@ -126,8 +127,7 @@ def _parse_head(head: str) -> tuple[str | None, int, str]:
         raise UsageError(f"{first!r} needs a number of backends: {first}1, {first}4")
     if match and match[1] in server_names():
         raise UsageError(
-            f"{first!r}: a number of backends needs a front: "
-            f"{front_names()[0]}{match[2]}-{match[1]}"
+            f"{first!r}: a number of backends needs a front: {DEFAULT_FRONT}{match[2]}-{match[1]}"
         )
     if dash or match:
         name = match[1] if match else first

@@ -76,7 +76,9 @@ class NginxFront:
         listen: Address,
         backends: Sequence[str],
         options: Options,
+        fastcgi: bool = False,
     ) -> list[str]:
+        """As `Front.prepare`; with `fastcgi`, that is what the backends speak."""
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
         for name in ("logs", "temp"):
@@ -93,6 +95,7 @@ class NginxFront:
             nofile=_nofile(connections),
             connections=connections,
             backends=backends,
+            fastcgi=fastcgi,
             listen="{}:{}".format(*listen),
             options={k: v if isinstance(v, bool) else int(v) for k, v in options.items()},
         )
@@ -114,6 +117,9 @@ class NginxFront:
         log = self.error_log(folder)
         text = log.read_text("utf-8", "replace") if log.exists() else ""
         return [f"nginx: {match}" for match in _WORKER_DIED.findall(text)]
+
+    def unlogged(self, options: Options) -> int:
+        return 1  # its only worker sends and logs in one turn of its loop
 
     def access_log(self, folder: Path) -> Path:
         return folder / "logs" / "access.log"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -19,6 +20,8 @@ SUB_BITS = 7
 RELATIVE_ERROR = 1 / 2**SUB_BITS
 RANGE_BITS = 32
 COUNTERS = (RANGE_BITS - SUB_BITS + 1) << SUB_BITS
+TABLE_US = 2**17
+"""Values below have their counters looked up in a table, which is all work in C."""
 
 
 def index_of(us: int) -> int:
@@ -28,6 +31,16 @@ def index_of(us: int) -> int:
     h = us.bit_length() - 8
     index = (h << SUB_BITS) + (us >> h)
     return index if index < COUNTERS else COUNTERS - 1
+
+
+@cache
+def _indices() -> list[int]:
+    """`index_of` of every value below TABLE_US."""
+    table = list(range(256))
+    while len(table) < TABLE_US:
+        width = 1 << (len(table).bit_length() - SUB_BITS - 1)
+        table += [index_of(len(table))] * width
+    return table
 
 
 def highest_of(index: int) -> int:
@@ -73,13 +86,14 @@ class Histogram:
         low = min(values)
         if low < 0:
             raise ValueError(f"not a duration: {low} us")
+        high = max(values)
         counts = self._counts
-        for us, times in Counter(values).items():
-            index = index_of(us)
+        find = _indices().__getitem__ if high < TABLE_US else index_of
+        for index, times in Counter(map(find, values)).items():
             counts[index] = counts.get(index, 0) + times
         self._n += len(values)
         self._sum_us += sum(values)
-        self._max_us = max(self._max_us, max(values))
+        self._max_us = max(self._max_us, high)
         self._min_us = low if self._min_us is None else min(self._min_us, low)
 
     def merge(self, other: Histogram) -> None:

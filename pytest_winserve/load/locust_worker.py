@@ -162,6 +162,7 @@ class Phase:
         self._lags: list[int] = []
         self._cpu = 0.0
         self._achieved = 1.0
+        self._late = 0
         self._began = perf_counter()
         self._next_connect = self._began
         self._mark = self._began, process_time()
@@ -259,6 +260,7 @@ class Phase:
             arrivals += 1
             self._lags.append(int((now - due) * 1e6))
             ran, late = now - self._began, now - due
+            self._late += late > LATE
             self._achieved = 1.0 if late <= LATE else (ran - late) / ran
             if self._idle:
                 self._remaining -= 1
@@ -353,4 +355,4 @@ class Phase:
         self._lag.record_many(self._lags)
         self._lags.clear()
         lag = self._lag.percentile(99) or 0.0
-        return {"cpu": self._cpu, "lag": lag, "achieved": self._achieved}
+        return {"cpu": self._cpu, "lag": lag, "achieved": self._achieved, "late": self._late}

@@ -50,15 +50,30 @@ class Handle(Protocol):
 
 
 class Connecting(Handle, Protocol):
-    """A connection to be made: `open` begins, and may be done when it returns."""
+    """A connection to be made, and made again after it has ended."""
 
-    def open(self) -> None: ...
+    def open(self, data: bytes, /) -> None:
+        """Begin to connect; it may be done when this returns.
+
+        `data` is what the client will send first: a loop that can sends it with the connect and
+        says so.
+        """
+
+    def clear(self) -> None:
+        """Close what has ended, without a word: the client has been told, by `ended`."""
 
 
 class Client(Protocol):
-    """Who uses a connection; the calls are those of `asyncio.Protocol`, and one more."""
+    """Who uses a connection; the calls are those of `asyncio.Protocol`, and one more.
 
-    def connection_made(self, transport: Any, /) -> None: ...
+    `ended` is set by a loop that knows, when it hands over data, that it is the last: the server
+    has closed. The client may then leave the rest to it, or open the connection again at once.
+    """
+
+    ended: bool
+
+    def connection_made(self, transport: Any, at: float | None = None, /) -> None:
+        """`at` is when, by the performance counter, if the loop has sent the first data since."""
 
     def connect_failed(self, error: OSError, /) -> None: ...
 
@@ -142,12 +157,15 @@ class _Task:
         self._address = address
         self._task: asyncio.Task[None] | None = None
 
-    def open(self) -> None:
+    def open(self, data: bytes) -> None:
         self._task = self._loop.create_task(self._connect())
 
     def cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+    def clear(self) -> None:
+        return  # `ended` is never told
 
     async def _connect(self) -> None:
         protocol: Any = self._client
@@ -172,6 +190,7 @@ if sys.platform == "linux":
     FAILED = select.EPOLLHUP | select.EPOLLERR
     ENDED = select.EPOLLRDHUP | FAILED
     READ = select.EPOLLIN | ENDED
+    IN_PROGRESS = errno.EINPROGRESS
     NONBLOCKING = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
     # Edges, not levels: one registration lasts for the life of a connection.
     READING = READ | select.EPOLLET
@@ -246,112 +265,137 @@ if sys.platform == "linux":
             self.callback = None
 
     class Link:
-        """One TCP connection, from before it is made until it is closed."""
+        """A TCP connection, from before it is made until it is closed; and then the next one."""
 
-        __slots__ = ("_address", "_client", "_connected", "_fd", "_loop", "_socket", "_unsent")
+        __slots__ = (
+            "_address",
+            "_client",
+            "_connected",
+            "_family",
+            "_fd",
+            "_loop",
+            "_socket",
+            "_unsent",
+        )
 
         def __init__(self, loop: Reactor, client: Client, address: tuple[str, int]) -> None:
             self._loop = loop
             self._client = client
             self._address = address
+            self._family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
             self._socket: _socket.socket | None = None
             self._fd = -1
             self._connected = False
             self._unsent = b""
 
-        def open(self) -> None:
-            loop = self._loop
+        def open(self, data: bytes) -> None:
+            loop, client = self._loop, self._client
+            client.ended = False
             try:
                 # Not socket.socket, which is this with a layer of Python around it.
-                family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-                sock = self._socket = _socket.socket(family, NONBLOCKING)
+                sock = self._socket = _socket.socket(self._family, NONBLOCKING)
                 fd = self._fd = sock.fileno()
                 error = sock.connect_ex(self._address)
-                if error == errno.EINPROGRESS:
-                    error = self._knock(sock)
+                if error != IN_PROGRESS and error:
+                    raise OSError(error, os.strerror(error))
+                at = perf_counter()
+                # On one machine it is connected by now, and that is told by the first data.
+                try:
+                    sent = sock.send(data)
+                except BlockingIOError:
+                    self._unsent = data
+                    self._connected = False
+                    loop.epoll.register(fd, EVERYTHING)
+                else:
+                    self._connected = True
+                    if sent == len(data):
+                        loop.epoll.register(fd, READING)
+                    else:
+                        self._unsent = data[sent:]
+                        loop.epoll.register(fd, EVERYTHING)
                 loop.links[fd] = self
-                loop.epoll.register(fd, EVERYTHING if error else READING)
             except OSError as refusal:
-                self._close()
-                self._client.connect_failed(refusal)
+                self.clear()
+                client.connect_failed(refusal)
             else:
-                if error != errno.EINPROGRESS:
-                    self._made(error)
-
-        def _knock(self, sock: _socket.socket) -> int:
-            """Whether it is connected already, as it mostly is on one machine: an event less."""
-            try:
-                sock.send(b"")
-            except BlockingIOError:
-                return errno.EINPROGRESS
-            return 0
-
-        def _made(self, error: int) -> None:
-            if error:
-                self._close()
-                self._client.connect_failed(OSError(error, os.strerror(error)))
-            else:
-                self._connected = True
-                self._client.connection_made(self)
+                if self._connected:
+                    client.connection_made(self, at)
 
         def ready(self, events: int) -> None:
-            if events == select.EPOLLIN and self._connected:
-                self._read(ended=False)  # what nearly every event is
-                return
-            sock = self._socket
-            if sock is None:
-                return
-            if not self._connected:
-                # The call costs something, and there is an error only with one of these.
-                failed = events & FAILED
-                self._made(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if failed else 0)
-            elif self._unsent and events & select.EPOLLOUT:
-                rest, self._unsent = self._unsent, b""
-                self.write(rest)
-            if events & READ:
-                self._read(ended=bool(events & ENDED))
-
-        def _read(self, *, ended: bool) -> None:
-            client = self._client
-            while (sock := self._socket) is not None:
+            if not self._connected or self._unsent:
+                self._writable(events)
+                if not events & READ:
+                    return
+            client, sock, ended = self._client, self._socket, events & ENDED
+            while sock is not None and self._socket is sock:  # a client may close, or open anew
                 try:
                     data = sock.recv(READ_BYTES)
                 except BlockingIOError:
                     return
                 except OSError as error:
-                    self._lose(error)
+                    self._lose(error, sock)
                     return
                 if not data:
                     client.eof_received()
-                    self._lose(None)
+                    self._lose(None, sock)
                     return
-                client.data_received(data)
-                # Less than what there was room for is all that there is, and what comes later is
-                # another edge; but the end may have come before this one was looked at.
-                if len(data) < READ_BYTES and not ended:
+                # Less than what there was room for is all that there is. What comes later is
+                # another edge, but for the end, which may have come before this was looked at.
+                if len(data) == READ_BYTES:
+                    client.data_received(data)
+                elif ended:
+                    client.ended = True
+                    client.data_received(data)
+                else:
+                    client.data_received(data)
                     return
 
+        def _writable(self, events: int) -> None:
+            sock = self._socket
+            if sock is None:
+                return
+            if self._connected:
+                if events & select.EPOLLOUT:
+                    self._send_rest()
+                return
+            # The call costs something, and there is an error only with one of these.
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if events & FAILED else 0
+            if error:
+                self.clear()
+                self._client.connect_failed(OSError(error, os.strerror(error)))
+            else:
+                at = perf_counter()
+                self._connected = True
+                self._send_rest()
+                self._client.connection_made(self, at)
+
         def write(self, data: bytes) -> None:
-            if self._socket is None:
+            sock = self._socket
+            if sock is None:
                 return
             if self._unsent:
                 self._unsent += data
                 return
             try:
-                sent = self._socket.send(data)
+                sent = sock.send(data)
             except BlockingIOError:
                 sent = 0
             except OSError as error:
                 # Not from within: who writes does not expect to be told before that returns.
-                self._loop.soon.append(partial(self._lose, error))
+                self._loop.soon.append(partial(self._lose, error, sock))
                 return
             if sent < len(data):
                 self._unsent = data[sent:]
                 self._loop.epoll.modify(self._fd, EVERYTHING)
 
-        def _lose(self, error: Exception | None) -> None:
-            if self._socket is not None:
-                self._close()
+        def _send_rest(self) -> None:
+            rest, self._unsent = self._unsent, b""
+            self.write(rest)
+
+        def _lose(self, error: Exception | None, of: _socket.socket | None = None) -> None:
+            """Close, and tell the client; not when it has another socket than this by now."""
+            if self._socket is not None and of in (None, self._socket):
+                self.clear()
                 self._client.connection_lost(error)
 
         def abort(self) -> None:
@@ -362,8 +406,9 @@ if sys.platform == "linux":
         def is_closing(self) -> bool:
             return self._socket is None
 
-        def _close(self) -> None:
+        def clear(self) -> None:
             if self._socket is not None:
                 self._loop.links.pop(self._fd, None)
                 self._socket.close()
                 self._socket = None
+                self._unsent = b""

@@ -334,6 +334,29 @@ class Plan:
             level, begin = stage.level, begin + stage.seconds
         return math.inf
 
+    @property
+    def offered(self) -> float | None:
+        """Arrivals per second, on average until the plan ends; None in the closed model."""
+        if self.rate is None:
+            return None
+        seconds = math.inf if self.seconds is None else self.seconds
+        if self.count is not None:
+            seconds = min(seconds, self.arrival_time(self.count))
+        return self._arrivals_by(seconds) / seconds
+
+    def _arrivals_by(self, seconds: float) -> float:
+        """The integral of `level_at`."""
+        assert self.rate is not None
+        if not self.stages:
+            return self.rate * seconds
+        total, level, begin = 0.0, self.rate, 0.0
+        for stage in self.stages:
+            part = max(0.0, min(stage.seconds, seconds - begin))
+            end = level + (stage.level - level) * part / stage.seconds
+            total += (level + end) / 2 * part
+            level, begin = stage.level, begin + stage.seconds
+        return total
+
     def split(self, n: int) -> tuple[Plan, ...]:
         """Plans for n workers; users, count, rates and levels add up to this plan's.
 

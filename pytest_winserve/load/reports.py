@@ -64,5 +64,6 @@ def result_of(
             lag=max(s["lag"] for s in snapshots),
             limited_by=limits.limited_by(snapshots, elapsed, open_model=plan.open_model),
             host_cpu=host_cpu,
+            late=sum(s["late"] for s in snapshots) if plan.open_model else None,
         ),
     )

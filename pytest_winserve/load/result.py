@@ -154,7 +154,9 @@ class Generator:
     was (in the open model also of how late requests were sent), of the worst worker, None where
     the engine does not measure it; `limited_by` "none" or what made the generator the limit instead
     of the server. `host_cpu` is the share of all processors of the generator's machine that was in
-    use, by whatever ran there; None where the engine does not measure it.
+    use, by whatever ran there; None where the engine does not measure it. `late` counts requests of
+    the open model that were due more than 10 ms before they were begun or dropped; None in the
+    closed model, where none is due, and where the engine does not measure it.
     """
 
     workers: int
@@ -163,6 +165,7 @@ class Generator:
     lag: float | None
     limited_by: str
     host_cpu: float | None = None
+    late: int | None = None
 
     @property
     def shared(self) -> str:
@@ -254,6 +257,12 @@ class Result:
     def rate(self) -> float | None:
         """Answers per second over `elapsed`; None when nothing was sent."""
         return self.answered / self.elapsed if self.sent and self.elapsed > 0 else None
+
+    @property
+    def offered(self) -> float | None:
+        """Requests per second that the plan wanted, whatever came of it; None in the closed model,
+        where the answers set the pace."""
+        return self.plan.offered
 
     def percentile(self, q: float) -> float | None:
         """Of the total time, in seconds; None without answers."""
@@ -405,6 +414,12 @@ class Result:
             f"({format_rate(self.rate)}), {self.errors} errors ({share})"
             + (f", {self.dropped} dropped" if self.dropped else "")
         )
+        if self.offered is not None:
+            late = self.generator.late
+            lines.append(
+                f"offered {format_rate(self.offered)}, answered {format_rate(self.rate)}, "
+                + ("late not measured" if late is None else f"{late} late by more than 10 ms")
+            )
         lines.append(f"outcomes: {_counts(self.outcomes)}")
         for name in ("connect", "first_byte", "total"):
             lines.append(f"{name}: {self._times(name)}")

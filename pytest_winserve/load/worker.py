@@ -8,6 +8,7 @@ idle users (with their kept connections) are the pool. See engine.py for the pro
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import math
 import os
@@ -43,7 +44,12 @@ LINGER = 1.0
 keeps the port in TIME_WAIT, and our ports are the scarce ones."""
 HEADS = 512
 """Heads of answers that are remembered; see Head."""
+SHORT = 1024
+"""Bytes of an answer up to which it is compared as a whole."""
 LATE = 0.010
+"""Seconds after its time from which on a request of the open model counts as late."""
+AT_ONCE = 100
+"""Users that come in one after the other, before answers are looked at again."""
 
 
 class Head:
@@ -64,10 +70,16 @@ class Head:
 
 
 class KnownRoute(Route):
-    """A request, and the heads of answers to it that are known."""
+    """A request, and what is known of answers to it.
 
-    __slots__ = ("heads",)
+    `heads` are those seen; `answer` is the last whole one, if short, and `answer_head` its head:
+    comparing all of it is cheaper than finding its head.
+    """
 
+    __slots__ = ("answer", "answer_head", "heads")
+
+    answer: bytes
+    answer_head: Head
     heads: dict[bytes, Head]
 
 
@@ -137,12 +149,12 @@ class User:
         "backoff",
         "began",
         "conn",
-        "connecting",
         "deadline",
         "index",
         "pause",
         "requests",
         "route",
+        "spare",
         "start",
         "turn",
     )
@@ -151,7 +163,9 @@ class User:
         self.index = index
         self.active = False
         self.conn: Conn | None = None
-        self.connecting: Connecting | None = None
+        """The one that is being made, or kept."""
+        self.spare: Conn | None = None
+        """One that is over, to be opened again: making another costs more."""
         self.pause: Handle | None = None
         self.route: KnownRoute
         self.start = 0.0
@@ -163,14 +177,16 @@ class User:
 
 
 class Conn:
-    """One TCP connection of a user; reads one answer at a time."""
+    """The TCP connection of a user, and the next one; reads one answer at a time."""
 
     __slots__ = (
-        "attempt",
         "began",
+        "ended",
         "first",
-        "heads",
+        "link",
+        "made",
         "parse",
+        "route",
         "run",
         "sent_at",
         "transport",
@@ -179,39 +195,59 @@ class Conn:
     )
 
     transport: Transport
-    heads: dict[bytes, Head]
+    route: KnownRoute
 
     def __init__(self, run: Run, user: User) -> None:
         self.run = run
         self.user: User | None = user
-        self.attempt = user.requests
+        self.link: Connecting = run.loop.connection(self, run.address)
         self.parse: Parse | None = None
+        self.made = False
+        self.ended = False
         self.waiting = False
         self.first = 0.0
+        """When the first piece of an answer in several came."""
         self.sent_at = 0.0
-        self.began = perf_counter()
+        self.began = 0.0
 
-    def connection_made(self, transport: Transport) -> None:
-        self.transport = transport
-        user, run = self.user, self.run
-        if user is None or user.connecting is None or user.requests != self.attempt:
-            self.user = None
-            self.transport.abort()  # it timed out in the same moment
-            return
-        user.connecting = None
+    def connect(self, user: User, now: float) -> None:
+        """Make the connection and send the user's request."""
+        self.user = user
         user.conn = self
-        now = perf_counter()
-        if now >= run.tally.second_end:
-            run.tally.roll(now)
-        run.tally.connects.append(int((now - self.began) * 1e6))
-        self.send(now)
+        self.made = False
+        self.began = now
+        self.link.open(user.route.data)
+
+    def give_up(self) -> None:
+        """No longer wait for the connection."""
+        if self.user is not None:
+            self.user.conn = None
+            self.user = None
+        self.link.cancel()
+
+    def connection_made(self, transport: Transport, at: float | None = None) -> None:
+        self.transport = transport
+        user = self.user
+        if user is None:
+            transport.abort()  # it was given up in the same moment
+            return
+        self.made = True
+        now = perf_counter() if at is None else at
+        tally = self.run.tally
+        if now >= tally.second_end:
+            tally.roll(now)
+        tally.connects.append(int((now - self.began) * 1e6))
+        self.route = user.route
+        self.waiting = True
+        self.sent_at = now
+        if at is None:
+            transport.write(user.route.data)
 
     def connect_failed(self, error: OSError) -> None:
         user, run = self.user, self.run
-        if user is None or user.connecting is None or user.requests != self.attempt:
+        if user is None:
             return
-        self.user = None
-        user.connecting = None
+        self.user = user.conn = None
         outcome, limit = classify(error)
         if limit:
             run.tally.client_limits[limit] += 1
@@ -220,12 +256,10 @@ class Conn:
     def send(self, now: float) -> None:
         user = self.user
         assert user is not None
-        route = user.route
-        self.heads = route.heads
-        self.first = 0.0
+        self.route = user.route
         self.waiting = True
         self.sent_at = now
-        self.transport.write(route.data)
+        self.transport.write(user.route.data)
 
     def data_received(self, data: bytes) -> None:
         now = perf_counter()
@@ -233,14 +267,20 @@ class Conn:
             self._unasked()
             return
         if self.first == 0.0:
-            self.first = now
+            route = self.route
+            if data == route.answer:
+                self._answered(now, now, route.answer_head)
+                return
             if type(data) is not bytes:  # Proactor hands out a bytearray
                 data = bytes(data)
             end = data.find(b"\r\n\r\n")
-            head = self.heads.get(data[:end])
+            head = route.heads.get(data[:end])
             if head is not None and head.size == len(data) - end:
-                self._answered(now, head)
+                if len(data) <= SHORT:
+                    route.answer, route.answer_head = data, head
+                self._answered(now, now, head)
                 return
+            self.first = now
         self._parse(data, now)
 
     def _parse(self, data: bytes, now: float) -> None:
@@ -276,48 +316,55 @@ class Conn:
             return
         end = data.find(b"\r\n\r\n")
         times = run.tally.times_of(user.route.index, backend, str(parse.status))
-        head = Head(keep, len(data) - end, times)
+        head = Head(keep and run.keepalive, len(data) - end, times)
         whole = parse.length is not None and len(data) == end + 4 + parse.length
         if whole and end > 0 and not parse.chunked and not parse.extra:
-            if len(self.heads) >= HEADS:
-                self.heads.clear()
-            self.heads[data[:end]] = head
-        if parse.extra:
-            self.parse = None
+            heads = self.route.heads
+            if len(heads) >= HEADS:
+                heads.clear()
+            heads[data[:end]] = head
+        if parse.extra or not parse.keep:
+            self.parse = None  # the parser takes no other answer after the last one
         else:
             parse.reset()
-        self._answered(now, head)
+        first, self.first = self.first, 0.0
+        self._answered(now, first, head)
 
-    def _answered(self, now: float, head: Head) -> None:
+    def _answered(self, now: float, first: float, head: Head) -> None:
         run, user = self.run, self.user
         assert user is not None
-        self.waiting = False
         tally = run.tally
         if now >= tally.second_end:
             tally.roll(now)
-        tally.first_bytes.append(int((self.first - self.sent_at) * 1e6))
+        tally.first_bytes.append(int((first - self.sent_at) * 1e6))
         head.totals.append(int((now - user.start) * 1e6))
         tally.last = now
         user.backoff = 0.0
-        if not (head.keep and run.keepalive):
-            self.leave()
-        elif run.steady:
-            # What run.finished, _next, _begin and send do, for the case that must be cheap.
-            start = perf_counter()
-            if start < run.stop_at and run.remaining != 0:
-                if start >= tally.second_end:
-                    tally.roll(start)
-                run.remaining -= 1
-                tally.started += 1
-                user.start = self.sent_at = start
-                user.deadline = start + run.timeout
-                if run.mix is not None:
-                    user.route = next(run.mix)
-                    self.heads = user.route.heads
-                self.first = 0.0
-                self.waiting = True
+        ended = self.ended
+        keep = head.keep and not ended
+        if run.steady and (keep or ended) and now < run.stop_at and run.remaining != 0:
+            # What leave, run.finished, _next, _begin and send do, for what must be cheap. The next
+            # request is wanted as soon as the answer is here, or its connection is out of the way.
+            if ended:
+                self.link.clear()
+                now = perf_counter()
+                if now >= tally.second_end:
+                    tally.roll(now)
+            run.remaining -= 1
+            tally.started += 1
+            user.start = self.sent_at = now
+            user.deadline = now + run.timeout
+            if run.mix is not None:
+                self.route = user.route = next(run.mix)
+            if keep:
                 self.transport.write(user.route.data)
-                return
+            else:
+                self.waiting = False
+                self.connect(user, now)
+            return
+        self.waiting = False
+        if not keep:
+            self.leave()
         run.finished(user, now, head.services)
 
     def _failed(self, outcome: str) -> None:
@@ -328,10 +375,14 @@ class Conn:
 
     def leave(self) -> None:
         """Let the server close; see LINGER."""
-        if self.user is not None:
-            self.user.conn = None
-            self.user = None
-        if not self.transport.is_closing():
+        user, self.user = self.user, None
+        if user is not None:
+            user.conn = None
+        if self.ended:
+            self.link.clear()
+            if user is not None:
+                user.spare = self
+        elif not self.transport.is_closing():
             self.run.lingering[self] = perf_counter() + LINGER
 
     def drop(self) -> None:
@@ -403,6 +454,7 @@ class Run:
         self.lags: list[int] = []
         self.cpu = 0.0
         self.achieved = 1.0
+        self.late = 0
 
     def phase(self, *, counted: bool, report: Callable[[], None] | None = None) -> None:
         """One load from its start until every request has its outcome."""
@@ -415,18 +467,21 @@ class Run:
             for index, request in enumerate(plan.requests)
         ]
         for route in routes:
-            route.heads = {}
+            route.heads, route.answer = {}, b""
         self.route = routes[0]
         self.mix = None if len(routes) == 1 else mixed(routes, plan, self.job["index"])
         self.counted = counted
         self.lag = Histogram()
         self.cpu = 0.0
+        self.next_deadline = 0.0
+        self.want = 0
+        self.entering: Handle | None = None
         self.active = 0
         self.busy = 0
         self.ending = False
         self.ramping = counted and bool(plan.stages)
         # Every user goes on at once after an answer: closed, and nobody is asked to leave or wait.
-        self.steady = not (plan.open_model or plan.think_time or self.ramping)
+        self.steady = not (plan.open_model or plan.think_time or self.ramping or self.connect_gap)
         self.remaining = plan.count if counted and plan.count is not None else -1
         seconds = plan.seconds if counted else plan.warmup
         began = perf_counter()
@@ -439,7 +494,7 @@ class Run:
         self.cpu_mark = (began, process_time())
         self.timer = self.loop.call_later(TICK, self._tick)
         if plan.open_model:
-            self.arrivals = 0
+            self.arrivals = self.late = 0
             self._arrive()
         else:
             self._grow()
@@ -457,17 +512,35 @@ class Run:
 
     def _grow(self) -> None:
         """Bring in the users that the level wants; too many leave before their next request."""
-        self.want = self._level()
-        while len(self.users) < self.want:
+        level = self._level()
+        if level == self.want:
+            return
+        self.want = level
+        while len(self.users) < level:
             self.users.append(User(len(self.users)))
-        for user in self.users[: self.want]:
-            if not user.active:
-                user.active = True
-                user.requests = 0
-                user.backoff = 0.0
-                user.began = perf_counter()
-                self.active += 1
-                self._next(user)
+        if self.entering is not None:
+            self.entering.cancel()
+        self._enter(0)
+
+    def _enter(self, place: int) -> None:
+        """Bring in the users from `place` on, with looks at answers in between."""
+        self.entering = None
+        came = 0
+        while place < self.want and not self.done:
+            user = self.users[place]
+            place += 1
+            if user.active:
+                continue
+            if came == AT_ONCE:
+                self.entering = self.loop.call_later(0, self._enter, place - 1)
+                return
+            came += 1
+            user.active = True
+            user.requests = 0
+            user.backoff = 0.0
+            user.began = perf_counter()
+            self.active += 1
+            self._next(user)
 
     def _next(self, user: User) -> None:
         user.pause = None
@@ -528,6 +601,7 @@ class Run:
             late = now - due
             self.lags.append(int(late * 1e6))
             ran = now - self.began
+            self.late += late > LATE
             self.achieved = 1.0 if late <= LATE else (ran - late) / ran
             if self.busy >= self.plan.users:
                 tally.dropped += 1
@@ -573,8 +647,8 @@ class Run:
         if conn is not None:
             conn.send(now)
         else:
-            user.connecting = self.loop.connection(Conn(self, user), self.address)
-            user.connecting.open()
+            conn, user.spare = user.spare or Conn(self, user), None
+            conn.connect(user, now)
 
     def failed(self, user: User, outcome: str) -> None:
         """The request ended without an HTTP answer."""
@@ -630,10 +704,14 @@ class Run:
         self.timer = self.loop.call_later(max(0.001, wait), self._tick)
 
     def _sweep(self, now: float) -> None:
-        for user in self.users:
-            if user.deadline <= now:
-                self._time_out(user)
-        for conn in [conn for conn, until in self.lingering.items() if until <= now]:
+        if now >= self.next_deadline:
+            for user in self.users:
+                if user.deadline <= now:
+                    self._time_out(user)
+            # What begins from now on has all of its time: thousands of users are looked at seldom.
+            self.next_deadline = min([now + self.timeout, *(user.deadline for user in self.users)])
+        over = itertools.takewhile(lambda item: item[1] <= now, self.lingering.items())
+        for conn, _ in list(over):
             conn.transport.close()
             self.lingering.pop(conn, None)
         if self.plan.rate is not None:
@@ -649,13 +727,15 @@ class Run:
                 self._finish()
 
     def _time_out(self, user: User) -> None:
-        if user.connecting is not None:
-            user.connecting.cancel()
-            user.connecting = None
-            self.failed(user, "connect_timeout")
-        elif user.conn is not None:
-            user.conn.drop()
+        conn = user.conn
+        if conn is None:
+            return
+        if conn.made:
+            conn.drop()
             self.failed(user, "timeout")
+        else:
+            conn.give_up()
+            self.failed(user, "connect_timeout")
 
     def _second(self, now: float) -> None:
         self.tally.roll(now)
@@ -680,6 +760,8 @@ class Run:
         if not self.done:
             self.done = True
             self.timer.cancel()
+            if self.entering is not None:
+                self.entering.cancel()
             self._measure(perf_counter())
             self.loop.stop()
 
@@ -691,6 +773,7 @@ class Run:
             "cpu": self.cpu,
             "lag": self.lag.percentile(99) or 0.0,
             "achieved": self.achieved,
+            "late": self.late,
         }
 
 

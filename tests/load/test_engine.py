@@ -246,9 +246,34 @@ def test_open_model_sends_every_arrival(serve: MakeServer) -> None:
     assert (result.sent, result.dropped) == (50, 0)
     assert result.outcomes == {"200": 50}
     assert result.sessions.count == 50
+    assert result.offered == 100
+    assert result.generator.late is not None  # how many depends on the machine
+    assert "offered 100 / sec, answered" in result.summary()
+    assert f", {result.generator.late} late by more than 10 ms" in result.summary()
     assert result.service is not None
     assert result.service.count == 50
     assert result.service.sum_us <= result.total.sum_us
+
+
+def test_arrivals_that_are_due_while_the_worker_stands_still_are_late(serve: MakeServer) -> None:
+    own = psutil.Process()
+    before = {child.pid for child in own.children()}
+    stopped = threading.Event()
+
+    def stop_for_a_while(progress: Progress) -> None:
+        (worker,) = (child for child in own.children() if child.pid not in before)
+        if not stopped.is_set():
+            worker.suspend()
+            stopped.wait(0.5)
+            stopped.set()
+            worker.resume()
+
+    plan = Plan.make(rate=100, duration=2.5)
+    result = BuiltinEngine(1).run(plan, Target(serve(ok).url), stop_for_a_while)
+    assert (result.sent, result.dropped) == (250, 0)
+    # Half a second has 50 arrivals; the last of them are less than 10 ms late.
+    assert (result.generator.late or 0) >= 45
+    assert Result.from_dict(result.to_dict()) == result
 
 
 def test_open_model_ends_after_its_count(serve: MakeServer) -> None:

@@ -46,6 +46,7 @@ class Caller:
         self.told: list[str] = []
         self.received = b""
         self.error: Exception | None = None
+        self.ended = False
         self.transport: Transport
 
     def note(self, what: str) -> None:
@@ -54,10 +55,11 @@ class Caller:
         if what in ("lost", "failed") or self.enough(self):
             self.loop.stop()
 
-    def connection_made(self, transport: Transport) -> None:
+    def connection_made(self, transport: Transport, at: float | None = None) -> None:
         self.transport = transport
         self.note("made")
-        transport.write(self.data)
+        if at is None:
+            transport.write(self.data)
 
     def connect_failed(self, error: OSError) -> None:
         self.error = error
@@ -83,7 +85,7 @@ class Caller:
 
 def call(loop: Loop, caller: Caller, port: int) -> Caller:
     # It may be over when `open` returns, so that is called from within the loop.
-    loop.call_later(0, loop.connection(caller, ("127.0.0.1", port)).open)
+    loop.call_later(0, loop.connection(caller, ("127.0.0.1", port)).open, caller.data)
     loop.run_forever()
     return caller
 
@@ -157,7 +159,7 @@ def test_a_connection_that_is_called_off(loop: Loop) -> None:
                 sock.connect(listener.getsockname())
             waiting.append(sock)
         connecting = loop.connection(caller, listener.getsockname())
-        connecting.open()
+        connecting.open(b"")
         loop.call_later(0.05, connecting.cancel)
         loop.call_later(0.15, loop.stop)
         loop.run_forever()

@@ -19,7 +19,7 @@ from pytest_winserve.load.tally import Tally
 REQUESTS = ["/a", "/b", "/a"]
 LABELS = ("GET /a", "GET /b", "GET /a #2")
 SECONDS = 4
-FIGURES = {"cpu": 0.1, "lag": 0.0, "achieved": 1.0}
+FIGURES = {"cpu": 0.1, "lag": 0.0, "achieved": 1.0, "late": 0}
 
 
 @dataclass(frozen=True)

@@ -156,3 +156,4 @@ def test_arrivals_of_stages_invert_the_integral_of_the_level() -> None:
     assert plan.arrival_time(2.5) == pytest.approx(1)
     assert plan.arrival_time(27.5) == pytest.approx(4)
     assert plan.arrival_time(30) == math.inf
+    assert plan.offered == 6  # 30 arrivals in 5 s

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,8 +112,21 @@ class Server:
     def processes(self) -> list[psutil.Process]:
         """What it runs for the client, and its connections: all but the one that listens."""
         assert self.process is not None
-        found = psutil.Process(self.process.pid).children(recursive=True)
-        return [each for each in found if each.status() != psutil.STATUS_ZOMBIE]
+        found = []
+        for each in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if each.status() != psutil.STATUS_ZOMBIE:
+                    found.append(each)
+        return found
+
+    def running(self, module: str) -> list[psutil.Process]:
+        """Those of them that run a module of Python."""
+        found = []
+        for each in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if module in each.cmdline():
+                    found.append(each)
+        return found
 
     def stop(self) -> None:
         if self.process is None:

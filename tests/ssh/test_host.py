@@ -100,7 +100,7 @@ def test_an_interrupted_load_ends_over_there_too(there: Server) -> None:
 
 
 def workers(server: Server) -> list[psutil.Process]:
-    return [each for each in server.processes() if "pytest_winserve.load.worker" in each.cmdline()]
+    return server.running("pytest_winserve.load.worker")
 
 
 def test_the_same_tests_on_both_hosts(there: Server, tmp_path: Path) -> None:
@@ -381,12 +381,20 @@ def test_pytest_is_killed(there: Server, tmp_path: Path) -> None:
         "utf-8",
     )
     command = pytest_there(there, tests, "--winserve-topology=nginx2", "--winserve-load-from=host")
-    with subprocess.Popen(command, cwd=tests, env=clean_environment(),
-                          stdout=subprocess.DEVNULL) as run:  # fmt: skip
-        eventually(lambda: workers(there))
+    run = subprocess.Popen(
+        command, cwd=tests, env=clean_environment() | {"TMPDIR": str(tests)},
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        # On a busy machine it starts for longer than other things are waited for.
+        while not workers(there):
+            assert run.poll() is None
+            time.sleep(0.05)
         mine = psutil.Process(run.pid).children(recursive=True)
         assert mine
+    finally:
         run.kill()
+        run.wait()
     eventually(lambda: not there.processes())
     eventually(lambda: not [each for each in mine if each.is_running()])
 

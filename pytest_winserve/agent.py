@@ -50,6 +50,8 @@ class Session:
             return type(error).__name__, error.reason, error.component, error.hint
         except WinserveError as error:
             return type(error).__name__, str(error), "", ""
+        except OSError as error:  # such as a full disk
+            return WinserveError.__name__, f"its machine says: {error}", "", ""
         except Exception:  # the lab shows it; here nobody would see it
             return WinserveError.__name__, traceback.format_exc(), "", ""
 

@@ -369,6 +369,24 @@ def wine(python: Path | None, packages: tuple[str, ...], fresh: bool) -> None:
         setup(default_layout(), click.echo, python=python, packages=packages, fresh=fresh)
 
 
+@setup_group.command()
+@click.option("--base", metavar="IMAGE", help="the image to start from (default: python:3.11-slim)")
+@click.option(
+    "--with",
+    "packages",
+    metavar="PACKAGE",
+    multiple=True,
+    help="a package that the app needs there; repeatable",
+)
+@click.option("--fresh", is_flag=True, help="make it again, and forget earlier bases and packages")
+def container(base: str | None, packages: tuple[str, ...], fresh: bool) -> None:
+    """The lab image of this package, on the Docker engine. Safe to run again."""
+    from pytest_winserve.container.setup import setup
+
+    with explained():
+        setup(click.echo, base=base, packages=packages, fresh=fresh)
+
+
 @cli.command()
 @options("nginx", "host", "provision")
 def doctor(**given: Any) -> None:

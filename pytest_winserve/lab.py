@@ -30,10 +30,10 @@ class Lab:
             print(site.url, site.load(users=100, duration=5).summary())
 
     With `provision` a host that needs this package gets it. `load_from` is `here` or `host`: where
-    probes and loads are sent from. `nginx` is a path, `system`, `wheel` or `auto`; `start_timeout`
-    the seconds that a site may take to come up. The criteria of `require` are applied to every
-    measurement; on a load whose generator was the limit they fail unless `allow_limited`. Raises
-    UsageError for a host, engine or criterion that cannot be.
+    probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
+    `start_timeout` the seconds that a site may take to come up. The criteria of `require` are
+    applied to every measurement; on a load whose generator was the limit they fail unless
+    `allow_limited`. Raises UsageError for a host, engine or criterion that cannot be.
     """
 
     def __init__(

@@ -17,13 +17,15 @@ from pytest_winserve.contents import DISTRIBUTION
 from pytest_winserve.errors import StartError
 
 COMMAND_SECONDS = 300.0
+HERE_ONLY = {"container"}
+"""Extras of what the lab itself uses, and no server."""
 
 
 def requirements(markers: Mapping[str, str]) -> set[str]:
     """What this package and its extra `all` need for the Python of these markers, in the versions
     installed here, so that both sides compare."""
     found: set[str] = set()
-    todo, done = [""], set()
+    todo, done = [""], set[str]()
     while todo:
         extra = todo.pop()
         done.add(extra)
@@ -34,7 +36,7 @@ def requirements(markers: Mapping[str, str]) -> set[str]:
             if marker is not None and not marker.evaluate({**markers, "extra": extra}):
                 continue
             if requirement.name == DISTRIBUTION:
-                todo += [each for each in requirement.extras if each not in done]
+                todo += requirement.extras - done - HERE_ONLY
             else:
                 found.add(_as_here(requirement))
     return found

@@ -35,6 +35,7 @@ LAST_WORDS_SECONDS = 2.5
 SETTLE_SECONDS = 0.5 if sys.platform == "win32" else 0.1
 PORT_TRIES = 5
 LOOK_EVERY = 0.005
+LEAST_ROOM = 1_000_000
 NOT_INHERITED = ("ngx_unique", "NGINX")  # they would change how nginx starts
 
 
@@ -116,6 +117,7 @@ class Processes:
         """Bring everything up, or raise and leave nothing behind."""
         self._folder = Path(tempfile.mkdtemp(prefix="winserve-"))
         try:
+            self._check_room()
             deadline = Deadline.after(self.spec.start_timeout)
             self._keeper = new_keeper(self.nonce)
             for index in range(self.spec.topology.count):
@@ -310,6 +312,14 @@ class Processes:
             else:
                 self._port = self._claim.number
                 return
+
+    def _check_room(self) -> None:
+        """A program that cannot write a word of its log could not say why it ends."""
+        free = shutil.disk_usage(self._folder).free
+        if free < LEAST_ROOM:
+            raise StartError(
+                f"no space left on device: {free} bytes are free for the logs in {self._folder}"
+            )
 
     def _look(self) -> None:
         """Raise when something that should run does not."""

@@ -302,7 +302,8 @@ class Link:
                 answer = self._receive(Deadline.after(seconds + ANSWER_SECONDS))
             except (EOFError, OSError, self._channel.RemoteError) as error:
                 own = isinstance(error, TimeoutError | self._channel.RemoteError)
-                self.lost = self._host.drop(self._channel.gateway, str(error) if own else "")
+                why = str(error) if own else self._last_words()
+                self.lost = self._host.drop(self._channel.gateway, why)
                 raise HostLost(self.lost) from None
         _, outcome, value, component, hint = answer
         if outcome != "ok":
@@ -331,6 +332,16 @@ class Link:
                     tell(value)
         finally:
             channel.close()
+
+    def _last_words(self) -> str:
+        """Why the other side has closed the channel, if it did before this side used it."""
+        try:
+            self._channel.waitclose(0)
+        except self._channel.RemoteError as error:
+            return str(error)
+        except (EOFError, OSError):  # it is not closed, or without a word
+            pass
+        return ""
 
     def close(self) -> None:
         if self.lost is None:

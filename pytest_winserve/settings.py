@@ -91,12 +91,6 @@ def _users(text: str) -> int:
     return int(text)
 
 
-def _nginx(text: str) -> str:
-    if text == "container":
-        raise ValueError("nginx in a container is not in this version: auto, system, wheel, a path")
-    return text
-
-
 def _limited(text: str) -> str:
     if text not in {"fail", "allow"}:
         raise ValueError(f"limited={text}: fail or allow is needed")
@@ -132,7 +126,8 @@ SETTINGS = (
         ("nginx4",), "commas",
     ),
     Setting(
-        "host", "H[,H...]", "where to serve: local, wine, ssh:DESTINATION", ("local",), "commas",
+        "host", "H[,H...]", "where to serve: local, wine, container[:IMAGE], ssh:DESTINATION",
+        ("local",), "commas",
     ),
     Setting(
         "provision", "BOOL", "send this package and the app's folder to a host that needs them",
@@ -163,7 +158,7 @@ SETTINGS = (
     ),
     Setting("report", "DIR", "write results.json, report.html and summary.md into DIR"),
     Setting(
-        "nginx", "WHICH", "which nginx: auto, system, wheel, or a path", "auto", convert=_nginx,
+        "nginx", "WHICH", "which nginx: auto, system, wheel, container[:IMAGE], or a path", "auto",
     ),
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def fingerprint(package: Path = PACKAGE) -> str:
     for name, path in files(package).items():
         digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
+
+
+def cache_folder() -> Path:
+    """What is kept between runs: in the user's cache folder, `XDG_CACHE_HOME` or `~/.cache`."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    base = Path(cache) if cache else Path.home() / ".cache"
+    return base.absolute() / "pytest-winserve"
 
 
 def copy_to(folder: Path) -> None:

@@ -22,12 +22,14 @@ from pytest_winserve.fronts import Front, FrontBinary, get_front
 from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag, read_counts
 from pytest_winserve.keepers import TAG_VARIABLE, Keeper, new_keeper
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
+from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.ports import ADDRESS, Address, ClaimedPort, bound_socket, claim_port
 from pytest_winserve.process import Deadline, Program, tail
 from pytest_winserve.ready import Answer, first_answer
 from pytest_winserve.servers import get_server, require_server
 
 if TYPE_CHECKING:
+    from pytest_winserve.sampler import Sampler
     from pytest_winserve.sender import Sender
 
 STOP_SECONDS = 5.0
@@ -111,6 +113,7 @@ class Processes:
         self._front_counts = _FrontLog()
         self._claim: ClaimedPort | None = None
         self._keeper: Keeper | None = None
+        self._sampler: Sampler | None = None
         self._folder = Path()
 
     def start(self) -> None:
@@ -175,6 +178,21 @@ class Processes:
             return None
         self._front_counts.read(self._front, self._front.access_log(self._folder))
         return self._front_counts.of(tag)
+
+    def watch(self) -> None:
+        """Watch the memory and CPU of its processes, until `usage` is called."""
+        # Not before it is wanted: a site is up sooner without psutil.
+        from pytest_winserve.sampler import Sampler
+
+        assert self._keeper is not None
+        names = {program.pid: program.name for program in self._programs()}
+        self._sampler = Sampler(self._keeper.families, names)
+        self._sampler.start()
+
+    def usage(self) -> SiteUsage | None:
+        """What its processes used since `watch`; None when it was not called."""
+        sampler, self._sampler = self._sampler, None
+        return None if sampler is None else sampler.stop()
 
     def pids(self) -> dict[str, int]:
         """The processes that serve, by name: the front's first."""

@@ -33,6 +33,7 @@ from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.result import Result
+from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.ports import Address, Listen
 from pytest_winserve.probe import Capacity, Exchange, Verdict
 from pytest_winserve.process import Deadline, tail
@@ -472,6 +473,13 @@ class RemoteDeployment:
     def front_counts(self, tag: str) -> FrontCounts | None:
         found = self._ask(None, "front_counts", tag)
         return None if found is None else FrontCounts(**{k: Counter(v) for k, v in found.items()})
+
+    def watch(self) -> None:
+        self._ask(None, "watch")
+
+    def usage(self) -> SiteUsage | None:
+        found = self._ask(None, "usage")
+        return None if found is None else SiteUsage.from_dict(found)
 
     def pids(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "pids")

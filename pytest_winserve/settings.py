@@ -122,7 +122,7 @@ def _truth(text: str) -> bool:
 SETTINGS = (
     Setting(
         "topology", "T[,T...]",
-        "what to serve with: flask, tornado, nginx4, nginx4-waitress:threads=8, article, all",
+        "what to serve with: flask, nginx4, nginx4-waitress:threads=8; sets: article, all, servers",
         ("nginx4",), "commas",
     ),
     Setting(

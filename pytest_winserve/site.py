@@ -232,13 +232,15 @@ class Site:
         positions = self.deployment.log_positions()
         with self._alone("load"):
             before = self.deployment.deaths()
+            self.deployment.watch()
             try:
                 result = self.sender.load(
                     engine or self.engine, plan, tag, self._lab_tag(), self._show
                 )
             finally:
+                usage = self.deployment.usage()
                 self.observer.progress("")
-            result = self._with_ledger(result, tag, before)
+            result = replace(self._with_ledger(result, tag, before), site=usage)
         if self.deployment.lost is not None:
             self.observer.measured("result", result.to_dict(), ())
             raise HostLost(f"{self.deployment.lost}\nwhat is known: {result.summary()}")

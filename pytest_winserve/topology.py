@@ -21,7 +21,9 @@ DEFAULT_SERVER = "flask"
 DEFAULT_FRONT = "nginx"
 MAX_BACKENDS = 64
 ARTICLE = ("flask", "nginx1", "nginx4", "tornado", "nginx4-tornado")
-SETS = ("article", "all")
+SURVEYS = ("all", "servers")
+"""The sets that depend on what the host can run."""
+SETS = ("article", *SURVEYS)
 
 _FRONT_AND_COUNT = re.compile(r"([a-z_]+?)(\d+)")
 
@@ -59,6 +61,19 @@ class Topology:
             front = {option.name: option for option in get_front(self.front).options}
             parts += [f"front.{k}={front[k].format(value)}" for k, value in self.front_options]
         return ":".join([head, *parts])
+
+    @property
+    def served_with(self) -> str:
+        """The server with its options, without front and count: `waitress:threads=8`."""
+        return str(Topology(self.server, options=self.options))
+
+    @property
+    def behind(self) -> str | None:
+        """The front with its count and options: `nginx4`; None without one."""
+        if self.front is None:
+            return None
+        alone = Topology(DEFAULT_SERVER, self.front, self.count, (), self.front_options)
+        return str(alone)
 
     @property
     def server_options(self) -> dict[str, Value]:

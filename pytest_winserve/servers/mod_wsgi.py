@@ -22,7 +22,7 @@ from pytest_winserve.apache import (
     quit_command,
     socket_folder,
 )
-from pytest_winserve.errors import MissingComponent
+from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.kept import Kept
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Running
@@ -64,8 +64,13 @@ class ModWsgiServer:
         return int(options["processes"]) * int(options["threads"])
 
     def start(self, job: Job) -> Running:
-        httpd, folder = find_httpd(), job.folder
         processes, threads = int(job.options["processes"]), int(job.options["threads"])
+        if WINDOWS and processes > 1:
+            raise UsageError(
+                f"processes={processes}: mod_wsgi has one process on Windows, Apache's own; give "
+                f"it threads, or several of it a front: nginx{processes}-mod_wsgi"
+            )
+        httpd, folder = find_httpd(), job.folder
         # One more: Apache may start a process for one that has not quite ended.
         code, loaded = job.worker_code(processes + 1), folder / "loaded"
         (folder / "app.wsgi").write_text(SCRIPT.format(indent(code, "    "), str(loaded)), "utf-8")

@@ -31,6 +31,8 @@ the threads that receive them may be woken in either order."""
 GAP, SPREAD = 0.02, 0.2
 """Seconds between two slow requests of a capacity, and between the first and the last: they shall
 run together, but not arrive together. A burst shows the length of the listen queue instead."""
+ROUNDS = 12
+"""How often a capacity asks at most: each time for four times as many."""
 FIRST_WAVE = 1.5
 """Without counters: slow requests that took up to this many times the shortest ran at once."""
 

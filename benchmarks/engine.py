@@ -4,8 +4,8 @@ usage: python benchmarks/engine.py [--seconds S] [--rounds N] [--connections C .
                                    [--locust PATH] [--no-agreement]
 
 The server has one core, the tools have another (Linux with two cores or more). The tools run in
-turn, round after round. CPU is user and system time of all processes of a tool for each answer;
-what its start costs is told by a run of a second, and taken off, for all alike. Memory is the
+turn, round after round. CPU is user and system time of all processes of a tool for each answer,
+less that of a run of it with next to nothing to send: its start. Memory is the
 largest sum of what all of them have resident, seen every quarter of a second; for the built-in
 engine that of its worker. Left out and named is what is not installed: wrk, ab (apache2-utils),
 hey, tsung; Locust by the path of its program, in an environment of its own. At the end: the goals,
@@ -67,7 +67,7 @@ TSUNG = """<?xml version="1.0"?>
   <options><option name="connect_timeout" value="10000"/></options>
   <sessions>
     <session name="loop" probability="100" type="ts_http">
-      <for var="i" from="1" to="100000000" incr="1">
+      <for var="i" from="1" to="{repeat}" incr="1">
         <request><http url="/" method="GET" version="{version}"/></request>
       </for>
     </session>
@@ -75,8 +75,9 @@ TSUNG = """<?xml version="1.0"?>
 </tsung>
 """
 LOCUST = """
-from locust import FastHttpUser, task
+from locust import FastHttpUser, constant, task
 class User(FastHttpUser):
+    wait_time = constant({wait})
     @task
     def get(self):
         self.client.get("/", headers={headers})
@@ -104,6 +105,8 @@ class Load:
     seconds: int
     keepalive: bool
     locust: str = "locust"
+    idle: bool = False
+    """One connection, and next to nothing sent over it."""
 
     @property
     def url(self) -> str:
@@ -112,8 +115,9 @@ class Load:
 
 def builtin(load: Load) -> Run:
     plan = Plan.make(
-        users=load.connections, duration=load.seconds, path="/", keepalive=load.keepalive
-    )
+        users=load.connections, duration=load.seconds, count=1 if load.idle else None, path="/",
+        keepalive=load.keepalive,
+    )  # fmt: skip
     result = BuiltinEngine(workers=1).run(plan, Target(load.url.rstrip("/")), lambda _: None)
     assert result.unfinished == 0
     return Run(
@@ -162,6 +166,7 @@ def tsung(load: Load) -> Run:
         plan = Path(folder) / "plan.xml"
         plan.write_text(
             TSUNG.format(port=load.port, seconds=load.seconds, users=load.connections,
+                         repeat=1 if load.idle else 100_000_000,
                          version="1.1" if load.keepalive else "1.0"), "utf-8")  # fmt: skip
         _output("tsung", "-f", str(plan), "-l", folder, "-n", "-i", f"bench{os.getpid()}", "start")
         (log,) = Path(folder).glob("*/tsung.log")
@@ -175,7 +180,7 @@ def locust(load: Load) -> Run:
     headers = {} if load.keepalive else {"Connection": "close"}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "locustfile.py"
-        file.write_text(LOCUST.format(headers=headers), "utf-8")
+        file.write_text(LOCUST.format(headers=headers, wait=60 if load.idle else 0), "utf-8")
         out = _output(load.locust, "-f", str(file), "--headless", "--json", "-u",
                       str(load.connections), "-r", str(load.connections), "-t",
                       f"{load.seconds}s", "-H", load.url.rstrip("/"))  # fmt: skip
@@ -188,6 +193,9 @@ TOOLS: dict[str, Callable[[Load], Run]] = {
     "builtin": builtin, "wrk": wrk, "ab": ab, "hey": hey, "tsung": tsung,
     "locust": locust,
 }  # fmt: skip
+
+SLOW_TO_START = ("builtin", "tsung", "locust")
+"""The others are C and Go programs, there at once."""
 
 
 def measured(tool: Callable[[Load], Run], load: Load) -> Run:
@@ -309,13 +317,11 @@ def ratio(a: Iterable[float | None], b: Iterable[float | None]) -> tuple[float, 
 
 def compare(names: list[str], load: Load, rounds: int) -> bool:
     """Measure every tool, print a row for each and the goals; whether all of these are met."""
-    short = {name: measured(TOOLS[name], replace(load, seconds=1)) for name in names}
+    idle = replace(load, connections=1, seconds=1, idle=True)
+    starts = {name: measured(TOOLS[name], idle).cpu for name in names if name in SLOW_TO_START}
     runs = interleaved(names, load, rounds)
     cpu = {
-        name: [
-            1e6 * (run.cpu - short[name].cpu) / max(1, run.answers - short[name].answers)
-            for run in runs[name]
-        ]
+        name: [1e6 * (run.cpu - starts.get(name, 0)) / max(1, run.answers) for run in runs[name]]
         for name in names
     }
     kind = "keep-alive" if load.keepalive else "one connection per request"

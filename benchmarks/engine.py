@@ -18,11 +18,11 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import math
 import os
 import re
 import resource
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -42,6 +42,8 @@ from pytest_winserve.ports import claim_port
 
 GOALS = {"wrk": 1.25, "tsung": 1 / 4, "locust": 1 / 10}
 """The engine's CPU per request, at most so many times a tool's."""
+FEW = 100
+"""Answers below which nothing is said of the CPU for one."""
 AGREEMENT = 0.10
 """How far rate and percentiles may lie from those of another tool, measured side by side."""
 TOOLS_CORE, SERVER_CORE = {0}, {1}
@@ -184,6 +186,8 @@ def locust(load: Load) -> Run:
         out = _output(load.locust, "-f", str(file), "--headless", "--json", "-u",
                       str(load.connections), "-r", str(load.connections), "-t",
                       f"{load.seconds}s", "-H", load.url.rstrip("/"))  # fmt: skip
+    if load.idle and re.search(r"(?m)^\[\]", out):
+        return Run(0)  # it did not come to its first request
     (entry,), _ = json.JSONDecoder().raw_decode(out[out.index("[\n") :])
     answers = entry["num_requests"] - entry["num_failures"]
     return Run(answers, answers / load.seconds, errors=entry["num_failures"])
@@ -206,10 +210,9 @@ def measured(tool: Callable[[Load], Run], load: Load) -> Run:
         run = tool(load)
     # What a tool left in the background (tsung's script does so) is ours now, and counts as well.
     for pid in set(_children(os.getpid())) - others:
-        if "epmd" in _name(pid):  # Erlang's directory of names, which stays
-            os.kill(pid, signal.SIGTERM)
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+        if _name(pid) != "epmd\n":  # Erlang's directory of names stays, for whoever uses it
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
     spent = _cpu() - before
     return replace(run, cpu=spent, memory=memory.most / 1e6)
 
@@ -310,9 +313,9 @@ def interleaved(names: list[str], load: Load, rounds: int) -> dict[str, list[Run
 
 
 def ratio(a: Iterable[float | None], b: Iterable[float | None]) -> tuple[float, float, float]:
-    """Of pairs a / b: the median, the smallest and the largest."""
+    """Of pairs a / b: the median, the smallest and the largest; NaN without a pair."""
     pairs = [x / y for x, y in zip(a, b, strict=True) if x is not None and y]
-    return statistics.median(pairs), min(pairs), max(pairs)
+    return (statistics.median(pairs), min(pairs), max(pairs)) if pairs else (math.nan,) * 3
 
 
 def compare(names: list[str], load: Load, rounds: int) -> bool:
@@ -321,7 +324,10 @@ def compare(names: list[str], load: Load, rounds: int) -> bool:
     starts = {name: measured(TOOLS[name], idle).cpu for name in names if name in SLOW_TO_START}
     runs = interleaved(names, load, rounds)
     cpu = {
-        name: [1e6 * (run.cpu - starts.get(name, 0)) / max(1, run.answers) for run in runs[name]]
+        name: [
+            1e6 * (run.cpu - starts.get(name, 0)) / run.answers if run.answers >= FEW else None
+            for run in runs[name]
+        ]
         for name in names
     }
     kind = "keep-alive" if load.keepalive else "one connection per request"
@@ -334,7 +340,7 @@ def compare(names: list[str], load: Load, rounds: int) -> bool:
             of_cpu = "{:.2f} ({:.2f} to {:.2f})".format(*ratio(cpu[name], cpu["wrk"]))
             rates = ratio([r.rate for r in runs[name]], [r.rate for r in runs["wrk"]])
             of_rate = f"{rates[0]:.2f}"
-        say(f"{name:10}{statistics.median(cpu[name]):16.1f}{of_cpu:>28}"
+        say(f"{name:10}{_shown(cpu[name], 1):>16}{of_cpu:>28}"
             f"{_shown(r.rate for r in runs[name]):>10}{of_rate:>7}"
             f"{_shown(r.p50 for r in runs[name]):>9}{_shown(r.p99 for r in runs[name]):>9}"
             f"{max(r.memory for r in runs[name]):8.1f}"
@@ -373,13 +379,14 @@ def agree(rounds: int, seconds: int) -> bool:
 
 def _judge(what: str, found: float, goal: float) -> bool:
     met = found <= goal
-    say(f"  {'met' if met else 'NOT MET'}: {what} {found:.3f}, at most {goal:.3f}")
+    word = "NOT MEASURED" if math.isnan(found) else "met" if met else "NOT MET"
+    say(f"  {word}: {what} {found:.3f}, at most {goal:.3f}")
     return met
 
 
-def _shown(values: Iterable[float | None]) -> str:
+def _shown(values: Iterable[float | None], digits: int = 2) -> str:
     found = [value for value in values if value is not None]
-    return f"{statistics.median(found):.2f}" if found else "-"
+    return f"{statistics.median(found):.{digits}f}" if found else "-"
 
 
 def _cpu() -> float:

@@ -1,13 +1,17 @@
 """Time from nothing to a ready `nginx4`, against the same five processes started by a shell script.
 
-usage: python benchmarks/startup.py [PAIRS]
+usage: python benchmarks/startup.py [PAIRS] [--host HOST[,HOST...]]
 
 Both sides count from the start of a fresh process until every server has answered a request;
 `Lab.serve` is also measured alone, in a process that has the package loaded. Needs curl.
+
+With --host, instead: on each of these hosts, `Lab.serve` with the way to the host opened for it,
+and with that kept open from the site before, as in a test run.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -22,6 +26,7 @@ from pytest_winserve.options import defaults
 from pytest_winserve.ports import ADDRESS, claim_port
 
 GOAL = 1.3
+PATIENCE = 120.0
 SERVE = """
 import sys
 from pytest_winserve import Lab
@@ -79,9 +84,35 @@ def by_lab() -> float:
         return time.perf_counter() - begun
 
 
+def on_host(host: str, rounds: int) -> None:
+    """The rows of a host."""
+
+    def serve(lab: Lab) -> float:
+        begun = time.perf_counter()
+        with lab.serve("nginx4"):
+            return time.perf_counter() - begun
+
+    def opened() -> float:
+        return serve(Lab(host, start_timeout=PATIENCE))
+
+    with Lab(host, start_timeout=PATIENCE) as kept:
+        serve(kept)
+        pairs = interleave(opened, lambda: serve(kept), rounds)
+    say(row(f"{host}: the host opened, nginx4 ready", pairs.a, "s"))
+    say(row(f"{host}: the host is open, nginx4 ready", pairs.b, "s"))
+
+
 def main() -> None:
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pairs", nargs="?", type=int, default=10)
+    parser.add_argument("--host")
+    given = parser.parse_args()
+    pairs = given.pairs
     say(machine())
+    if given.host:
+        for host in given.host.split(","):
+            on_host(host, pairs)
+        return
     whole = interleave(by_winserve, by_shell, pairs)
     alone = interleave(by_lab, by_shell, pairs)
     say(row("shell script, nothing to ready", whole.b, "s"))

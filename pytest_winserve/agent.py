@@ -1,8 +1,8 @@
 """The lab's end on another machine: each channel of an execnet gateway serves one deployment.
 
-A call is `(number, name, arguments)`; its answer `(number, "ok", value, "")`, or `(number, error,
-text, component)` where `error` is the name of a class of `pytest_winserve.errors`. Values are
-plain: numbers, texts, lists and dictionaries.
+A call is `(number, name, arguments)`; its answer `(number, "ok", value, "", "")`, or `(number,
+error, text, component, hint)` where `error` is the name of a class of `pytest_winserve.errors`.
+Values are plain: numbers, texts, lists and dictionaries.
 """
 
 from __future__ import annotations
@@ -33,17 +33,19 @@ class Session:
         self._processes: Processes | None = None
         self._running = False
 
-    def answer(self, name: str, arguments: Iterable[Any]) -> tuple[str, Any, str]:
+    def answer(self, name: str, arguments: Iterable[Any]) -> tuple[str, Any, str, str]:
         """What a call gives, as it is sent."""
         try:
             owner = self if name in ("about", "require", "deploy", "start", "stop") else None
-            return "ok", plain(getattr(owner or self._processes, name)(*arguments)), ""
+            return "ok", plain(getattr(owner or self._processes, name)(*arguments)), "", ""
         except MissingComponent as error:
-            return type(error).__name__, error.reason, error.component
+            return type(error).__name__, error.reason, error.component, error.hint
         except WinserveError as error:
-            return type(error).__name__, str(error), ""
+            return type(error).__name__, str(error), "", ""
+        except OSError as error:  # such as a full disk
+            return WinserveError.__name__, f"its machine says: {error}", "", ""
         except Exception:  # the lab shows it; here nobody would see it
-            return WinserveError.__name__, traceback.format_exc(), ""
+            return WinserveError.__name__, traceback.format_exc(), "", ""
 
     def about(self) -> dict[str, Any]:
         """Which package this is, and the machine that it is on."""

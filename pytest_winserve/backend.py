@@ -57,6 +57,11 @@ class BackendJob:
         return command
 
     @property
+    def nginx(self) -> str:
+        nginx: str = self.spec["nginx"]
+        return nginx
+
+    @property
     def patience(self) -> float:
         patience: float = self.spec["patience"]
         return patience
@@ -95,10 +100,7 @@ class BackendJob:
     def app(self, workers: int = 0) -> WSGIApplication:
         from pytest_winserve.instrument import Counters, Instrument
 
-        # An app that hangs while it loads leaves in the log where it does.
-        faulthandler.dump_traceback_later(self.patience)
-        app = load_app(self.spec["app"])
-        faulthandler.cancel_dump_traceback_later()
+        app = load_app_in_time(self.spec["app"], self.patience)
         self._counters = Counters(Path(self.spec["counters"]), workers)
         if self._socket is not None:
             self._listen(self._socket)
@@ -107,6 +109,24 @@ class BackendJob:
     def join(self, worker: int) -> None:
         assert self._counters is not None, "join() before app()"
         self._counters.join(worker)
+
+    def worker_code(self, workers: int) -> str:
+        from pytest_winserve.instrument import Counters
+
+        self._counters = Counters(Path(self.spec["counters"]), workers)
+        order = {name: self.spec[name] for name in ("app", "counters", "nonce", "index")}
+        order |= {"folder": os.getcwd(), "patience": self.patience}  # noqa: PTH109
+        return (
+            f"import sys\nsys.path[:] = {sys.path!r}\n"
+            "from pytest_winserve.backend import app_of_worker\n"
+            f"application = app_of_worker({order!r})\n"
+        )
+
+    @property
+    def folder(self) -> Path:
+        folder = Path(self.spec["counters"]).with_suffix(".files")
+        folder.mkdir(exist_ok=True)
+        return folder
 
     @property
     def instrumented(self) -> bool:
@@ -128,6 +148,27 @@ class BackendJob:
         """Send a message to the lab."""
         self.control.write(json.dumps(message) + "\n")
         self.control.flush()
+
+
+def app_of_worker(order: dict[str, Any]) -> WSGIApplication:
+    """The instrumented app in a process that a server has started by itself; see
+    `BackendJob.worker_code`, which makes the call."""
+    from pytest_winserve.instrument import Counters, Instrument
+
+    os.chdir(order["folder"])
+    app = load_app_in_time(order["app"], order["patience"])
+    counters = Counters.attach(Path(order["counters"]))
+    return Instrument(app, order["nonce"], order["index"], counters)
+
+
+def load_app_in_time(spec: str, patience: float) -> WSGIApplication:
+    """As `load_app`; an app that hangs while it loads leaves in the log where it does."""
+    # By its number: a server may have put something of its own in the place of sys.stderr.
+    faulthandler.dump_traceback_later(patience, file=2)
+    try:
+        return load_app(spec)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def load_app(spec: str) -> WSGIApplication:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_winserve.load.result import Result
+    from pytest_winserve.recommend import Search
     from pytest_winserve.report.compare import Comparison, Rules
     from pytest_winserve.site import Site
     from pytest_winserve.topology import Topology
@@ -338,6 +339,84 @@ def run_in_turns(
     return found, good
 
 
+@cli.command()
+@click.argument("topologies", nargs=-1, metavar="[TOPOLOGY]...")
+@click.option("--duration", metavar="S", help="seconds of each run (default: 3)")
+@click.option("--margin", default="10%", metavar="SHARE",
+              help="what a rate may be lower by and be the same (default: 10%)")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1), default=10,
+              help="the most runs of a candidate (default: 10)")  # fmt: skip
+@click.option("--fresh", is_flag=True, help="begin anew, also where a run was interrupted")
+@options(*SERVING, *(name for name in LOADING if name != "duration"), "slow")
+def recommend(
+    topologies: tuple[str, ...], margin: str, rounds: int, fresh: bool, **given: Any
+) -> None:
+    """Try every way of serving an app that there is here, and rank them.
+
+    Tries the servers alone and behind a front, with one and four backends, or only each TOPOLOGY.
+    What meets the criteria (--require; unless given: non_blocking, error_rate < 1%, unaccounted ==
+    0) is ranked by its rate. A run that was interrupted goes on where it was.
+    """
+    with explained():
+        sys.exit(recommended(topologies, margin, rounds, fresh, settings_of(given)))
+
+
+def recommended(
+    topologies: Sequence[str], margin: str, rounds: int, fresh: bool, settings: Settings
+) -> int:
+    """Search, show what was found, write the report; the exit status."""
+    from pytest_winserve import recommend, versus
+    from pytest_winserve.run import canonical
+    from pytest_winserve.survey import survey
+    from pytest_winserve.trials import open_trials, place_of
+
+    rules = recommend.Rules(versus.share("--margin", margin), rounds)
+    settings = recommend.adjusted(settings)
+    criteria = [canonical(text) for text in settings.require]
+    lab = recommend.new_lab(settings, criteria)
+    candidates = recommend.chosen(topologies, lab.host, settings.command)
+    key = recommend.key_of(settings, criteria, lab.host)
+    place = place_of(settings.command or settings.app, lab.host.name)
+    with open_trials(place, key, fresh=fresh) as trials, lab:
+        if trials.told:
+            click.echo(trials.told)
+        search = recommend.Search(settings, criteria, rules, trials, Watch(), click.echo)
+        if not topologies:
+            search.left_out += survey(lab.host, settings.command).left_out
+        try:
+            ranking = search.run(lab, candidates)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted; this is what was found up to now:\n")
+            show_ranking(search, settings)
+            click.echo("\nThe same command goes on from here.")
+            return FAILED
+        trials.finish()
+    click.echo()
+    written = show_ranking(search, settings)
+    if not trials.tests:
+        return MISSING
+    if all(test.get("error") == UsageError.__name__ for test in trials.tests):
+        return USAGE
+    return 0 if ranking.winner is not None and written else FAILED
+
+
+def show_ranking(search: Search, settings: Settings) -> bool:
+    """Print the ranking and write the report; False when that could not be written."""
+    from pytest_winserve.report.ranking_text import render
+    from pytest_winserve.run import RunResults
+
+    left_out = [{"host": settings.host[0], **each.to_dict()} for each in search.left_out]
+    text = render(search.ranking(), left_out)
+    click.echo(text, nl=False)
+    results = RunResults(settings, {"left_out": left_out, "recommendation": text.splitlines()})
+    for test in search.trials.tests:
+        results.add(dict(test))
+    written = results.write()
+    for line in results.told:
+        click.echo(line)
+    return written
+
+
 @cli.group(name="setup")
 def setup_group() -> None:
     """Set up a host for `--host`."""
@@ -368,6 +447,24 @@ def wine(python: Path | None, packages: tuple[str, ...], fresh: bool) -> None:
 
     with explained():
         setup(default_layout(), click.echo, python=python, packages=packages, fresh=fresh)
+
+
+@setup_group.command()
+@click.option("--base", metavar="IMAGE", help="the image to start from (default: python:3.11-slim)")
+@click.option(
+    "--with",
+    "packages",
+    metavar="PACKAGE",
+    multiple=True,
+    help="a package that the app needs there; repeatable",
+)
+@click.option("--fresh", is_flag=True, help="make it again, and forget earlier bases and packages")
+def container(base: str | None, packages: tuple[str, ...], fresh: bool) -> None:
+    """The lab image of this package, on the Docker engine. Safe to run again."""
+    from pytest_winserve.container.setup import setup
+
+    with explained():
+        setup(click.echo, base=base, packages=packages, fresh=fresh)
 
 
 @cli.command()

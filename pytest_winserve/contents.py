@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
+from pytest_winserve import __version__
+
+DISTRIBUTION = "pytest-winserve"
 PACKAGE = Path(__file__).parent
+INFO = f"{PACKAGE.name}-{__version__}.dist-info"
+"""The folder by which a Python knows of the plugin and the command."""
 
 
 def lab_folder(package: Path = PACKAGE) -> Path:
@@ -36,9 +42,22 @@ def fingerprint(package: Path = PACKAGE) -> str:
     return digest.hexdigest()[:12]
 
 
+def cache_folder() -> Path:
+    """What is kept between runs: in the user's cache folder, `XDG_CACHE_HOME` or `~/.cache`."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    base = Path(cache) if cache else Path.home() / ".cache"
+    return base.absolute() / "pytest-winserve"
+
+
 def copy_to(folder: Path) -> None:
-    """Put a copy of the package into `folder`, which does not have one yet."""
+    """Put a copy of the package, as if installed, into `folder`, which does not have one yet."""
+    import importlib.metadata
+
     for name, path in files().items():
         place = folder / PACKAGE.name / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
+    (folder / INFO).mkdir()
+    here = importlib.metadata.distribution(DISTRIBUTION)
+    for name in ("METADATA", "entry_points.txt"):
+        (folder / INFO / name).write_text(here.read_text(name) or "", "utf-8")

@@ -12,6 +12,7 @@ from typing import Protocol
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
+from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.ports import ADDRESS, ANYWHERE, Address, Listen
 from pytest_winserve.topology import Topology
 
@@ -97,6 +98,12 @@ class Deployment(Protocol):
 
     def front_counts(self, tag: str) -> FrontCounts | None:
         """What the front's log holds for `tag`; None without a front."""
+
+    def watch(self) -> None:
+        """Watch the memory and CPU of its processes, until `usage` is called."""
+
+    def usage(self) -> SiteUsage | None:
+        """What its processes used since `watch`; None when that is not known."""
 
     def pids(self) -> dict[str, int]:
         """The processes that serve, by name: the front's first."""

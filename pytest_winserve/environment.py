@@ -19,6 +19,8 @@ from pytest_winserve.servers import get_server, server_names
 from pytest_winserve.settings import Settings
 from pytest_winserve.windows import wine_version
 
+MISSING = "missing: "
+
 
 def version_of(distribution: str) -> str | None:
     """The installed version of a distribution, None when it is not installed."""
@@ -45,7 +47,7 @@ def front_versions(which: str) -> dict[str, str]:
         try:
             versions[name] = str(get_front(name).find(which))
         except (MissingComponent, UsageError) as error:
-            versions[name] = f"missing: {str(error).partition(chr(10))[0]}"
+            versions[name] = f"{MISSING}{str(error).partition(chr(10))[0]}"
     return versions
 
 
@@ -93,7 +95,11 @@ def header(settings: Settings) -> list[str]:
     lines = [f"winserve: {served}; app {settings.app}"]
     if "local" in settings.host:
         found = front_versions(settings.nginx).items()
-        lines += [f"winserve: {name} {what}" for name, what in found]
+        lines += [
+            f"winserve: {name} {what}"
+            for name, what in found
+            if not what.startswith(MISSING) or any(t.startswith(name) for t in settings.topology)
+        ]
     if settings.require:
         lines.append(f"winserve: require {'; '.join(settings.require)}")
     return lines

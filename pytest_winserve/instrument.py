@@ -8,7 +8,7 @@ was killed. Two headers carry the lab's bookkeeping:
 * answer `X-Winserve-Backend: NONCE.INDEX`: proof that this run's backend answered; for the lab's
   own requests also `X-Winserve-Process: PID.THREAD`.
 
-A server that forks counts in one file all the same: the peak is of what its processes ran at one
+A server of several processes counts in one file all the same: the peak is of what they ran at one
 time, not a sum of their peaks, so they change it under a lock of the file's. What a process runs
 is noted beside it, and given back when another takes the place of one that died.
 """
@@ -25,7 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
+    from ctypes import wintypes
+else:
     import fcntl
 
 if TYPE_CHECKING:
@@ -78,32 +82,57 @@ def _slot_of(run: int) -> int:
 class Counters:
     """The counters of one backend, in a file.
 
-    With `workers`, that many processes count in it: each is forked from the one that made the
-    counters, and calls `join` before it counts. The file then has a page for the backend and one
-    for each worker, of which only `running` is used.
+    With `workers`, that many processes count in it, and each takes a place before it does: one that
+    is forked from the process that made the counters by `join`, one that is started otherwise by
+    `attach`. The file then has a page for the backend and one for each place, of which only
+    `running` is used.
     """
 
     def __init__(self, path: Path, workers: int = 0) -> None:
-        size = _PAGE * (1 + workers)
         with path.open("w+b") as file:
-            file.truncate(size)
-            self._map = mmap.mmap(file.fileno(), size)
-            self._lock = _SharedLock(os.dup(file.fileno())) if workers else threading.Lock()
+            file.truncate(_PAGE * (1 + workers))
+        self._take(path, workers)
+
+    @classmethod
+    def attach(cls, path: Path) -> Counters:
+        """The counters that another process made with workers, for a worker that is not forked
+        from it: it gets the first place that no living process has."""
+        counters = cls.__new__(cls)
+        workers = path.stat().st_size // _PAGE - 1
+        counters._take(path, workers)
+        for worker in range(workers):
+            place = os.open(path.with_name(f"{path.name}-{worker}"), os.O_RDWR | os.O_CREAT)
+            # Never given back: the system does that when the process ends, however it does.
+            if _lock(place, wait=False):
+                counters.join(worker)
+                return counters
+            os.close(place)
+        raise RuntimeError(f"more than {workers} processes count in {path}")
+
+    def _take(self, path: Path, workers: int) -> None:
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), _PAGE * (1 + workers))
+        self._path = path
         self._workers = workers
+        self._lock: _SharedLock | threading.Lock = (
+            _SharedLock(path) if workers else threading.Lock()
+        )
         self._own: int | None = None  # where the page of this worker begins
 
     def join(self, worker: int) -> None:
         """Count as `worker` (from 0) from now on. What another one ran in this place when it died
         is over."""
-        assert isinstance(self._lock, _SharedLock), "made without workers"
-        self._lock = _SharedLock(self._lock.file)  # a thread may have held the other at the fork
+        assert self._workers, "made without workers"
+        # One that came by a fork would be the other process's lock too, and maybe held.
+        self._lock = _SharedLock(self._path)
         self._own = _PAGE * (1 + worker)
         with self._lock:
             self._map[self._own : self._own + _PAGE] = bytes(_PAGE)
+            pages = range(_PAGE, _PAGE * (1 + self._workers), _PAGE)
+            used = [page for page in pages if any(self._map[page : page + _PAGE])]
             for at in range(0, _PAGE, _SLOT.size):
                 held, started, raised, _, peak = _SLOT.unpack_from(self._map, at)
-                pages = range(_PAGE, _PAGE * (1 + self._workers), _PAGE)
-                running = sum(self._running(page + at, held) for page in pages)
+                running = sum(self._running(page + at, held) for page in used)
                 _SLOT.pack_into(self._map, at, held, started, raised, running, peak)
 
     def start(self, tag: str) -> tuple[int, ...]:
@@ -149,22 +178,61 @@ class Counters:
 
 
 class _SharedLock:
-    """A lock between the threads of all processes that have the file. It is the system's own, so
-    it goes with a process that is killed while it holds it."""
+    """A lock between the threads of all processes that make one of the same file. It is the
+    system's own, so it goes with a process that is killed while it holds it."""
 
-    def __init__(self, file: int) -> None:
-        self.file = file
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR)
         self._threads = threading.Lock()  # the file's lock is the process's, not the thread's
 
     def __enter__(self) -> None:
         self._threads.acquire()
-        if sys.platform != "win32":
-            fcntl.lockf(self.file, fcntl.LOCK_EX)
+        _lock(self._file, wait=True)
 
     def __exit__(self, *_: object) -> None:
-        if sys.platform != "win32":
-            fcntl.lockf(self.file, fcntl.LOCK_UN)
+        _unlock(self._file)
         self._threads.release()
+
+
+if sys.platform == "win32":
+    _EXCLUSIVE, _AT_ONCE = 2, 1  # LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY
+    _FAR = 1 << 8  # in 4 GB: a byte behind the file's end, for nobody can read a locked one
+
+    class _Overlapped(ctypes.Structure):
+        _fields_ = (
+            ("internal", ctypes.c_size_t * 2),
+            ("low", wintypes.DWORD),
+            ("high", wintypes.DWORD),
+            ("event", wintypes.HANDLE),
+        )
+
+    def _lock(file: int, wait: bool) -> bool:
+        flags = _EXCLUSIVE if wait else _EXCLUSIVE | _AT_ONCE
+        return bool(ctypes.windll.kernel32.LockFileEx(*_place(file, flags)))
+
+    def _unlock(file: int) -> None:
+        ctypes.windll.kernel32.UnlockFileEx(*_place(file))
+
+    def _place(file: int, *flags: int) -> tuple[Any, ...]:
+        handle = wintypes.HANDLE(msvcrt.get_osfhandle(file))
+        return (handle, *flags, 0, 1, 0, ctypes.byref(_Overlapped(high=_FAR)))
+
+else:
+
+    def _lock(file: int, wait: bool) -> bool:
+        """Lock a file that this process has opened; False when another has locked it.
+
+        Not with lockf: its locks are a process's, and with those that a server takes in other
+        threads, such as mod_wsgi's accept mutex, the system sees deadlocks where there are none.
+        """
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def read_counts(path: Path, tag: str) -> Counts:

@@ -9,12 +9,12 @@ from typing import Any
 
 from pytest_winserve.deployment import Deployment, Spec
 from pytest_winserve.errors import UsageError
-from pytest_winserve.hosts import Host, open_host, why_missing
+from pytest_winserve.hosts import Host, open_host
 from pytest_winserve.load.criteria import Criterion, parse_all
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Request
-from pytest_winserve.servers import server_names
 from pytest_winserve.site import Observer, Silent, Site
+from pytest_winserve.survey import every_server, every_setting
 from pytest_winserve.topology import ARTICLE, Topology
 
 SAMPLE_APP = "pytest_winserve.sample_app:app"
@@ -28,10 +28,10 @@ class Lab:
         with Lab(host="local").serve("nginx4", app="shop:create_app()") as site:
             print(site.url, site.load(users=100, duration=5).summary())
 
-    `nginx` is a path, `system`, `wheel` or `auto`; `start_timeout` the seconds that a site may
-    take to come up. The criteria of `require` are applied to every measurement; on a load whose
-    generator was the limit they fail unless `allow_limited`. Raises UsageError for a host, engine
-    or criterion that cannot be.
+    `nginx` is a path, `system`, `wheel`, `container` or `auto`; `start_timeout` the seconds that a
+    site may take to come up. The criteria of `require` are applied to every measurement; on a load
+    whose generator was the limit they fail unless `allow_limited`. Raises UsageError for a host,
+    engine or criterion that cannot be.
     """
 
     def __init__(
@@ -121,17 +121,14 @@ class Lab:
 
 
 def expand(text: str, host: Host, command: str | None) -> list[Topology]:
-    """The topology that `text` names, or those of a named set: `article`, `all`.
+    """The topology that `text` names, or those of a named set: `article`, `all`, `servers`.
 
     `all` is every server that the host can run, alone and behind nginx with four backends;
-    the server `command` only when there is a command.
+    the server `command` only when there is a command. `servers` adds the options that change how
+    many requests a server runs at once.
     """
     if text == "article":
         return [Topology.parse(name) for name in ARTICLE]
-    if text != "all":
-        return [Topology.parse(text)]
-    with host.open():
-        able = [name for name in server_names() if why_missing(host, name) is None]
-    if not command:
-        able.remove("command")
-    return [Topology.parse(each) for name in able for each in (name, f"nginx4-{name}")]
+    if text == "all":
+        return every_server(host, command)
+    return every_setting(host, command) if text == "servers" else [Topology.parse(text)]

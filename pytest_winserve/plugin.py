@@ -176,6 +176,8 @@ def pytest_runtest_makereport(
         report.winserve_kind = kinds.get(call.excinfo.type, "failed")  # type: ignore[attr-defined]
         if report.when != "call":
             report.longrepr = _told(call.excinfo)
+        if report.when == "setup" and _wants_site(item) and RECORDS_KEY not in item.stash:
+            report.winserve = _not_started(item, call.excinfo.value)  # type: ignore[attr-defined]
     records = item.stash.get(RECORDS_KEY, [])
     if not records:
         return report
@@ -192,6 +194,16 @@ def pytest_runtest_makereport(
             {"nodeid": item.nodeid, "outcome": outcome, **record.to_dict()} for record in records
         ]
     return report
+
+
+def _not_started(item: pytest.Item, error: WinserveError) -> list[dict[str, Any]]:
+    """The record of a test whose site did not come up; of several for one site, the first's."""
+    from pytest_winserve.pool import FAILED_BEFORE
+
+    reason = str(error).partition("\n")[0]
+    if FAILED_BEFORE in reason:
+        return []
+    return [{"nodeid": item.nodeid, "outcome": "error", **_key_of(item).not_started(reason)}]
 
 
 def _settings(config: pytest.Config) -> Settings:

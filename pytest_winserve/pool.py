@@ -23,6 +23,8 @@ from pytest_winserve.settings import Settings
 from pytest_winserve.site import Kind, Site
 from pytest_winserve.topology import Topology
 
+FAILED_BEFORE = "could not be started for an earlier test"
+
 
 @dataclass(frozen=True, slots=True)
 class SiteKey:
@@ -34,6 +36,22 @@ class SiteKey:
     command: str | None
     slow: str
     fast: str
+
+    def not_started(self, reason: str) -> dict[str, Any]:
+        """The record of a test for which the site could not be brought up."""
+        topology = Topology.parse(self.topology)
+        return {
+            "topology": self.topology,
+            "host": self.host,
+            "app": self.command if topology.server == "command" and self.command else self.app,
+            "declared": topology.declared,
+            "server": topology.served_with,
+            "behind": topology.behind,
+            "verdicts": [],
+            "capacities": [],
+            "results": [],
+            "events": [f"did not start: {reason}"],
+        }
 
     def group(self) -> str:
         """A name for the tests that should run in one worker."""
@@ -99,6 +117,8 @@ class Record:
             "machine": self.site.machine,
             "app": self.site.app,
             "declared": declared,
+            "server": self.site.topology.served_with,
+            "behind": self.site.topology.behind,
             "verdicts": self.verdicts,
             "capacities": self.capacities,
             "results": self.results,
@@ -189,7 +209,7 @@ class SitePool:
         first = self._failed[key]
         error = type(first).__new__(type(first))
         reason = str(first).partition("\n")[0]
-        error.args = (f"{key.topology} could not be started for an earlier test: {reason}",)
+        error.args = (f"{key.topology} {FAILED_BEFORE}: {reason}",)
         return error
 
     def start(self, key: SiteKey) -> Site:

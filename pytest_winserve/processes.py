@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_winserve import errors
 from pytest_winserve.deployment import READY_RUN, BackendInfo, Spec
@@ -22,16 +22,21 @@ from pytest_winserve.fronts import Front, FrontBinary, get_front
 from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag, read_counts
 from pytest_winserve.keepers import TAG_VARIABLE, Keeper, new_keeper
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
+from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.ports import ADDRESS, Address, ClaimedPort, bound_socket, claim_port
 from pytest_winserve.process import Deadline, Program, tail
 from pytest_winserve.ready import Answer, first_answer
 from pytest_winserve.servers import get_server, require_server
+
+if TYPE_CHECKING:
+    from pytest_winserve.sampler import Sampler
 
 STOP_SECONDS = 5.0
 LAST_WORDS_SECONDS = 2.5
 SETTLE_SECONDS = 0.5 if sys.platform == "win32" else 0.1
 PORT_TRIES = 5
 LOOK_EVERY = 0.005
+LEAST_ROOM = 1_000_000
 NOT_INHERITED = ("ngx_unique", "NGINX")  # they would change how nginx starts
 
 
@@ -87,7 +92,7 @@ class Processes:
 
     def __init__(self, spec: Spec) -> None:
         topology = spec.topology
-        require_server(get_server(topology.server), sys.platform)
+        require_server(get_server(topology.server), sys.platform, nginx=spec.nginx)
         if topology.server == "command":
             from pytest_winserve.servers.command import check_command
 
@@ -107,12 +112,14 @@ class Processes:
         self._front_counts = _FrontLog()
         self._claim: ClaimedPort | None = None
         self._keeper: Keeper | None = None
+        self._sampler: Sampler | None = None
         self._folder = Path()
 
     def start(self) -> None:
         """Bring everything up, or raise and leave nothing behind."""
         self._folder = Path(tempfile.mkdtemp(prefix="winserve-"))
         try:
+            self._check_room()
             deadline = Deadline.after(self.spec.start_timeout)
             self._keeper = new_keeper(self.nonce)
             for index in range(self.spec.topology.count):
@@ -165,6 +172,21 @@ class Processes:
             return None
         self._front_counts.read(self._front, self._front.access_log(self._folder))
         return self._front_counts.of(tag)
+
+    def watch(self) -> None:
+        """Watch the memory and CPU of its processes, until `usage` is called."""
+        # Not before it is wanted: a site is up sooner without psutil.
+        from pytest_winserve.sampler import Sampler
+
+        assert self._keeper is not None
+        names = {program.pid: program.name for program in self._programs()}
+        self._sampler = Sampler(self._keeper.families, names)
+        self._sampler.start()
+
+    def usage(self) -> SiteUsage | None:
+        """What its processes used since `watch`; None when it was not called."""
+        sampler, self._sampler = self._sampler, None
+        return None if sampler is None else sampler.stop()
 
     def pids(self) -> dict[str, int]:
         """The processes that serve, by name: the front's first."""
@@ -249,6 +271,7 @@ class Processes:
             "options": spec.topology.server_options,
             "app": spec.app,
             "command": spec.command,
+            "nginx": spec.nginx,
             "path": spec.path,
             "port": 0 if self._front else spec.port,
             "listen": asdict(spec.listen),
@@ -297,10 +320,18 @@ class Processes:
                 # Somebody was faster; the next port then.
                 self._front_program.ask_to_stop()
                 self._claim.release()
-                self._front.error_log(self._folder).unlink()
+                self._front.error_log(self._folder).unlink(missing_ok=True)
             else:
                 self._port = self._claim.number
                 return
+
+    def _check_room(self) -> None:
+        """A program that cannot write a word of its log could not say why it ends."""
+        free = shutil.disk_usage(self._folder).free
+        if free < LEAST_ROOM:
+            raise StartError(
+                f"no space left on device: {free} bytes are free for the logs in {self._folder}"
+            )
 
     def _look(self) -> None:
         """Raise when something that should run does not."""

@@ -29,6 +29,7 @@ from pytest_winserve.errors import (
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
+from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.ports import Address, Listen
 from pytest_winserve.process import Deadline, tail
 from pytest_winserve.ready import first_answer
@@ -161,13 +162,15 @@ class RemoteHost:
     def reach(self, port: int) -> Address:
         return self._machine.reach(port)
 
-    def rebuilt(self, name: str, text: str, component: str) -> WinserveError:
+    def rebuilt(self, name: str, text: str, component: str, hint: str) -> WinserveError:
         """The error that was raised over there."""
         kind: type[WinserveError] = getattr(errors, name)
         if "No module named" in text or "there is no module" in text:
             text += f"\n  {self._machine.advice}"
         if issubclass(kind, MissingComponent):
-            return kind(component, f"{text}, on the host {self.name}", self._machine.mend)
+            # What pip brings, the host's own way of mending does; other programs it cannot.
+            mend = self._machine.mend if hint.startswith("python -m pip") else hint
+            return kind(component, f"{text}, on the host {self.name}", mend)
         return kind(text)
 
     def gone(self) -> str | None:
@@ -253,12 +256,23 @@ class Link:
                 answer = self._receive(Deadline.after(seconds + ANSWER_SECONDS))
             except (EOFError, OSError, self._channel.RemoteError) as error:
                 own = isinstance(error, TimeoutError | self._channel.RemoteError)
-                self.lost = self._host.drop(self._channel.gateway, str(error) if own else "")
+                why = str(error) if own else self._last_words()
+                self.lost = self._host.drop(self._channel.gateway, why)
                 raise HostLost(self.lost) from None
-        _, outcome, value, component = answer
+        _, outcome, value, component, hint = answer
         if outcome != "ok":
-            raise self._host.rebuilt(outcome, value, component)
+            raise self._host.rebuilt(outcome, value, component, hint)
         return value
+
+    def _last_words(self) -> str:
+        """Why the other side has closed the channel, if it did before this side used it."""
+        try:
+            self._channel.waitclose(0)
+        except self._channel.RemoteError as error:
+            return str(error)
+        except (EOFError, OSError):  # it is not closed, or without a word
+            pass
+        return ""
 
     def close(self) -> None:
         if self.lost is None:
@@ -346,6 +360,13 @@ class RemoteDeployment:
     def front_counts(self, tag: str) -> FrontCounts | None:
         found = self._ask(None, "front_counts", tag)
         return None if found is None else FrontCounts(**{k: Counter(v) for k, v in found.items()})
+
+    def watch(self) -> None:
+        self._ask(None, "watch")
+
+    def usage(self) -> SiteUsage | None:
+        found = self._ask(None, "usage")
+        return None if found is None else SiteUsage.from_dict(found)
 
     def pids(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "pids")

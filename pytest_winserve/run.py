@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from textwrap import wrap
 from typing import Any
 
@@ -14,8 +15,10 @@ from pytest_winserve.settings import Settings
 class RunResults:
     """Registered as a plugin: gathers the records that reports carry, and shows them at the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, more: Mapping[str, Any] | None = None) -> None:
+        """`more` is what the content of `results.json` has beside the tests."""
         self._settings = settings
+        self._more = more or {}
         self._tests: list[dict[str, Any]] = []
         self._machines: dict[str, Any] = {}
         self._told: list[str] = []
@@ -50,6 +53,20 @@ class RunResults:
             found.append({"criterion": name, "evaluated": len(mine), "failed": failed})
         return found
 
+    def left_out(self) -> list[dict[str, Any]]:
+        """For the sets that are of what a host can run: what it cannot, by host, and why."""
+        from pytest_winserve.hosts import open_host
+        from pytest_winserve.survey import survey
+        from pytest_winserve.topology import SURVEYS
+
+        if not set(SURVEYS).intersection(self._settings.topology):
+            return []
+        return [
+            {"host": host, **each.to_dict()}
+            for host in self._settings.host
+            for each in survey(open_host(host), self._settings.command).left_out
+        ]
+
     def data(self) -> dict[str, Any]:
         """The content of `results.json`."""
         from datetime import UTC, datetime
@@ -63,6 +80,8 @@ class RunResults:
             "environment": environment(self._settings, self._machines),
             "tests": self._tests,
             "requirements": self.requirements(),
+            "left_out": self.left_out(),
+            **self._more,
         }
 
     @pytest.hookimpl(tryfirst=True)

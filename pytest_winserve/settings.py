@@ -79,12 +79,6 @@ def _users(text: str) -> int:
     return int(text)
 
 
-def _nginx(text: str) -> str:
-    if text == "container":
-        raise ValueError("nginx in a container is not in this version: auto, system, wheel, a path")
-    return text
-
-
 def _limited(text: str) -> str:
     if text not in {"fail", "allow"}:
         raise ValueError(f"limited={text}: fail or allow is needed")
@@ -104,10 +98,12 @@ def _duration(text: str) -> float:
 SETTINGS = (
     Setting(
         "topology", "T[,T...]",
-        "what to serve with: flask, tornado, nginx4, nginx4-waitress:threads=8, article, all",
+        "what to serve with: flask, nginx4, nginx4-waitress:threads=8; sets: article, all, servers",
         ("nginx4",), "commas",
     ),
-    Setting("host", "H[,H...]", "where to serve: local, wine", ("local",), "commas"),
+    Setting(
+        "host", "H[,H...]", "where to serve: local, wine, container[:IMAGE]", ("local",), "commas",
+    ),
     Setting(
         "app", "SPEC", "the app to serve: module:attribute or module:factory()",
         "pytest_winserve.sample_app:app",
@@ -129,7 +125,7 @@ SETTINGS = (
     ),
     Setting("report", "DIR", "write results.json, report.html and summary.md into DIR"),
     Setting(
-        "nginx", "WHICH", "which nginx: auto, system, wheel, or a path", "auto", convert=_nginx,
+        "nginx", "WHICH", "which nginx: auto, system, wheel, container[:IMAGE], or a path", "auto",
     ),
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pytest_winserve.deployment import READY_RUN, Deployment
 from pytest_winserve.errors import CriterionFailed, HostLost, StopError, UsageError
+from pytest_winserve.fronts import get_front
 from pytest_winserve.instrument import lab_tag, load_tag
 from pytest_winserve.live import Live, Nothing, progress_text
 from pytest_winserve.load.criteria import Check, Criterion
@@ -234,11 +235,13 @@ class Site:
         positions = self.deployment.log_positions()
         with self._alone("load"):
             before = self.deployment.deaths()
+            self.deployment.watch()
             try:
                 result = runner.run(plan, target, self._show)
             finally:
+                usage = self.deployment.usage()
                 self.observer.progress("")
-            result = self._with_ledger(result, tag, before)
+            result = replace(self._with_ledger(result, tag, before), site=usage)
         if self.deployment.lost is not None:
             self.observer.measured("result", result.to_dict(), ())
             raise HostLost(f"{self.deployment.lost}\nwhat is known: {result.summary()}")
@@ -336,7 +339,9 @@ class Site:
                     f"no backend listens at {address}, where the front tried {tries} times"
                 )
         own = sum(share.answers for key, share in result.by_backend.items() if key != NO_BACKEND)
-        front_died = any(death.startswith(self.topology.front or "-") for death in deaths)
+        unlogged = 0
+        if self.topology.front and any(death.startswith(self.topology.front) for death in deaths):
+            unlogged = get_front(self.topology.front).unlogged(self.topology.all_front_options)
         return reconcile(
             result.outcomes,
             result.sent,
@@ -344,7 +349,7 @@ class Site:
             front,
             counts,
             notes,
-            front_died,
+            unlogged,
         )
 
     def _judge(

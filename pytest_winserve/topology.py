@@ -18,9 +18,12 @@ from pytest_winserve.registry import nearest
 from pytest_winserve.servers import Concurrency, get_server, server_names
 
 DEFAULT_SERVER = "flask"
+DEFAULT_FRONT = "nginx"
 MAX_BACKENDS = 64
 ARTICLE = ("flask", "nginx1", "nginx4", "tornado", "nginx4-tornado")
-SETS = ("article", "all")
+SURVEYS = ("all", "servers")
+"""The sets that depend on what the host can run."""
+SETS = ("article", *SURVEYS)
 
 _FRONT_AND_COUNT = re.compile(r"([a-z_]+?)(\d+)")
 
@@ -58,6 +61,19 @@ class Topology:
             front = {option.name: option for option in get_front(self.front).options}
             parts += [f"front.{k}={front[k].format(value)}" for k, value in self.front_options]
         return ":".join([head, *parts])
+
+    @property
+    def served_with(self) -> str:
+        """The server with its options, without front and count: `waitress:threads=8`."""
+        return str(Topology(self.server, options=self.options))
+
+    @property
+    def behind(self) -> str | None:
+        """The front with its count and options: `nginx4`; None without one."""
+        if self.front is None:
+            return None
+        alone = Topology(DEFAULT_SERVER, self.front, self.count, (), self.front_options)
+        return str(alone)
 
     @property
     def server_options(self) -> dict[str, Value]:
@@ -126,8 +142,7 @@ def _parse_head(head: str) -> tuple[str | None, int, str]:
         raise UsageError(f"{first!r} needs a number of backends: {first}1, {first}4")
     if match and match[1] in server_names():
         raise UsageError(
-            f"{first!r}: a number of backends needs a front: "
-            f"{front_names()[0]}{match[2]}-{match[1]}"
+            f"{first!r}: a number of backends needs a front: {DEFAULT_FRONT}{match[2]}-{match[1]}"
         )
     if dash or match:
         name = match[1] if match else first

@@ -21,6 +21,11 @@ def wine_version() -> str | None:
     return None
 
 
+def tells_cpu_of_others() -> bool:
+    """Whether the system knows the CPU time of other processes. Wine 8 gives the asking one's."""
+    return wine_version() is None
+
+
 def tells_who_listens() -> bool:
     """Whether the system knows which process has a port. Wine 8 takes minutes to say nothing."""
     return wine_version() is None

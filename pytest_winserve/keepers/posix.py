@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +45,20 @@ class GuardKeeper:
         from pytest_winserve.tree import members
 
         self._known = members(self._tag, self._leaders)
+
+    def families(self) -> dict[int, list[int]]:
+        import psutil
+
+        if sys.platform == "win32":
+            raise AssertionError("Windows has a keeper of its own")
+        found: dict[int, list[int]] = {leader: [] for leader in self._leaders}
+        for pid in psutil.pids():
+            with suppress(ProcessLookupError, PermissionError):
+                # Each was started as the leader of a session, which all that it starts is in.
+                session = os.getsid(pid)
+                if session in found:
+                    found[session].append(pid)
+        return found
 
     def members(self) -> list[psutil.Process]:
         from pytest_winserve.tree import alive, members

@@ -70,6 +70,8 @@ if sys.platform == "win32":
         def __init__(self) -> None:
             self._kernel = ctypes.WinDLL("kernel32", use_last_error=True)
             self._native = ctypes.WinDLL("ntdll")
+            self._leaders: list[int] = []
+            self._leader_of: dict[int, int | None] = {}
             self._kernel.CreateJobObjectW.restype = wintypes.HANDLE
             # Not inheritable: a copy of the handle in a child would keep the job alive.
             self._job = wintypes.HANDLE(self._kernel.CreateJobObjectW(None, None))
@@ -95,21 +97,33 @@ if sys.platform == "win32":
             except StartError:
                 process.kill()
                 raise
+            self._leaders.append(process.pid)
             self._native.NtResumeProcess(handle)
 
         def take_stock(self) -> None:
             return
 
+        def families(self) -> dict[int, list[int]]:
+            found: dict[int, list[int]] = {leader: [] for leader in self._leaders}
+            for pid in self._pids():
+                if pid not in self._leader_of:
+                    self._leader_of[pid] = self._find_leader(pid)
+                leader = self._leader_of[pid]
+                if leader is not None:
+                    found[leader].append(pid)
+            return found
+
+        def _find_leader(self, pid: int) -> int | None:
+            """Which adopted process it descends from; None for a console, or when it is gone."""
+            with suppress(psutil.Error, OSError):
+                process = psutil.Process(pid)
+                line = [] if is_console(process) else [process, *process.parents()]
+                return next((each.pid for each in line if each.pid in self._leaders), None)
+            return None
+
         def members(self) -> list[psutil.Process]:
-            ids = _ProcessIds()
-            self._check(
-                self._kernel.QueryInformationJobObject(
-                    self._job, BASIC_PROCESS_ID_LIST, ctypes.byref(ids), ctypes.sizeof(ids), None
-                ),
-                "list the job object's processes",
-            )
             found = []
-            for pid in ids.pids[: ids.listed]:
+            for pid in self._pids():
                 try:
                     found.append(psutil.Process(pid))
                 except psutil.NoSuchProcess:
@@ -117,6 +131,16 @@ if sys.platform == "win32":
             # One that was ended is listed until the system has taken it apart.
             ours = [process for process in found if not is_console(process)]
             return psutil.wait_procs(ours, timeout=EXIT_SECONDS)[1]
+
+        def _pids(self) -> list[int]:
+            ids = _ProcessIds()
+            self._check(
+                self._kernel.QueryInformationJobObject(
+                    self._job, BASIC_PROCESS_ID_LIST, ctypes.byref(ids), ctypes.sizeof(ids), None
+                ),
+                "list the job object's processes",
+            )
+            return list(ids.pids[: ids.listed])
 
         def dismiss(self) -> list[str]:
             self._kernel.CloseHandle(self._job)

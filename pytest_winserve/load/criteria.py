@@ -218,11 +218,17 @@ class Criterion:
             return "true" if value else "false"
         unit = self.unit
         if self.kind == "share" or self.percent:
-            return f"{value / 0.01:.6g}%" if unit == "%" else f"{value:.6g}"
-        return f"{value / _UNITS[self.kind][unit]:.6g}{unit}"
+            return f"{_plain(value / 0.01)}%" if unit == "%" else _plain(value)
+        return f"{_plain(value / _UNITS[self.kind][unit])}{unit}"
 
     def __str__(self) -> str:
         return f"{self.metric} {self.op} {self.show(self.value)}"
+
+
+def _plain(value: float) -> str:
+    """Six digits, and no exponent: what is shown can be parsed again."""
+    text = f"{value:.6g}"
+    return f"{value:f}".rstrip("0").rstrip(".") if "e" in text else text
 
 
 def _parse_metric(name: str, text: str) -> tuple[str, Kind]:

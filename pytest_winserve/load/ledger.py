@@ -114,26 +114,25 @@ def reconcile(
     front: FrontCounts | None,
     backends: Sequence[BackendCounts],
     notes: Sequence[str] = (),
-    front_died: bool = False,
+    unlogged: int = 0,
 ) -> Ledger:
     """The ledger of a load.
 
     `outcomes` and `sent` are the client's; `own` is how many of its answers carried a backend's
-    mark. `front_died`: a front that was killed may have sent one answer that it did not log,
-    because its only worker does both in one turn of its loop.
+    mark. `unlogged` is how many answers a front that was killed may have sent and not logged.
     """
     answered = sum(count for outcome, count in outcomes.items() if outcome.isdecimal())
     failed = sum(count for outcome, count in outcomes.items() if not outcome.isdecimal())
     maybe = sum(outcomes.get(outcome, 0) for outcome in MAYBE_SERVED)
     sides: list[Side] = []
     if front is not None:
-        low = max(0, answered - front_died)
+        low = max(0, answered - unlogged)
         sides.append(Side("front's log", front.logged, low, answered + maybe))
         for backend in backends:
             tries = front.answered.get(backend.address, 0)
             unsure = front.unanswered.get(backend.address, 0)
             # A try that the dead front never logged may have reached any backend.
-            unsure += maybe + 1 if front_died else 0
+            unsure += maybe + unlogged if unlogged else 0
             sides.append(Side(f"backend {backend.index}", backend.started, tries, tries + unsure))
     elif backends:
         ran = sum(backend.started for backend in backends)

@@ -19,6 +19,7 @@ from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.ledger import Ledger
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.tables import format_duration, format_rate, tsung_tables
+from pytest_winserve.load.usage import SiteUsage
 
 HOST_CPU_LIMIT = 0.95
 
@@ -226,6 +227,7 @@ class Result:
     service: Histogram | None = None
     by_request: Mapping[str, RequestShare] = field(default_factory=dict)
     by_outcome: Mapping[str, OutcomeTimes] = field(default_factory=dict)
+    site: SiteUsage | None = None
 
     def __post_init__(self) -> None:
         known = sum(self.outcomes.values())
@@ -428,6 +430,8 @@ class Result:
             lines.append(f"answers by backend: {_counts(answers)}")
         if self.ledger is not None:
             lines += self.ledger.lines()
+        if self.site is not None:
+            lines.append(self.site.summary())
         return "\n".join(lines)
 
     def _times(self, name: str) -> str:
@@ -466,6 +470,7 @@ class Result:
             "service": _dict_of(self.service),
             "by_request": {key: share.to_dict() for key, share in self.by_request.items()},
             "by_outcome": {key: times.to_dict() for key, times in self.by_outcome.items()},
+            "site": None if self.site is None else self.site.to_dict(),
         }
 
     @classmethod
@@ -475,6 +480,7 @@ class Result:
         shares = data["by_backend"].items()
         # Older files do not have these.
         requests, times = data.get("by_request", {}), data.get("by_outcome", {})
+        site = data.get("site")
         return cls(
             plan=Plan.from_dict(data["plan"]),
             engine=data["engine"],
@@ -495,6 +501,7 @@ class Result:
             service=_histogram_of(data.get("service")),
             by_request={key: RequestShare.from_dict(share) for key, share in requests.items()},
             by_outcome={key: OutcomeTimes.from_dict(one) for key, one in times.items()},
+            site=None if site is None else SiteUsage.from_dict(site),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pytest_winserve.report import charts, view
+from pytest_winserve.report import charts, expectation, view
 
 _EVENT_LINES = 200
 
@@ -25,6 +25,7 @@ def render(data: Mapping[str, Any]) -> str:
     return environment.get_template("report.html.j2").render(
         data=data,
         blocks=blocks,
+        expectation=expectation,
         comparison=view.comparison(blocks),
         environment_rows=view.environment_rows(data),
         event_lines=_EVENT_LINES,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_winserve.report import view
+from pytest_winserve.report import expectation, view
 from pytest_winserve.report.view import Block, Load, Row, Sentence
 
 _EVENT_LINES = 40
@@ -21,11 +21,19 @@ def render(data: Mapping[str, Any]) -> str:
     lines = ["# pytest-winserve", ""]
     if not found:
         lines += ["No test used a site.", ""]
+    if "recommendation" in data:
+        lines += ["## Recommendation", "", "```text", *data["recommendation"], "```", ""]
     rows = view.comparison(found)
     if rows:
         lines += ["## Comparison", "", *_comparison(rows), ""]
     if data["requirements"]:
         lines += [_item(view.requirement_sentence(r)) for r in data["requirements"]] + [""]
+    for part in expectation.tables(data):
+        lines += ["## Declared and measured", "", escape(part.caption), ""]
+        lines += [*table_lines(part.header, part.rows), ""]
+    lacking = expectation.left_out(data)
+    if lacking is not None:
+        lines += ["## Not tried", "", *table_lines(lacking.header, lacking.rows, texts=5), ""]
     for block in found:
         lines += [*_block(block), ""]
     lines += ["## Environment", "", *_environment(data)]
@@ -40,7 +48,7 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(lambda match: "\\" + match[0], text).replace("&\\#36;", "&#36;")
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
     """The first `texts` columns are aligned as text, the others as numbers."""
     ruler = ["---" if index < texts else "---:" for index in range(len(header))]
     return [
@@ -61,7 +69,7 @@ def _item(sentence: Sentence) -> str:
 
 def _comparison(rows: Sequence[Row]) -> Iterator[str]:
     cells = [row.cells(missing=view.NOT_MEASURED) for row in rows]
-    yield from _table(view.COMPARISON_HEADER, cells)
+    yield from table_lines(view.COMPARISON_HEADER, cells)
     yield ""
     yield view.COMPARISON_NOTE
     if any(row.doubtful for row in rows):
@@ -98,7 +106,7 @@ def _block(block: Block) -> Iterator[str]:
     yield ""
     yield f"Tests: {escape(block.outcomes)}"
     yield ""
-    yield from _table(["test", "outcome"], block.tests, texts=2)
+    yield from table_lines(["test", "outcome"], block.tests, texts=2)
 
 
 def _details(text: str) -> list[str]:
@@ -128,7 +136,7 @@ def _load(load: Load) -> Iterator[str]:
         yield from (_item(warning) for warning in warnings)
         yield ""
     for table in [*view.article_tables(load), *view.detail_tables(result)]:
-        yield from _table(table.header, table.rows)
+        yield from table_lines(table.header, table.rows)
         yield ""
     yield _item(view.load_counts(result))
     yield _item(Sentence(view.latency(result)))
@@ -141,8 +149,12 @@ def _load(load: Load) -> Iterator[str]:
             for share in view.shares(result)
         ]
         yield ""
-        yield from _table(["Backend", "Answers", "Share", "Latency"], rows)
+        yield from table_lines(["Backend", "Answers", "Share", "Latency"], rows)
+    used = view.usage_table(result)
+    if used is not None:
+        yield ""
+        yield from table_lines(used.header, used.rows)
 
 
 def _environment(data: Mapping[str, Any]) -> list[str]:
-    return _table(["what", "value"], view.environment_rows(data), texts=2)
+    return table_lines(["what", "value"], view.environment_rows(data), texts=2)

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_winserve.report import view
+from pytest_winserve.report import expectation, view
 from pytest_winserve.report.view import Block, Load, Row, Sentence
 
 MIN_WIDTH = 20
@@ -50,6 +50,10 @@ def render(data: Mapping[str, Any], *, width: int = 80, color: bool = False) -> 
     rows = view.comparison(found)
     if rows:
         lines += [*_comparison(rows, width), ("", "")]
+    lacking = expectation.left_out(data)
+    for name, host, state, reason, mend in lacking.rows if lacking is not None else ():
+        text = f"not tried on {host}: {name} ({state}): {reason}" + (f"; {mend}" if mend else "")
+        lines += _sentence(Sentence(text), width, indent="")
     for requirement in data["requirements"]:
         lines += _sentence(view.requirement_sentence(requirement), width, indent="")
     while lines[-1][0] == "":
@@ -180,6 +184,11 @@ def _load(load: Load, width: int) -> Iterator[_Line]:
     yield from _sentence(view.ledger_text(result), width)
     if result.unmeasured:
         yield from _sentence(Sentence(view.unmeasured_text(result)), width)
+    used = view.usage_table(result)
+    if used is not None:
+        yield "", ""
+        for line in table(used.header, used.rows, width - 2):
+            yield f"  {line}", ""
 
 
 def _comparison(rows: Sequence[Row], width: int) -> Iterator[_Line]:

@@ -16,6 +16,7 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.result import NO_BACKEND, Result
 from pytest_winserve.load.tables import format_duration, format_rate, tsung_tables
+from pytest_winserve.load.usage import format_cpu, format_memory
 
 NOT_MEASURED = "not measured"
 N_SMALL = "n small"
@@ -394,6 +395,28 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+def usage_table(result: Result) -> Table | None:
+    """What the site's parts used during a load, and the site as a whole; None: not measured."""
+    site = result.site
+    if site is None:
+        return None
+    rows = [
+        (
+            part.name + (" (ended)" if part.ended else ""),
+            str(part.processes),
+            format_memory(part.memory),
+            format_cpu(part.cpu),
+        )
+        for part in site.parts
+    ]
+    whole = ("site", str(site.processes), format_memory(site.memory), format_cpu(site.cpu))
+    return Table(
+        "Memory and CPU of the site",
+        ("Part", "Processes", f"Memory ({site.memory_kind.upper()})", "CPU"),
+        tuple([*rows, whole] if len(rows) > 1 else rows),
+    )
+
+
 _SOURCES = {"connect": "connect", "page": "total", "request": "total", "session": "sessions"}
 
 
@@ -515,6 +538,7 @@ class Row:
     p95: str | None
     error_rate: float | None
     unaccounted: int | None
+    memory: int | None
     doubtful: bool  # the generator was the limit, or a part of it was lost
 
     @property
@@ -537,6 +561,7 @@ class Row:
             self.p95 or missing,
             missing if self.error_rate is None else percent(self.error_rate),
             missing if self.unaccounted is None else str(self.unaccounted),
+            missing if self.memory is None else format_memory(self.memory),
         ]
 
 
@@ -573,7 +598,7 @@ def _row(block: Block, *, with_host: bool, with_app: bool) -> Row:
         at_once = f">= {worst['value']}" if worst["at_least"] else str(worst["value"])
     blocked = max(fractions, default=None)
     if not block.loads:
-        return Row(name, blocked, at_once, None, None, None, None, doubtful=False)
+        return Row(name, blocked, at_once, None, None, None, None, None, doubtful=False)
     # max() keeps the first of equals; the last one is wanted.
     load = max(reversed(block.loads), key=lambda load: load.result.sent).result
     return Row(
@@ -584,6 +609,7 @@ def _row(block: Block, *, with_host: bool, with_app: bool) -> Row:
         p95=quantile_text(load.total, 95) if load.total.count else None,
         error_rate=load.error_rate,
         unaccounted=None if load.ledger is None else load.ledger.unaccounted,
+        memory=None if load.site is None else load.site.memory,
         doubtful=load.generator.limited_by != "none" or load.generator.lost > 0,
     )
 
@@ -596,6 +622,7 @@ COMPARISON_HEADER = (
     "p95",
     "error rate",
     "unaccounted",
+    "memory",
 )
 COMPARISON_NOTE = "Of several loads the one that sent the most is shown."
 DOUBTFUL_NOTE = "* the load generator was the limit, or a part of it was lost"

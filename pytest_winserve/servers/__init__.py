@@ -10,7 +10,8 @@ import importlib.util
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.options import Option, Options
@@ -51,8 +52,20 @@ class Job(Protocol):
         """Called in a forked process before it serves: it is `worker`, from 0, or the process that
         takes the place of one that died."""
 
+    def worker_code(self, workers: int) -> str:
+        """Python code that binds `application`, instead of `app`, for a server that starts its
+        own processes; up to `workers` of them may run it at a time."""
+
     def port(self) -> int:
         """A free port for a server that cannot take a socket."""
+
+    @property
+    def folder(self) -> Path:
+        """A folder for the files of this backend's server, removed with the site."""
+
+    @property
+    def nginx(self) -> str:
+        """Which nginx the user wants, as in `--winserve-nginx`."""
 
     @property
     def address(self) -> str:
@@ -102,6 +115,14 @@ class Server(Protocol):
         """Take a socket or a port from `job`, and its app, and be ready to serve."""
 
 
+@runtime_checkable
+class NeedsPrograms(Protocol):
+    """A server that needs more than Python packages."""
+
+    def require(self, nginx: str) -> None:
+        """Raise MissingComponent for what is not there; `nginx` is which the user wants."""
+
+
 def server_names() -> list[str]:
     """Every server's name, installed or not."""
     return list(names(__name__))
@@ -112,7 +133,7 @@ def get_server(name: str) -> Server:
     return cast(Server, member(__name__, "server", name).SERVER)
 
 
-def require_server(server: Server, platform: str) -> None:
+def require_server(server: Server, platform: str, nginx: str = "auto") -> None:
     """Raise what keeps `server` from running in this Python, if anything does."""
     reason = server.unsupported(platform)
     if reason:
@@ -123,3 +144,5 @@ def require_server(server: Server, platform: str) -> None:
             f"the Python package {server.distribution} is not installed",
             f'python -m pip install "pytest-winserve[{server.name}]"',
         )
+    if isinstance(server, NeedsPrograms):
+        server.require(nginx)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_winserve.contents import cache_folder
 from pytest_winserve.errors import MissingComponent
 
 if TYPE_CHECKING:
@@ -151,9 +152,7 @@ class Layout:
 
 def default_layout() -> Layout:
     """In the user's cache folder, `XDG_CACHE_HOME` or `~/.cache`."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    base = Path(cache) if cache else Path.home() / ".cache"
-    return Layout(base.absolute() / "pytest-winserve" / "wine")
+    return Layout(cache_folder() / "wine")
 
 
 def find_wine() -> Path:

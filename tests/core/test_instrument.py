@@ -345,6 +345,96 @@ def test_nothing_is_lost_between_workers_that_count_at_once(
     assert read_counts(path, load_tag(1)) == Counts(started=3000, peak=3000)
 
 
+ATTACHED = """
+import sys
+from pathlib import Path
+from pytest_winserve.instrument import Counters, load_tag
+
+counters = Counters.attach(Path(sys.argv[1]))
+print(counters._own, flush=True)
+running = []
+for line in sys.stdin:
+    for _ in range(int(line)):
+        running.append(counters.start(load_tag(1)))
+    for _ in range(-int(line)):
+        counters.leave(running.pop())
+    print("done", flush=True)
+"""
+
+
+class Attached:
+    """A process that finds the counters by their file, and counts when told to."""
+
+    def __init__(self, path: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", ATTACHED, str(path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.place = self._answer()
+
+    def tell(self, times: int) -> None:
+        """Start so many requests, or end them."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{times}\n")
+        self._process.stdin.flush()
+        assert self._answer() == "done"
+
+    def kill(self) -> None:
+        with self._process:
+            self._process.kill()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+@pytest.fixture
+def attach(path: Path) -> Iterator[Callable[[], Attached]]:
+    Counters(path, 2)
+    started: list[Attached] = []
+
+    def attach() -> Attached:
+        started.append(Attached(path))
+        return started[-1]
+
+    yield attach
+    for process in started:
+        process.kill()
+
+
+def test_processes_that_are_not_forked_take_free_places(
+    path: Path, attach: Callable[[], Attached]
+) -> None:
+    first, second = attach(), attach()
+    assert first.place != second.place
+    with pytest.raises(RuntimeError, match="more than 2 processes count in"):
+        Counters.attach(path)
+    first.tell(3)
+    second.tell(1)
+    assert read_counts(path, load_tag(1)) == Counts(started=4, in_flight=4, peak=4)
+    first.kill()
+    again = attach()
+    # The system gave the place back, and what ran in it is over.
+    assert again.place == first.place
+    assert read_counts(path, load_tag(1)) == Counts(started=4, in_flight=1, peak=4)
+    again.tell(1)
+    second.tell(-1)
+    assert read_counts(path, load_tag(1)) == Counts(started=5, in_flight=1, peak=4)
+
+
+def test_nothing_is_lost_between_processes_that_count_at_once(
+    path: Path, attach: Callable[[], Attached]
+) -> None:
+    processes = [attach(), attach()]
+    for turn in (1000, -1000):
+        threads = [threading.Thread(target=each.tell, args=(turn,)) for each in processes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert read_counts(path, load_tag(1)) == Counts(started=2000, peak=2000)
+
+
 def test_counts_are_read_while_the_process_runs_and_after_it_was_killed(path: Path) -> None:
     code = (
         "import sys, time\n"

@@ -64,15 +64,18 @@ def test_defaults_fill_what_was_not_given() -> None:
 
 def test_names_are_the_modules_of_the_package() -> None:
     assert servers.server_names() == [
+        "cgi",
         "command",
+        "fastcgi",
         "flask",
         "gunicorn",
+        "mod_wsgi",
         "tornado",
         "uwsgi",
         "waitress",
     ]
-    assert fronts.front_names() == ["nginx"]
-    assert hosts.host_names() == ["local", "wine"]
+    assert fronts.front_names() == ["apache", "nginx"]
+    assert hosts.host_names() == ["container", "local", "wine"]
 
 
 def test_each_kind_goes_by_the_name_of_its_file_and_says_what_it_is() -> None:
@@ -89,7 +92,9 @@ def test_each_kind_goes_by_the_name_of_its_file_and_says_what_it_is() -> None:
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown server 'waitres'; nearest: waitress; known: "):
         servers.get_server("waitres")
-    with pytest.raises(UsageError, match=r"unknown front 'ngnix'; nearest: nginx; known: nginx"):
+    with pytest.raises(
+        UsageError, match=r"unknown front 'ngnix'; nearest: nginx; known: apache, nginx"
+    ):
         fronts.get_front("ngnix")
     with pytest.raises(UsageError, match=r"unknown host 'locl'; nearest: local"):
         hosts.open_host("locl")

@@ -191,8 +191,12 @@ def test_errors_of_over_there_are_raised_here(beside: Lab) -> None:
         beside.serve("flask", "nosuch:app")
     lab = Lab(nginx="/no/nginx")
     lab.host = beside.host
-    with pytest.raises(MissingComponent, match=r"'/no/nginx', on the host beside\n.*: mend it"):
+    with pytest.raises(MissingComponent, match=r"'/no/nginx', on the host beside\n.*: auto, sys"):
         lab.serve("nginx2")
+    # What pip brings, the machine's own way of mending does.
+    assert isinstance(beside.host, RemoteHost)
+    missing = beside.host.rebuilt("MissingComponent", "gone", "flask", "python -m pip install it")
+    assert str(missing) == "flask: gone, on the host beside\n  to get it: mend it"
     with pytest.raises(StartError, match="answered 500"):
         beside.serve("tornado", fast="/misbehave?status=500")
     beside.host.require("tornado")

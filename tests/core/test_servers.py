@@ -6,12 +6,15 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from platforms import no_apache
 
 from pytest_winserve import Lab, Site
-from pytest_winserve.errors import ProbeError, UsageError
+from pytest_winserve.errors import MissingComponent, ProbeError, UsageError
 from pytest_winserve.servers import get_server, require_server
 
 from .conftest import FLASK_COMMAND, SLOW, eventually
@@ -38,13 +41,22 @@ FORKING = (
     ("uwsgi:processes=2:threads=4", 8, 0.0),
     ("nginx2-uwsgi", 2, 0.5),
 )
-RUN = CASES if sys.platform == "win32" else CASES + FORKING
+APACHE = (
+    ("mod_wsgi", 15, 0.0),
+    ("mod_wsgi:threads=1", 1, 1.0),
+    ("mod_wsgi:processes=2:threads=2", 4, 0.0),
+    ("nginx2-mod_wsgi:threads=1", 2, 0.5),
+    ("apache4-tornado", 4, 0.25),
+    ("apache2-waitress", 8, 0.0),
+)
+# No Apache for Windows could be had to try it with.
+RUN = CASES if sys.platform == "win32" else CASES + FORKING + APACHE
 EXPECTED = {name: (declared, blocked) for name, declared, blocked in RUN}
 
 
 @pytest.fixture(scope="module", params=EXPECTED)
 def site(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Site]:
-    with lab.serve(request.param, slow=SLOW) as site:
+    with serve_or_skip(lab, request.param) as site:
         yield site
 
 
@@ -91,6 +103,15 @@ def test_every_request_names_its_backend_process_and_thread(site: Site) -> None:
     assert any(who["pid"] in each for each in pids.values())
 
 
+def serve_or_skip(lab: Lab, topology: str, **more: str) -> Site:
+    """A site; not where a program is missing that no package brings."""
+    arguments: dict[str, Any] = {"slow": SLOW, **more}
+    try:
+        return lab.serve(topology, **arguments)
+    except MissingComponent as missing:
+        pytest.skip(str(missing))
+
+
 def serving(pid: int) -> set[int]:
     """The processes that run a backend's app: its workers, if it has any."""
     workers = {child.pid for child in psutil.Process(pid).children()}
@@ -108,6 +129,63 @@ def test_counts_are_of_the_users_traffic_only(site: Site) -> None:
     for _ in range(2 * site.topology.count):
         site.get("/test").raise_for_status()
     assert requests() == [(count or 0) + 2 for count in before]
+
+
+@no_apache
+def test_cgi_starts_a_process_for_each_request_and_at_most_so_many(lab: Lab) -> None:
+    # Slow enough that two of them run at once, although each has to start first.
+    with serve_or_skip(lab, "cgi:processes=2", slow="/sleep?seconds=4") as site:
+        assert site.declared == "unknown"
+        before = {site.get("/test").json()["pid"] for _ in range(3)}
+        assert len(before) == 3
+        capacity = site.capacity(limit=3)
+        assert (capacity.value, capacity.at_least, capacity.as_declared) == (2, False, None)
+        verdict = site.probe()
+        assert verdict.non_blocking
+        pids = [each.pid for each in (*verdict.slow, *verdict.fast)]
+        assert len({*pids}) == len(pids) == 3
+        # The lab's own requests stay out here too.
+        assert [(b.requests, b.peak_in_flight) for b in site.backends] == [(3, 1)]
+
+
+ENVIRONMENT = """
+import json
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({k: v for k, v in environ.items() if isinstance(v, str)}).encode()]
+"""
+
+
+@no_apache
+def test_a_cgi_program_has_the_environment_but_no_request_of_its_own_making(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "environment.py").write_text(ENVIRONMENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("SHOP_COLOUR", "sea green")
+    monkeypatch.setenv("HTTP_PROXY", "http://elsewhere")
+    with serve_or_skip(lab, "cgi", app="environment:app") as site:
+        seen = site.get("/a%20b/c?x=1").json()
+    assert seen["SHOP_COLOUR"] == "sea green"
+    assert "HTTP_PROXY" not in seen
+    assert (seen["SCRIPT_NAME"], seen["PATH_INFO"], seen["QUERY_STRING"]) == ("", "/a b/c", "x=1")
+
+
+def test_flup_runs_a_burst_by_its_idle_threads(lab: Lab) -> None:
+    with serve_or_skip(lab, "fastcgi") as site:
+        assert site.declared == "unknown"
+        capacity = site.capacity(limit=24)
+        # Its five idle threads take it, and those that it starts when it sees none idle.
+        assert capacity.value >= 5
+        assert capacity.as_declared is None
+        assert site.probe().non_blocking
+        backend = site.backends[0]
+        assert site.get("/test").json()["pid"] == backend.pid
+    with serve_or_skip(lab, "nginx2-fastcgi:spare=16") as site:
+        capacity = site.capacity(limit=24)
+        assert (capacity.value, capacity.at_least) == (24, True)
+        assert capacity.per_backend == (12, 12)
 
 
 def test_a_site_begins_with_empty_counts_and_peaks(lab: Lab) -> None:

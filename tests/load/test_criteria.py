@@ -21,6 +21,8 @@ class Fixed:
 @pytest.mark.parametrize(
     ("text", "canonical", "value", "subject"),
     [
+        ("rate > 1000000/s", "rate > 1000000/s", 1e6, "load"),
+        ("error_rate < 0.000001", "error_rate < 0.000001", 1e-6, "load"),
         ("error_rate<1%", "error_rate < 1%", 0.01, "load"),
         (" error_rate <= 0.01 ", "error_rate <= 0.01", 0.01, "load"),
         ("error_rate < 0.1%", "error_rate < 0.1%", 0.001, "load"),

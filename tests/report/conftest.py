@@ -11,6 +11,7 @@ from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.ledger import Ledger, Side
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.result import BackendShare, Generator, Result, Second
+from pytest_winserve.load.usage import PartUsage, SiteUsage
 from pytest_winserve.report.store import SCHEMA
 
 APP = "pytest_winserve.sample_app:app"
@@ -91,10 +92,20 @@ class Make:
             },
             "generator": Generator(workers=2, lost=0, cpu=0.41, lag=0.0008, limited_by="none"),
             "ledger": self.ledger(sent, answered),
+            "site": self.usage(),
         }
         result = Result(**{**made, **fields}).to_dict()
         # As it comes back from a file: lists, no tuples.
         return {**json.loads(json.dumps(result)), "checks": checks or []}
+
+    def usage(self) -> SiteUsage:
+        """Of a front and two backends, the second of which ended."""
+        parts = (
+            PartUsage("nginx", 2, 6 * 2**20, 1.5),
+            PartUsage("backend-0", 1, 30 * 2**20, 4.25),
+            PartUsage("backend-1", 1, 28 * 2**20, 2.0, ended=True),
+        )
+        return SiteUsage(parts, 4, 62 * 2**20, "pss", 13, 12.1)
 
     def ledger(self, sent: int, answered: int, seen: int | None = None) -> Ledger:
         """The front's log has `seen` requests, by default what was answered."""

@@ -28,9 +28,9 @@ def test_the_facts_are_there(make: Make) -> None:
         )
     )
     for line in (
-        "| topology | blocks? | at once | rate /s | p95 | error rate | unaccounted |",
-        "| nginx4 | no | 4 | 198.3 | 381 ms | 2.92 % | 0 |",
-        "| tornado | 25 % | 4 | 198.3 | 381 ms | 2.92 % | 0 |",
+        "| topology | blocks? | at once | rate /s | p95 | error rate | unaccounted | memory |",
+        "| nginx4 | no | 4 | 198.3 | 381 ms | 2.92 % | 0 | 62 MiB |",
+        "| tornado | 25 % | 4 | 198.3 | 381 ms | 2.92 % | 0 | 62 MiB |",
         "- **required p95 &lt; 1s: NEVER MEASURED**",
         "- does not block: all 8 fast requests were answered during /sleep?seconds=1",
         "- runs 4 requests at once; nginx4 declares 4",
@@ -38,6 +38,8 @@ def test_the_facts_are_there(make: Make) -> None:
         "| 200 | 194.17 / sec | 194.17 / sec | 2330 |",
         "| refused | 1.67 / sec | 20 |",
         "- **FAILED p95 &lt; 500ms: measured 812 ms**",
+        "| backend-1 (ended) | 1 | 28 MiB | 2 s |",
+        "| site | 4 | 62 MiB | 7.75 s |",
         "  ````text",
         "  line `1`",
         "| versions: nginx | 1.31.3 (wheel, C:\\\\nginx) |",
@@ -53,9 +55,12 @@ def test_an_empty_run_says_so(make: Make) -> None:
 
 
 def test_nothing_sent_is_not_measured(make: Make) -> None:
-    tests = [make.full(results=[make.result(outcomes={}, ledger=None)]), make.test("flask")]
+    tests = [
+        make.full(results=[make.result(outcomes={}, ledger=None, site=None)]),
+        make.test("flask"),
+    ]
     text = markdown.render(make.data(*tests))
-    missing = " | ".join(["not measured"] * 4)
+    missing = " | ".join(["not measured"] * 5)
     assert f"| nginx4 | no | 4 | {missing} |" in text
     assert f"| flask | not measured | not measured | {missing} |" in text
     assert "- **not measured**: no probe" in text

@@ -383,7 +383,7 @@ def test_the_comparison_takes_the_worst_and_the_biggest(make: Make) -> None:
     row, other = view.comparison(view.blocks(make.data(block, make.test("flask", host="wine"))))
     assert row.cells("-")[:4] == ["nginx4 on local", "25 %", "64", "198.3"]
     assert row.error_rate == 70 / 2400
-    assert other.cells("-") == ["flask on wine", *["-"] * 6]
+    assert other.cells("-") == ["flask on wine", *["-"] * 7]
 
 
 def test_blocks_are_apart_by_host_topology_and_app(make: Make) -> None:

@@ -1,0 +1,23 @@
+# Sourced by .ci/run, as root: starts a Docker engine of its own, which ends with the script, and
+# makes a base for the lab image. Nothing is pulled: the base is a Debian made by debootstrap.
+
+docker_folder=$(mktemp -d)
+export DOCKER_HOST="unix://$docker_folder/docker.sock"
+dockerd --data-root="$docker_folder/data" --exec-root="$docker_folder/exec" \
+    --pidfile="$docker_folder/pid" --host="$DOCKER_HOST" >"$docker_folder/log" 2>&1 &
+docker_engine=$!
+
+end_docker() {
+    kill "$docker_engine" 2>/dev/null && wait "$docker_engine" || true
+    rm -rf "$docker_folder"
+}
+trap end_docker EXIT
+
+debootstrap --variant=minbase --include=python3,nginx-light bookworm "$docker_folder/base" >/dev/null
+until docker version >/dev/null 2>&1; do
+    kill -0 "$docker_engine" || { cat "$docker_folder/log"; exit 1; }
+    sleep 0.2
+done
+docker version --format 'Docker {{.Server.Version}}'
+tar -C "$docker_folder/base" -c . | docker import - winserve-base:bookworm
+rm -rf "$docker_folder/base"

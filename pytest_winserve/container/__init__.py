@@ -1,0 +1,1 @@
+"""Linux containers for the lab: the engine, the image, and how it is made."""

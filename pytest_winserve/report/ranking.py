@@ -1,0 +1,265 @@
+"""Which of many topologies to choose: who met the criteria, who was fastest, and who is equal.
+
+It reads tests as they stand in results.json, each with its `round`. The runs of one round were made
+one after another, so that candidates are held against each other round by round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any
+
+from pytest_winserve.load.intervals import Interval, paired_difference
+from pytest_winserve.load.result import Result
+from pytest_winserve.report.view import read_result
+
+SURE_ROUNDS = 3
+"""Rounds in common from which on an interval may put a candidate out."""
+LEAST_SHARE = 0.5
+"""A candidate with less than this share of the best rate is not tried any further."""
+EQUAL_SHARE = 0.75
+"""A candidate that had less than this share of the best rate in the rounds in common is not called
+equal, however much the runs differ: what nobody can tell must not win by being cheap."""
+SLACK = 0.5
+"""After n rounds a candidate is out when a cheaper one has (1 + SLACK/n) times its rate."""
+FITS = 50
+SAME_MEMORY = 0.1
+"""Memory that differs by less than this share is the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A criterion that did not hold: how often, of how many, and what was measured worst."""
+
+    criterion: str
+    failed: int
+    of: int
+    measured: str | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A topology and the tests that were made with it."""
+
+    topology: str
+    tests: list[Mapping[str, Any]] = field(default_factory=list)
+    results: dict[int, Result] = field(default_factory=dict)
+
+    @property
+    def started(self) -> bool:
+        """Whether it came up every time, and everything could be measured."""
+        return all(test["outcome"] != "error" for test in self.tests)
+
+    @property
+    def trouble(self) -> list[str]:
+        """What kept it from coming up or from being measured, and what else happened."""
+        return list(dict.fromkeys(event for test in self.tests for event in test["trouble"]))
+
+    @property
+    def checks(self) -> list[Mapping[str, Any]]:
+        kinds = ("verdicts", "capacities", "results")
+        measured = [each for test in self.tests for kind in kinds for each in test[kind]]
+        return [check for each in measured for check in each["checks"]]
+
+    @property
+    def missed(self) -> list[Missed]:
+        """The criteria that did not hold every time."""
+        found = []
+        for name in dict.fromkeys(check["criterion"] for check in self.checks):
+            mine = [check for check in self.checks if check["criterion"] == name]
+            failed = [check for check in mine if not check["passed"]]
+            if failed:
+                last = failed[-1]
+                found.append(Missed(name, len(failed), len(mine), last["measured"], last["reason"]))
+        return found
+
+    def meets(self, criteria: Sequence[str]) -> bool:
+        """Whether each criterion was evaluated and held every time."""
+        evaluated = {check["criterion"] for check in self.checks}
+        return self.started and evaluated >= set(criteria) and not self.missed
+
+    @property
+    def rates(self) -> dict[int, float]:
+        """Answers per second of each round; without a round that has none."""
+        return {n: r.rate for n, r in self.results.items() if r.rate}
+
+    @property
+    def rate(self) -> float:
+        """The geometric mean over the rounds; 0 without any."""
+        rates = self.rates.values()
+        return math.exp(fmean(map(math.log, rates))) if rates else 0.0
+
+    level: float = 0.0
+    """ln of its rate in a round like the others; see `rank`."""
+
+    def share_of(self, other: Candidate) -> float:
+        """Its rate over the other's, by the rounds in common where there are any."""
+        common = self.rates.keys() & other.rates.keys()
+        if not common:
+            return math.exp(self.level - other.level)
+        return math.exp(fmean(math.log(self.rates[n] / other.rates[n]) for n in common))
+
+    @property
+    def limited(self) -> bool:
+        """Whether the load generator was the limit of any run: the rate is then a lower bound."""
+        return any(result.limited for result in self.results.values())
+
+    @property
+    def processes(self) -> int | None:
+        """The most that the site had; None: not measured."""
+        return max((r.site.processes for r in self.results.values() if r.site), default=None)
+
+    @property
+    def memory(self) -> float | None:
+        """The median over the rounds of the most that the site had, in bytes."""
+        known = [r.site.memory for r in self.results.values() if r.site and r.site.memory]
+        return median(known) if known else None
+
+    @property
+    def p95(self) -> float | None:
+        """The median over the rounds of the 95th percentile, in seconds."""
+        known = [t for t in (r.percentile(95) for r in self.results.values()) if t is not None]
+        return median(known) if known else None
+
+    def cheaper_than(self, other: Candidate) -> bool:
+        """The rule among equals: fewer processes, then less memory, then the name."""
+        # What was not measured may be anything, and does not win.
+        mine, others = (each.processes or math.inf for each in (self, other))
+        if mine != others:
+            return mine < others
+        own, its = (each.memory or math.inf for each in (self, other))
+        if max(own, its) > (1 + SAME_MEMORY) * min(own, its):
+            return own < its
+        return self.topology < other.topology
+
+    def against(self, other: Candidate) -> Interval | None:
+        """ln(its rate / the other's) over the rounds in common; None for fewer than two."""
+        common = sorted(self.rates.keys() & other.rates.keys())
+        return paired_difference(
+            [math.log(other.rates[n]) for n in common], [math.log(self.rates[n]) for n in common]
+        )
+
+    def in_common(self, other: Candidate) -> int:
+        """In how many rounds both ran."""
+        return len(self.rates.keys() & other.rates.keys())
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """`met` the criteria, fastest first; `failed` did not, those that missed least first;
+    `not_started` could not be measured. `equal` has the winner and what is not surely slower by
+    more than `margin` than the fastest."""
+
+    criteria: tuple[str, ...]
+    margin: float
+    met: tuple[Candidate, ...]
+    failed: tuple[Candidate, ...]
+    not_started: tuple[Candidate, ...]
+
+    @property
+    def fastest(self) -> Candidate | None:
+        return self.met[0] if self.met else None
+
+    @property
+    def equal(self) -> tuple[Candidate, ...]:
+        """Those that may be as fast as the fastest; of them one is chosen by what it costs."""
+        if self.fastest is None:
+            return ()
+        return tuple(each for each in self.met if not self.slower(each))
+
+    @property
+    def winner(self) -> Candidate | None:
+        found: Candidate | None = None
+        for each in self.equal:
+            if found is None or each.cheaper_than(found):
+                found = each
+        return found
+
+    def slower(self, candidate: Candidate) -> bool:
+        """Whether it is slower than the fastest by more than the margin: surely, or by a quarter as
+        far as was measured; after a run or two, which tell little, by what they say."""
+        best = self.fastest
+        if best is None or candidate is best:
+            return False
+        if candidate.in_common(best) < SURE_ROUNDS:
+            return candidate.level < best.level - math.log1p(self.margin)
+        if candidate.share_of(best) < min(EQUAL_SHARE, 1 / (1 + self.margin)):
+            return True
+        found = candidate.against(best)
+        return found is not None and found.high < -math.log1p(self.margin)
+
+    @property
+    def decided(self) -> bool:
+        """Whether further rounds would not change the winner: it is the fastest, or surely within
+        the margin of it."""
+        winner, best = self.winner, self.fastest
+        if winner is None or winner is best or best is None:
+            return True
+        found = winner.against(best)
+        return found is not None and found.low >= -math.log1p(self.margin)
+
+    def finalists(self) -> list[Candidate]:
+        """Those that may still win: not far behind, and not behind a cheaper one."""
+        best = self.fastest
+        if best is None:
+            return []
+        near = [
+            each
+            for each in self.met
+            if each is best
+            or (
+                each.level >= best.level + math.log(LEAST_SHARE)
+                and not (each.in_common(best) >= SURE_ROUNDS and self.slower(each))
+            )
+        ]
+        return [each for each in near if each is best or not any(_beats(one, each) for one in near)]
+
+
+def _beats(one: Candidate, other: Candidate) -> bool:
+    """Whether a cheaper candidate is so much faster that the other cannot win any more."""
+    if one is other or not one.cheaper_than(other):
+        return False
+    rounds = max(min(len(one.rates), len(other.rates)), 1)
+    return one.level >= other.level + math.log1p(SLACK / rounds)
+
+
+def rank(tests: Sequence[Mapping[str, Any]], criteria: Sequence[str], margin: float) -> Ranking:
+    """The ranking of these tests. `criteria` as they stand in results. UsageError when a result
+    is damaged."""
+    found: dict[str, Candidate] = {}
+    for test in tests:
+        candidate = found.setdefault(test["topology"], Candidate(test["topology"]))
+        candidate.tests.append(test)
+        for raw in test["results"]:
+            candidate.results[test["round"]] = read_result(test["nodeid"], raw)
+    met = [each for each in found.values() if each.meets(criteria)]
+    _set_levels(met)
+    measured = [each for each in found.values() if each.started and each not in met]
+    return Ranking(
+        tuple(criteria),
+        margin,
+        tuple(sorted(met, key=lambda each: -each.level)),
+        tuple(sorted(measured, key=lambda each: (len(each.missed), -each.rate))),
+        tuple(each for each in found.values() if not each.started),
+    )
+
+
+def _set_levels(candidates: Sequence[Candidate]) -> None:
+    """Rates that can be held against each other although not all ran in the same rounds, and the
+    machine was not equally free in each: ln(rate) = level + what was the same in that round, by
+    turns fitted until both agree."""
+    rounds: dict[int, float] = {n: 0.0 for each in candidates for n in each.rates}
+    for _ in range(FITS):
+        for each in candidates:
+            logs = [math.log(rate) - rounds[n] for n, rate in each.rates.items()]
+            each.level = fmean(logs) if logs else -math.inf
+        for number in rounds:
+            rounds[number] = fmean(
+                math.log(each.rates[number]) - each.level
+                for each in candidates
+                if number in each.rates
+            )

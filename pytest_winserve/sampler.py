@@ -1,0 +1,162 @@
+"""Watches the processes of a deployment while a load runs, on the machine where they are.
+
+A look costs about a tenth of a millisecond and half of one for each process of the site, once a
+second, in a thread that waits otherwise. CPU is read at the start and at the end and subtracted;
+the looks between are for memory, and for what ends meanwhile.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import psutil
+
+from pytest_winserve.load.usage import MemoryKind, PartUsage, SiteUsage
+from pytest_winserve.windows import tells_cpu_of_others
+
+EVERY = 1.0
+"""Seconds between two looks."""
+
+TELLS_OF_CHILDREN = sys.platform != "win32"
+"""POSIX adds the time of a child that was waited for to its parent's: nothing that ends is lost."""
+
+Families = Callable[[], Mapping[int, list[int]]]
+"""The living processes of a deployment (pids) by the one, started by the lab, that they come of."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """What was seen of one process that the lab started, and of its descendants."""
+
+    name: str
+    times: dict[psutil.Process, float] = field(default_factory=dict)
+    first: float = 0.0
+    processes: int = 0
+    memory: int | None = None
+    ended: bool = False
+
+    @property
+    def cpu(self) -> float:
+        return sum(self.times.values())
+
+    def take(self, root: int, times: Mapping[psutil.Process, float]) -> None:
+        """Note CPU times. What has ended counts as last seen, unless its parent has its time."""
+        self.ended = all(process.pid != root for process in times)
+        if self.ended or not TELLS_OF_CHILDREN:
+            self.times |= times
+        else:
+            self.times = dict(times)
+
+
+class Sampler:
+    """Watches from `start` to `stop`; `names` has the parts by the pid that the lab started."""
+
+    def __init__(self, families: Families, names: Mapping[int, str]) -> None:
+        self._families = families
+        self._parts = {pid: _Part(name) for pid, name in names.items()}
+        self._processes: dict[int, psutil.Process] = {}
+        self._kind: MemoryKind = "pss"
+        self._memory: int | None = None
+        self._most = 0
+        self._samples = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="winserve-sampler")
+        self._error: BaseException | None = None
+        self._began = 0.0
+
+    def start(self) -> None:
+        """Take the first look, and go on looking."""
+        self._began = time.perf_counter()
+        self._kind = self._memory_kind()
+        self._look()
+        for part in self._parts.values():
+            part.first = part.cpu
+        self._thread.start()
+
+    def stop(self) -> SiteUsage:
+        """Take the last look, and tell what was seen."""
+        self._ended.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        self._look()
+        return SiteUsage(
+            parts=tuple(
+                PartUsage(
+                    part.name,
+                    part.processes,
+                    part.memory,
+                    part.cpu - part.first if part.processes and tells_cpu_of_others() else None,
+                    part.ended,
+                )
+                for part in self._parts.values()
+            ),
+            processes=self._most,
+            memory=self._memory,
+            memory_kind=self._kind,
+            samples=self._samples,
+            seconds=time.perf_counter() - self._began,
+        )
+
+    def _watch(self) -> None:
+        try:
+            while not self._ended.wait(EVERY):
+                self._look()
+        except BaseException as error:  # raised again where somebody sees it
+            self._error = error
+
+    def _look(self) -> None:
+        families = self._families()
+        whole, everybody = 0, 0
+        for root, part in self._parts.items():
+            memory, times = 0, {}
+            for pid in families.get(root, ()):
+                try:
+                    process = self._process(pid)
+                    used = process.cpu_times()
+                    memory += self._memory_of(process)
+                except psutil.Error:  # it ended meanwhile
+                    continue
+                own = used.user + used.system
+                # A process that is waited for moves from one of these to the other.
+                times[process] = own + used.children_user + used.children_system
+            part.take(root, times)
+            part.processes = max(part.processes, len(times))
+            if times:
+                part.memory = max(part.memory or 0, memory)
+            whole += memory
+            everybody += len(times)
+        if everybody:
+            self._memory = max(self._memory or 0, whole)
+        self._most = max(self._most, everybody)
+        self._samples += 1
+
+    def _process(self, pid: int) -> psutil.Process:
+        """The process with this pid now: not one that had it before."""
+        known = self._processes.get(pid)
+        if known is None or not known.is_running():
+            known = self._processes[pid] = psutil.Process(pid)
+        return known
+
+    def _memory_kind(self) -> MemoryKind:
+        """PSS where the system tells it of every process, which asks for the same user."""
+        for pids in self._families().values():
+            for pid in pids:
+                try:
+                    getattr(psutil.Process(pid).memory_full_info(), "pss")  # noqa: B009
+                except psutil.NoSuchProcess:
+                    continue
+                except (AttributeError, OSError, psutil.AccessDenied):
+                    return "rss"
+        return "pss"
+
+    def _memory_of(self, process: psutil.Process) -> int:
+        if self._kind == "pss":
+            shared: int = getattr(process.memory_full_info(), "pss")  # noqa: B009
+            return shared
+        resident: int = process.memory_info().rss
+        return resident

@@ -7,7 +7,7 @@ out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import TOTALS
@@ -15,6 +15,9 @@ from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.ports import ADDRESS, ANYWHERE, Address, Listen
 from pytest_winserve.topology import Topology
+
+if TYPE_CHECKING:
+    from pytest_winserve.sender import Sender
 
 READY_RUN = 1
 """The run number of the readiness requests; loads and probes count from the next one on."""
@@ -80,6 +83,9 @@ class Deployment(Protocol):
 
     def reach(self, port: int) -> Address:
         """How a port of its machine is reached from here."""
+
+    def beside(self) -> Sender:
+        """What sends to it from its own machine."""
 
     def start(self) -> None:
         """Bring everything up, or raise and leave nothing behind."""

@@ -12,7 +12,7 @@ from pytest_winserve import __version__
 from pytest_winserve.environment import version_of
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import front_names, get_front
-from pytest_winserve.hosts import Host, host_names, open_host
+from pytest_winserve.hosts import Host, host_names, host_ready, open_host
 from pytest_winserve.load.engines import engine_names, get_engine
 from pytest_winserve.load.fast import FAST_LOOP
 from pytest_winserve.servers import get_server, require_server, server_names
@@ -40,11 +40,11 @@ def findings(settings: Settings) -> Iterator[Finding]:
     if host == "local":
         yield from map(_server, server_names())
     else:
-        yield from _servers_of(open_host(host))
+        yield from _servers_of(open_host(host, provision=settings.provision))
     for name in front_names():
         yield _part(name, "", "", partial(_found, name, settings.nginx))
     for name in host_names():
-        yield _part(name, "host: ", "host: ", partial(_reached, name))
+        yield _part(name, "host: ", "host: ", partial(host_ready, name))
     for name in engine_names():
         yield _part(name, "load engine, ", "load engine: ", get_engine(name).ready)
     if FAST_LOOP is not None:
@@ -70,10 +70,6 @@ def _served(host: Host, name: str) -> str:
 
 def _found(front: str, which: str) -> str:
     return str(get_front(front).find(which))
-
-
-def _reached(host: str) -> str:
-    return open_host(host).ready()
 
 
 def _part(name: str, ready: str, missing: str, look: Callable[[], str]) -> Finding:

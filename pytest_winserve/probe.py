@@ -28,6 +28,8 @@ SETTLE_SECONDS = 0.25
 SAME_MOMENT = 0.05
 """Share of the slow request's time within which two answers count as given at the same moment:
 the threads that receive them may be woken in either order."""
+ROUNDS = 12
+"""How often a capacity asks at most: each time for four times as many."""
 FIRST_WAVE = 1.5
 """Without counters: slow requests that took up to this many times the shortest ran at once."""
 

@@ -30,6 +30,7 @@ from pytest_winserve.servers import get_server, require_server
 
 if TYPE_CHECKING:
     from pytest_winserve.sampler import Sampler
+    from pytest_winserve.sender import Sender
 
 STOP_SECONDS = 5.0
 LAST_WORDS_SECONDS = 2.5
@@ -138,6 +139,11 @@ class Processes:
 
     def reach(self, port: int) -> Address:
         return ADDRESS, port
+
+    def beside(self) -> Sender:
+        from pytest_winserve.sender import FromHere
+
+        return FromHere(self)
 
     # -- what it knows while it runs ------------------------------------------------------------
 

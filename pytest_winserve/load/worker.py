@@ -49,7 +49,10 @@ SHORT = 1024
 LATE = 0.010
 """Seconds after its time from which on a request of the open model counts as late."""
 AT_ONCE = 500
-"""Users that come in one after the other, before answers are looked at again."""
+"""Users that come in, or arrivals, one after the other, before answers are looked at again."""
+OVERTIME = 1.0
+"""Seconds after the end of the open model in which what was due is still sent; then it is dropped,
+so that a rate that cannot be kept does not make the load longer."""
 
 
 class Head:
@@ -585,10 +588,14 @@ class Run:
     def _arrive(self) -> None:
         now = perf_counter()
         tally = self.tally
+        last = self.arrivals + AT_ONCE
         while True:
             if self.remaining == 0:
                 self.ending = True
                 break
+            if self.arrivals == last:
+                self.loop.call_later(0, self._arrive)
+                return
             due = self._due(self.arrivals)
             if due >= self.stop_at - 1e-9:
                 self.ending = True
@@ -603,7 +610,7 @@ class Run:
             ran = now - self.began
             self.late += late > LATE
             self.achieved = 1.0 if late <= LATE else (ran - late) / ran
-            if self.busy >= self.plan.users:
+            if self.busy >= self.plan.users or now > self.stop_at + OVERTIME:
                 tally.dropped += 1
             else:
                 user = self._idle_user()

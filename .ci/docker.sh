@@ -3,7 +3,9 @@
 
 docker_folder=$(mktemp -d)
 export DOCKER_HOST="unix://$docker_folder/docker.sock"
-dockerd --data-root="$docker_folder/data" --exec-root="$docker_folder/exec" \
+# Containers are reached through ports that the engine itself relays, so its rules for packets are not
+# needed; they would keep test machines in network namespaces from reaching each other.
+dockerd --iptables=false --data-root="$docker_folder/data" --exec-root="$docker_folder/exec" \
     --pidfile="$docker_folder/pid" --host="$DOCKER_HOST" >"$docker_folder/log" 2>&1 &
 docker_engine=$!
 

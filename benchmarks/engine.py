@@ -4,8 +4,8 @@ usage: python benchmarks/engine.py [--seconds S] [--rounds N] [--connections C .
                                    [--locust PATH] [--no-agreement]
 
 The server has one core, the tools have another (Linux with two cores or more). The tools run in
-turn, round after round. CPU is user and system time of all processes of a tool for each answer;
-what its start costs is told by a run of a second, and taken off, for all alike. Memory is the
+turn, round after round. CPU is user and system time of all processes of a tool for each answer,
+less that of a run of it with next to nothing to send: its start. Memory is the
 largest sum of what all of them have resident, seen every quarter of a second; for the built-in
 engine that of its worker. Left out and named is what is not installed: wrk, ab (apache2-utils),
 hey, tsung; Locust by the path of its program, in an environment of its own. At the end: the goals,
@@ -18,11 +18,11 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import math
 import os
 import re
 import resource
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -42,6 +42,8 @@ from pytest_winserve.ports import claim_port
 
 GOALS = {"wrk": 1.25, "tsung": 1 / 4, "locust": 1 / 10}
 """The engine's CPU per request, at most so many times a tool's."""
+FEW = 100
+"""Answers below which nothing is said of the CPU for one."""
 AGREEMENT = 0.10
 """How far rate and percentiles may lie from those of another tool, measured side by side."""
 TOOLS_CORE, SERVER_CORE = {0}, {1}
@@ -67,7 +69,7 @@ TSUNG = """<?xml version="1.0"?>
   <options><option name="connect_timeout" value="10000"/></options>
   <sessions>
     <session name="loop" probability="100" type="ts_http">
-      <for var="i" from="1" to="100000000" incr="1">
+      <for var="i" from="1" to="{repeat}" incr="1">
         <request><http url="/" method="GET" version="{version}"/></request>
       </for>
     </session>
@@ -75,8 +77,9 @@ TSUNG = """<?xml version="1.0"?>
 </tsung>
 """
 LOCUST = """
-from locust import FastHttpUser, task
+from locust import FastHttpUser, constant, task
 class User(FastHttpUser):
+    wait_time = constant({wait})
     @task
     def get(self):
         self.client.get("/", headers={headers})
@@ -104,6 +107,8 @@ class Load:
     seconds: int
     keepalive: bool
     locust: str = "locust"
+    idle: bool = False
+    """One connection, and next to nothing sent over it."""
 
     @property
     def url(self) -> str:
@@ -112,8 +117,9 @@ class Load:
 
 def builtin(load: Load) -> Run:
     plan = Plan.make(
-        users=load.connections, duration=load.seconds, path="/", keepalive=load.keepalive
-    )
+        users=load.connections, duration=load.seconds, count=1 if load.idle else None, path="/",
+        keepalive=load.keepalive,
+    )  # fmt: skip
     result = BuiltinEngine(workers=1).run(plan, Target(load.url.rstrip("/")), lambda _: None)
     assert result.unfinished == 0
     return Run(
@@ -162,6 +168,7 @@ def tsung(load: Load) -> Run:
         plan = Path(folder) / "plan.xml"
         plan.write_text(
             TSUNG.format(port=load.port, seconds=load.seconds, users=load.connections,
+                         repeat=1 if load.idle else 100_000_000,
                          version="1.1" if load.keepalive else "1.0"), "utf-8")  # fmt: skip
         _output("tsung", "-f", str(plan), "-l", folder, "-n", "-i", f"bench{os.getpid()}", "start")
         (log,) = Path(folder).glob("*/tsung.log")
@@ -175,10 +182,12 @@ def locust(load: Load) -> Run:
     headers = {} if load.keepalive else {"Connection": "close"}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "locustfile.py"
-        file.write_text(LOCUST.format(headers=headers), "utf-8")
+        file.write_text(LOCUST.format(headers=headers, wait=60 if load.idle else 0), "utf-8")
         out = _output(load.locust, "-f", str(file), "--headless", "--json", "-u",
                       str(load.connections), "-r", str(load.connections), "-t",
                       f"{load.seconds}s", "-H", load.url.rstrip("/"))  # fmt: skip
+    if load.idle and re.search(r"(?m)^\[\]", out):
+        return Run(0)  # it did not come to its first request
     (entry,), _ = json.JSONDecoder().raw_decode(out[out.index("[\n") :])
     answers = entry["num_requests"] - entry["num_failures"]
     return Run(answers, answers / load.seconds, errors=entry["num_failures"])
@@ -189,6 +198,9 @@ TOOLS: dict[str, Callable[[Load], Run]] = {
     "locust": locust,
 }  # fmt: skip
 
+SLOW_TO_START = ("builtin", "tsung", "locust")
+"""The others are C and Go programs, there at once."""
+
 
 def measured(tool: Callable[[Load], Run], load: Load) -> Run:
     """Run a tool with the CPU and memory of all its processes."""
@@ -198,10 +210,9 @@ def measured(tool: Callable[[Load], Run], load: Load) -> Run:
         run = tool(load)
     # What a tool left in the background (tsung's script does so) is ours now, and counts as well.
     for pid in set(_children(os.getpid())) - others:
-        if "epmd" in _name(pid):  # Erlang's directory of names, which stays
-            os.kill(pid, signal.SIGTERM)
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+        if _name(pid) != "epmd\n":  # Erlang's directory of names stays, for whoever uses it
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
     spent = _cpu() - before
     return replace(run, cpu=spent, memory=memory.most / 1e6)
 
@@ -302,18 +313,19 @@ def interleaved(names: list[str], load: Load, rounds: int) -> dict[str, list[Run
 
 
 def ratio(a: Iterable[float | None], b: Iterable[float | None]) -> tuple[float, float, float]:
-    """Of pairs a / b: the median, the smallest and the largest."""
+    """Of pairs a / b: the median, the smallest and the largest; NaN without a pair."""
     pairs = [x / y for x, y in zip(a, b, strict=True) if x is not None and y]
-    return statistics.median(pairs), min(pairs), max(pairs)
+    return (statistics.median(pairs), min(pairs), max(pairs)) if pairs else (math.nan,) * 3
 
 
 def compare(names: list[str], load: Load, rounds: int) -> bool:
     """Measure every tool, print a row for each and the goals; whether all of these are met."""
-    short = {name: measured(TOOLS[name], replace(load, seconds=1)) for name in names}
+    idle = replace(load, connections=1, seconds=1, idle=True)
+    starts = {name: measured(TOOLS[name], idle).cpu for name in names if name in SLOW_TO_START}
     runs = interleaved(names, load, rounds)
     cpu = {
         name: [
-            1e6 * (run.cpu - short[name].cpu) / max(1, run.answers - short[name].answers)
+            1e6 * (run.cpu - starts.get(name, 0)) / run.answers if run.answers >= FEW else None
             for run in runs[name]
         ]
         for name in names
@@ -328,7 +340,7 @@ def compare(names: list[str], load: Load, rounds: int) -> bool:
             of_cpu = "{:.2f} ({:.2f} to {:.2f})".format(*ratio(cpu[name], cpu["wrk"]))
             rates = ratio([r.rate for r in runs[name]], [r.rate for r in runs["wrk"]])
             of_rate = f"{rates[0]:.2f}"
-        say(f"{name:10}{statistics.median(cpu[name]):16.1f}{of_cpu:>28}"
+        say(f"{name:10}{_shown(cpu[name], 1):>16}{of_cpu:>28}"
             f"{_shown(r.rate for r in runs[name]):>10}{of_rate:>7}"
             f"{_shown(r.p50 for r in runs[name]):>9}{_shown(r.p99 for r in runs[name]):>9}"
             f"{max(r.memory for r in runs[name]):8.1f}"
@@ -367,13 +379,14 @@ def agree(rounds: int, seconds: int) -> bool:
 
 def _judge(what: str, found: float, goal: float) -> bool:
     met = found <= goal
-    say(f"  {'met' if met else 'NOT MET'}: {what} {found:.3f}, at most {goal:.3f}")
+    word = "NOT MEASURED" if math.isnan(found) else "met" if met else "NOT MET"
+    say(f"  {word}: {what} {found:.3f}, at most {goal:.3f}")
     return met
 
 
-def _shown(values: Iterable[float | None]) -> str:
+def _shown(values: Iterable[float | None], digits: int = 2) -> str:
     found = [value for value in values if value is not None]
-    return f"{statistics.median(found):.2f}" if found else "-"
+    return f"{statistics.median(found):.{digits}f}" if found else "-"
 
 
 def _cpu() -> float:

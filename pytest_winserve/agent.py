@@ -3,13 +3,18 @@
 A call is `(number, name, arguments)`; its answer `(number, "ok", value, "", "")`, or `(number,
 error, text, component, hint)` where `error` is the name of a class of `pytest_winserve.errors`.
 Values are plain: numbers, texts, lists and dictionaries.
+
+What takes long has a channel of its own, which comes with the call `send`: on it come `(0,
+"progress", value, "", "")` and in the end the answer, and it ends when the lab closes that channel.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +25,12 @@ from pytest_winserve.deployment import Spec
 from pytest_winserve.environment import machine
 from pytest_winserve.errors import MissingComponent, WinserveError
 from pytest_winserve.fronts import FrontBinary
+from pytest_winserve.load.engine import Progress
+from pytest_winserve.load.plan import Plan
 from pytest_winserve.ports import Listen
+from pytest_winserve.probe import Capacity, Verdict
 from pytest_winserve.processes import Processes
+from pytest_winserve.sender import FromHere
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.topology import Topology
 
@@ -36,8 +45,7 @@ class Session:
     def answer(self, name: str, arguments: Iterable[Any]) -> tuple[str, Any, str, str]:
         """What a call gives, as it is sent."""
         try:
-            owner = self if name in ("about", "require", "deploy", "start", "stop") else None
-            return "ok", plain(getattr(owner or self._processes, name)(*arguments)), "", ""
+            return "ok", plain(self._called(name)(*arguments)), "", ""
         except MissingComponent as error:
             return type(error).__name__, error.reason, error.component, error.hint
         except WinserveError as error:
@@ -46,6 +54,11 @@ class Session:
             return WinserveError.__name__, f"its machine says: {error}", "", ""
         except Exception:  # the lab shows it; here nobody would see it
             return WinserveError.__name__, traceback.format_exc(), "", ""
+
+    def _called(self, name: str) -> Callable[..., Any]:
+        own = ("about", "require", "deploy", "start", "send", "stop", "probe", "capacity", "load")
+        called: Callable[..., Any] = getattr(self if name in own else self._processes, name)
+        return called
 
     def about(self) -> dict[str, Any]:
         """Which package this is, and the machine that it is on."""
@@ -72,6 +85,38 @@ class Session:
             "port": self._processes.address[1],
             "backends": self._processes.backends,
         }
+
+    def send(self, channel: Any, name: str, arguments: Iterable[Any]) -> None:
+        """Begin to do what takes long, beside other calls."""
+
+        def work() -> None:
+            with suppress(OSError):  # the lab has closed the channel
+                channel.send((0, *self.answer(name, [*arguments, channel])))
+
+        threading.Thread(target=work, daemon=True).start()
+
+    def probe(self, *arguments: Any) -> Verdict:
+        """See `Sender`; the channel comes last."""
+        return self._sender().probe(*arguments[:-1])
+
+    def capacity(self, *arguments: Any) -> Capacity:
+        """See `Sender`; the channel comes last."""
+        return self._sender().capacity(*arguments[:-1])
+
+    def load(
+        self, engine: str, plan: dict[str, Any], tag: str, warmup_tag: str, channel: Any
+    ) -> dict[str, Any]:
+        """See `Sender`; the channel gets the progress."""
+
+        def tell(progress: Progress) -> None:
+            channel.send((0, "progress", plain(progress), "", ""))
+
+        made = Plan.from_dict(plan)
+        return self._sender().load(engine, made, tag, warmup_tag, tell).to_dict()
+
+    def _sender(self) -> FromHere:
+        assert self._processes is not None
+        return FromHere(self._processes)
 
     def stop(self) -> list[str]:
         """Stop what runs."""

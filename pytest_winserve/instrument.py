@@ -43,9 +43,6 @@ TOTALS = "load-0"
 _SLOT = struct.Struct("<qqqqq")  # run, started, raised, running, peak of running
 _SLOTS = 64
 _PAGE = _SLOT.size * _SLOTS
-_LOCKS = 1 << 40
-"""Where the bytes begin whose locks are taken: far behind the file's end, because on Windows nobody
-can read what another process has locked. The first is the counters', one per worker follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,37 +91,40 @@ class Counters:
     def __init__(self, path: Path, workers: int = 0) -> None:
         with path.open("w+b") as file:
             file.truncate(_PAGE * (1 + workers))
-            self._take(file.fileno(), workers)
+        self._take(path, workers)
 
     @classmethod
     def attach(cls, path: Path) -> Counters:
         """The counters that another process made with workers, for a worker that is not forked
         from it: it gets the first place that no living process has."""
         counters = cls.__new__(cls)
-        with path.open("r+b") as file:
-            workers = os.fstat(file.fileno()).st_size // _PAGE - 1
-            counters._take(file.fileno(), workers)
-        assert isinstance(counters._lock, _SharedLock), "made without workers"
+        workers = path.stat().st_size // _PAGE - 1
+        counters._take(path, workers)
         for worker in range(workers):
+            place = os.open(path.with_name(f"{path.name}-{worker}"), os.O_RDWR | os.O_CREAT)
             # Never given back: the system does that when the process ends, however it does.
-            if _lock_byte(counters._lock.file, _LOCKS + 1 + worker, wait=False):
+            if _lock(place, wait=False):
                 counters.join(worker)
                 return counters
+            os.close(place)
         raise RuntimeError(f"more than {workers} processes count in {path}")
 
-    def _take(self, file: int, workers: int) -> None:
-        self._map = mmap.mmap(file, _PAGE * (1 + workers))
-        self._lock: _SharedLock | threading.Lock = (
-            _SharedLock(os.dup(file)) if workers else threading.Lock()
-        )
+    def _take(self, path: Path, workers: int) -> None:
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), _PAGE * (1 + workers))
+        self._path = path
         self._workers = workers
+        self._lock: _SharedLock | threading.Lock = (
+            _SharedLock(path) if workers else threading.Lock()
+        )
         self._own: int | None = None  # where the page of this worker begins
 
     def join(self, worker: int) -> None:
         """Count as `worker` (from 0) from now on. What another one ran in this place when it died
         is over."""
-        assert isinstance(self._lock, _SharedLock), "made without workers"
-        self._lock = _SharedLock(self._lock.file)  # a thread may have held the other at the fork
+        assert self._workers, "made without workers"
+        # One that came by a fork would be the other process's lock too, and maybe held.
+        self._lock = _SharedLock(self._path)
         self._own = _PAGE * (1 + worker)
         with self._lock:
             self._map[self._own : self._own + _PAGE] = bytes(_PAGE)
@@ -178,25 +178,25 @@ class Counters:
 
 
 class _SharedLock:
-    """A lock between the threads of all processes that have the file. It is the system's own, so
-    it goes with a process that is killed while it holds it."""
+    """A lock between the threads of all processes that make one of the same file. It is the
+    system's own, so it goes with a process that is killed while it holds it."""
 
-    def __init__(self, file: int) -> None:
-        self.file = file
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR)
         self._threads = threading.Lock()  # the file's lock is the process's, not the thread's
 
     def __enter__(self) -> None:
         self._threads.acquire()
-        _lock_byte(self.file, _LOCKS, wait=True)
+        _lock(self._file, wait=True)
 
     def __exit__(self, *_: object) -> None:
-        _unlock_byte(self.file, _LOCKS)
+        _unlock(self._file)
         self._threads.release()
 
 
 if sys.platform == "win32":
-    _kernel = ctypes.WinDLL("kernel32", use_last_error=True)
     _EXCLUSIVE, _AT_ONCE = 2, 1  # LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY
+    _FAR = 1 << 8  # in 4 GB: a byte behind the file's end, for nobody can read a locked one
 
     class _Overlapped(ctypes.Structure):
         _fields_ = (
@@ -206,29 +206,33 @@ if sys.platform == "win32":
             ("event", wintypes.HANDLE),
         )
 
-    def _lock_byte(file: int, at: int, wait: bool) -> bool:
-        return bool(_kernel.LockFileEx(*_place(file, at, _EXCLUSIVE | (0 if wait else _AT_ONCE))))
+    def _lock(file: int, wait: bool) -> bool:
+        flags = _EXCLUSIVE if wait else _EXCLUSIVE | _AT_ONCE
+        return bool(ctypes.windll.kernel32.LockFileEx(*_place(file, flags)))
 
-    def _unlock_byte(file: int, at: int) -> None:
-        _kernel.UnlockFileEx(*_place(file, at))
+    def _unlock(file: int) -> None:
+        ctypes.windll.kernel32.UnlockFileEx(*_place(file))
 
-    def _place(file: int, at: int, *flags: int) -> tuple[Any, ...]:
-        where = _Overlapped(low=at & 0xFFFFFFFF, high=at >> 32)
+    def _place(file: int, *flags: int) -> tuple[Any, ...]:
         handle = wintypes.HANDLE(msvcrt.get_osfhandle(file))
-        return (handle, *flags, 0, 1, 0, ctypes.byref(where))
+        return (handle, *flags, 0, 1, 0, ctypes.byref(_Overlapped(high=_FAR)))
 
 else:
 
-    def _lock_byte(file: int, at: int, wait: bool) -> bool:
-        """Lock one byte of a file for this process; False when another has it."""
+    def _lock(file: int, wait: bool) -> bool:
+        """Lock a file that this process has opened; False when another has locked it.
+
+        Not with lockf: its locks are a process's, and with those that a server takes in other
+        threads, such as mod_wsgi's accept mutex, the system sees deadlocks where there are none.
+        """
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, at)
-        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             return False
         return True
 
-    def _unlock_byte(file: int, at: int) -> None:
-        fcntl.lockf(file, fcntl.LOCK_UN, 1, at)
+    def _unlock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def read_counts(path: Path, tag: str) -> Counts:

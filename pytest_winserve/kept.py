@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_winserve.errors import StartError
 from pytest_winserve.process import describe_exit
 
-STOP_SECONDS = 2.0
+STOP_SECONDS = 1.0
 LOOK_EVERY = 0.02
 
 
@@ -83,7 +83,7 @@ class Kept:
             left = [process for process in family if alive(process)]
             if left:
                 sys.stderr.write("winserve: stopped with requests still running\n")
-                kill(left)
+                kill(left, STOP_SECONDS)
                 self._ended.wait(STOP_SECONDS)
 
     def _ask_to_stop(self) -> None:

@@ -13,6 +13,7 @@ from pytest_winserve.hosts import Host, open_host
 from pytest_winserve.load.criteria import Criterion, parse_all
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Request
+from pytest_winserve.sender import FromHere
 from pytest_winserve.site import Observer, Silent, Site
 from pytest_winserve.survey import every_server, every_setting
 from pytest_winserve.topology import ARTICLE, Topology
@@ -28,16 +29,19 @@ class Lab:
         with Lab(host="local").serve("nginx4", app="shop:create_app()") as site:
             print(site.url, site.load(users=100, duration=5).summary())
 
-    `nginx` is a path, `system`, `wheel`, `container` or `auto`; `start_timeout` the seconds that a
-    site may take to come up. The criteria of `require` are applied to every measurement; on a load
-    whose generator was the limit they fail unless `allow_limited`. Raises UsageError for a host,
-    engine or criterion that cannot be.
+    With `provision` a host that needs this package gets it. `load_from` is `here` or `host`: where
+    probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
+    `start_timeout` the seconds that a site may take to come up. The criteria of `require` are
+    applied to every measurement; on a load whose generator was the limit they fail unless
+    `allow_limited`. Raises UsageError for a host, engine or criterion that cannot be.
     """
 
     def __init__(
         self,
         host: str = "local",
         *,
+        provision: bool = False,
+        load_from: str = "here",
         nginx: str = "auto",
         engine: str = "builtin",
         start_timeout: float = START_SECONDS,
@@ -47,8 +51,11 @@ class Lab:
     ) -> None:
         if not (math.isfinite(start_timeout) and start_timeout > 0):
             raise UsageError(f"start_timeout={start_timeout}: seconds greater than 0 are needed")
+        if load_from not in ("here", "host"):
+            raise UsageError(f"load_from={load_from!r}: here or host is needed")
         get_engine(engine)
-        self.host: Host = open_host(host)
+        self.host: Host = open_host(host, provision=provision)
+        self._load_from = load_from
         self._nginx = nginx
         self._engine = engine
         self._start_timeout = start_timeout
@@ -107,6 +114,7 @@ class Lab:
             fast=fast,
             engine=self._engine,
             deployment=deployment,
+            sender=deployment.beside() if self._load_from == "host" else FromHere(deployment),
             require=self._require,
             allow_limited=self._allow_limited,
             observer=self._observer,

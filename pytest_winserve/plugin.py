@@ -31,13 +31,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("winserve", "serving a WSGI app in different topologies")
     for setting in SETTINGS:
         text = setting.described.replace("%", "%%")
-        group.addoption(
-            setting.option,
-            dest=setting.key,
-            metavar=setting.metavar,
-            action="store" if setting.many == "no" else "append",
-            help=text,
-        )
+        shape: dict[str, Any] = {"action": "store_true", "default": None}
+        if not setting.flag:
+            shape = {
+                "metavar": setting.metavar,
+                "action": "store" if setting.many == "no" else "append",
+            }
+        group.addoption(setting.option, dest=setting.key, help=text, **shape)
         kind = "linelist" if setting.many == "lines" else "string"
         parser.addini(setting.key, setting.described, type=kind, default=None)  # type: ignore[arg-type]
 
@@ -212,7 +212,7 @@ def _settings(config: pytest.Config) -> Settings:
         given = {setting.name: config.getoption(setting.key) for setting in SETTINGS}
         try:
             config.stash[SETTINGS_KEY] = resolve(given, config.getini)
-        except UsageError as error:
+        except WinserveError as error:
             raise pytest.UsageError(str(error)) from None
     return config.stash[SETTINGS_KEY]
 

@@ -76,7 +76,7 @@ def site_keys(settings: Settings, marker: dict[str, Any]) -> list[SiteKey]:
         SiteKey(str(topology), host, one("app"), command, one("slow"), one("fast"))
         for host in several("host")
         for text in several("topology")
-        for topology in expand(text.strip(), open_host(host), command)
+        for topology in expand(text.strip(), open_host(host, provision=settings.provision), command)
     ]
     if any(Topology.parse(key.topology).server == "command" for key in keys):
         check_command(command)
@@ -168,6 +168,8 @@ class SitePool:
         if host not in self._labs:
             lab = Lab(
                 host,
+                provision=self._settings.provision,
+                load_from=self._settings.load_from,
                 nginx=self._settings.nginx,
                 engine=self._settings.engine,
                 require=self._settings.require,

@@ -74,7 +74,8 @@ def bound_socket(port: int = 0, address: str = ADDRESS) -> socket.socket:
 
 
 def _bind(port: int, address: str) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With its protocol named, as `getaddrinfo` does: asyncio sets TCP_NODELAY by that.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform == "win32":
             # There SO_REUSEADDR of another process would share the port; this forbids it.

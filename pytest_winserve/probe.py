@@ -28,6 +28,11 @@ SETTLE_SECONDS = 0.25
 SAME_MOMENT = 0.05
 """Share of the slow request's time within which two answers count as given at the same moment:
 the threads that receive them may be woken in either order."""
+GAP, SPREAD = 0.02, 0.2
+"""Seconds between two slow requests of a capacity, and between the first and the last: they shall
+run together, but not arrive together. A burst shows the length of the listen queue instead."""
+ROUNDS = 12
+"""How often a capacity asks at most: each time for four times as many."""
 FIRST_WAVE = 1.5
 """Without counters: slow requests that took up to this many times the shortest ran at once."""
 
@@ -251,7 +256,7 @@ def capacity(
     wanted = min(limit, declared + backends if isinstance(declared, int) else 4 * backends)
     while True:
         tag = next_tag()
-        answers = _all_at_once(address, slow, tag, wanted)
+        answers = _all_at_once(address, slow, tag, wanted, gap=min(GAP, SPREAD / wanted))
         good = [answer for answer in answers if answer.good]
         if not good:
             _judge_slow(answers)
@@ -294,16 +299,25 @@ def _wait_until_running(wanted: int, in_flight: Callable[[], int | None]) -> Non
         time.sleep(0.005)
 
 
-def _all_at_once(address: Address, path: str, tag: str, count: int) -> list[Exchange]:
+def _all_at_once(
+    address: Address, path: str, tag: str, count: int, gap: float = 0.0
+) -> list[Exchange]:
+    """Send `count` requests, each `gap` seconds after the one before."""
     with ThreadPoolExecutor(count) as pool:
         together = threading.Barrier(count)
-        return list(pool.map(lambda _: _exchange(address, path, tag, together), range(count)))
+        return list(
+            pool.map(lambda n: _exchange(address, path, tag, together, n * gap), range(count))
+        )
 
 
-def _exchange(address: Address, path: str, tag: str, together: threading.Barrier) -> Exchange:
-    """Send one request on a connection of its own, when all the others are ready to as well."""
+def _exchange(
+    address: Address, path: str, tag: str, together: threading.Barrier, wait: float = 0.0
+) -> Exchange:
+    """Send one request on a connection of its own, `wait` seconds after all the others are ready
+    to as well."""
     connection = http.client.HTTPConnection(*address, timeout=TIMEOUT)
     together.wait(TIMEOUT)
+    time.sleep(wait)
     started = time.perf_counter()
     try:
         connection.request("GET", path, headers={REQUEST_HEADER: tag, "Connection": "close"})

@@ -26,10 +26,11 @@ from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.ports import ADDRESS, Address, ClaimedPort, bound_socket, claim_port
 from pytest_winserve.process import Deadline, Program, tail
 from pytest_winserve.ready import Answer, first_answer
-from pytest_winserve.servers import get_server, require_server
+from pytest_winserve.servers import get_server, require_server, server_module
 
 if TYPE_CHECKING:
     from pytest_winserve.sampler import Sampler
+    from pytest_winserve.sender import Sender
 
 STOP_SECONDS = 5.0
 LAST_WORDS_SECONDS = 2.5
@@ -92,7 +93,9 @@ class Processes:
 
     def __init__(self, spec: Spec) -> None:
         topology = spec.topology
-        require_server(get_server(topology.server), sys.platform, nginx=spec.nginx)
+        require_server(
+            get_server(topology.server), sys.platform, dict(topology.options), nginx=spec.nginx
+        )
         if topology.server == "command":
             from pytest_winserve.servers.command import check_command
 
@@ -138,6 +141,11 @@ class Processes:
 
     def reach(self, port: int) -> Address:
         return ADDRESS, port
+
+    def beside(self) -> Sender:
+        from pytest_winserve.sender import FromHere
+
+        return FromHere(self)
 
     # -- what it knows while it runs ------------------------------------------------------------
 
@@ -267,7 +275,7 @@ class Processes:
         self._backends.append(backend)
         self._start(program)
         order = {
-            "server": spec.topology.server,
+            "server": server_module(spec.topology.server),
             "options": spec.topology.server_options,
             "app": spec.app,
             "command": spec.command,
@@ -351,7 +359,13 @@ class Processes:
             backend.wait_for("listening", deadline)
             told = backend.told
             infos.append(
-                BackendInfo(backend.index, told["address"], told["pid"], told["instrumented"])
+                BackendInfo(
+                    backend.index,
+                    told["address"],
+                    told["pid"],
+                    told["instrumented"],
+                    told["declared"],
+                )
             )
         self.backends = tuple(infos)
         for info, backend in zip(infos, self._backends, strict=True):

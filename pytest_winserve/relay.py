@@ -1,7 +1,8 @@
 """Runs a command between the lab and a Python on another machine, and ends with either of them.
 
-Run as `python -m pytest_winserve.relay FOLDER LOG COMMAND...`; the command runs in FOLDER. Bytes
-of standard input and output pass through, standard error is appended to LOG. The relay has a
+Run as `python -m pytest_winserve.relay FOLDER LOG COMMAND... --`; the command runs in FOLDER. What
+follows the last `--` is what execnet adds for a Python on this machine, and is left out. Bytes of
+standard input and output pass through, standard error is appended to LOG. The relay has a
 session of its own: a Ctrl-C in the lab's terminal is the lab's to handle. When the lab closes the
 input, or is killed, the command has a moment to end before it is killed.
 """
@@ -39,10 +40,11 @@ def read_line(source: int) -> bytes:
     return line
 
 
-def main(folder: str, log: str, *command: str) -> int:
+def main(folder: str, log: str, *given: str) -> int:
     if sys.platform == "win32":
         raise AssertionError("the relay is for labs on POSIX systems")
     os.setsid()
+    command = given[: len(given) - 1 - given[::-1].index("--")]
     with Path(log).open("ab") as file:
         # Pipes, also for standard error: a Windows Python under Wine does not start with a file.
         pipe = subprocess.PIPE

@@ -10,9 +10,9 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -28,11 +28,17 @@ from pytest_winserve.errors import (
 )
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag
+from pytest_winserve.live import progress_text
+from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.result import Result
 from pytest_winserve.load.usage import SiteUsage
 from pytest_winserve.ports import Address, Listen
+from pytest_winserve.probe import Capacity, Exchange, Verdict
 from pytest_winserve.process import Deadline, tail
 from pytest_winserve.ready import first_answer
+from pytest_winserve.sender import Tell
 
 if TYPE_CHECKING:
     import execnet
@@ -45,7 +51,20 @@ REACH_SECONDS = 5.0
 
 SERVE = "from pytest_winserve.agent import serve; serve(channel)"
 
+BOOTSTRAP = "import sys;exec(eval(sys.stdin.readline()))"
+"""The program of a Python that execnet talks to."""
+
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why no Python over there could be started, and the one line that mends it. `missing` when
+    there is none of that name, so that another name may do."""
+
+    reason: str
+    mend: str
+    missing: bool = False
 
 
 class Machine(Protocol):
@@ -67,30 +86,40 @@ class Machine(Protocol):
     def note(self) -> str:
         """What the reader of results from there should know."""
 
-    def ready(self) -> str:
-        """What is there, as far as that can be told from here. Raises MissingComponent."""
+    def commands(self, code: str) -> Iterable[list[str]]:
+        """Commands that run Python code over there, to be tried in turn. Raises MissingComponent.
 
-    def python(self) -> list[str]:
-        """The command that runs Python over there. Raises MissingComponent."""
+        The code is one line without double quotes and without what shells give a meaning.
+        """
+
+    def explained(self, said: str) -> Failure:
+        """Why a command did not start a Python, by what was said."""
+
+    def prepare(self, gateway: execnet.Gateway, provision: bool) -> None:
+        """Have this package found over there, and brought there first if `provision`; `note` tells
+        of that then. Raises MissingComponent."""
+
+    def place(self, gateway: execnet.Gateway, spec: Spec) -> Spec:
+        """The spec with the app's folder as it is over there."""
 
     def folder(self) -> Path:
-        """Where that command runs, here."""
+        """Where those commands run, here."""
 
     @property
     def listen(self) -> Listen:
         """Where servers over there listen to be reached from here."""
 
     def reach(self, port: int) -> Address:
-        """How a port over there is reached from here."""
+        """How a port over there is reached from here. Raises StartError when it is not."""
 
-    def translate(self, path: Path) -> str:
-        """What a path of this machine is called over there."""
+    def translate(self, path: Path) -> str | None:
+        """What a path of this machine is called over there; None when it is not there."""
 
     def gone(self) -> str | None:
         """Why it cannot answer any more, if that can be told without asking it."""
 
     def close(self) -> None:
-        """Give up what `python` took hold of, and end what may still run of it."""
+        """Give up what `commands` and `reach` took hold of, and end what may still run of it."""
 
 
 class RemoteHost:
@@ -104,29 +133,36 @@ class RemoteHost:
         self._log = Path()
         self._lost = ""
         self._about: dict[str, Any] = {}
+        self._provision = False
 
     @property
     def name(self) -> str:
         return self._machine.name
 
-    def ready(self) -> str:
-        return self._machine.ready()
+    def provision(self) -> None:
+        self._provision = True
 
     def deploy(self, spec: Spec) -> RemoteDeployment:
         return RemoteDeployment(self, replace(spec, listen=self._machine.listen))
 
     def folder(self) -> str:
-        return self._machine.translate(Path.cwd())
+        return self._machine.translate(Path.cwd()) or ""
 
     def path(self) -> tuple[str, ...]:
-        return tuple(self._machine.translate(entry) for entry in own_path())
+        found = map(self._machine.translate, own_path())
+        return tuple(entry for entry in found if entry is not None)
+
+    def place(self, spec: Spec) -> Spec:
+        """The spec with the app's folder as it is over there, where the gateway is open."""
+        assert self._gateway is not None
+        return self._machine.place(self._gateway, spec)
 
     def require(self, server: str) -> None:
         with self.open(), closing(Link(self)) as link:
             link("require", server)
 
     def about(self) -> dict[str, Any]:
-        return self._about
+        return self._about and self._about | {"note": self._machine.note}
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -190,30 +226,41 @@ class RemoteHost:
         return self._lost
 
     def _open(self) -> None:
+        failure = Failure("there is no command that starts it", self._machine.mend)
+        for command in self._machine.commands(BOOTSTRAP):
+            try:
+                self._open_with(command)
+            except HostLost as error:  # execnet opens a gateway to a Python that ended at once
+                failure = self._machine.explained(str(error))
+                if not failure.missing:
+                    break
+            except BaseException:
+                self._close()
+                raise
+            else:
+                return
+        raise MissingComponent(self.name, failure.reason, failure.mend)
+
+    def _open_with(self, command: list[str]) -> None:
         import execnet
 
-        command = self._machine.python()
         with tempfile.NamedTemporaryFile(prefix="winserve-host-", delete=False) as log:
             self._log = Path(log.name)
-        relay = [sys.executable, "-m", "pytest_winserve.relay"]
-        words = [*relay, str(self._machine.folder()), str(self._log), *command]
+        words = relay(self._machine.folder(), self._log, command)
         self._group = execnet.Group()
+        self._gateway = self._group.makegateway(f"popen//python={shlex.join(words)}")
         try:
-            self._gateway = self._group.makegateway(f"popen//python={shlex.join(words)}")
-            self._greet()
-        except HostLost as error:  # execnet opens a gateway to a Python that ended at once
-            reason = f"its Python does not start: {error}"
-            raise MissingComponent(self.name, reason, self._machine.mend) from None
-        except BaseException:
-            self._close()
-            raise
+            self._machine.prepare(self._gateway, self._provision)
+        except (EOFError, OSError):
+            raise HostLost(self.drop(self._gateway, "")) from None
+        self._greet()
 
     def _greet(self) -> None:
         """See that over there is the same package as here."""
         here = f"{__version__} ({fingerprint()})"
         with closing(Link(self)) as link:
             about = link("about")
-        self._about = about["machine"] | {"note": self._machine.note}
+        self._about = about["machine"]
         there = f"{about['version']} ({about['fingerprint']})"
         if there != here:
             raise MissingComponent(
@@ -264,6 +311,29 @@ class Link:
             raise self._host.rebuilt(outcome, value, component, hint)
         return value
 
+    def work(
+        self, name: str, *arguments: Any, tell: Callable[[dict[str, Any]], None] | None = None
+    ) -> Any:
+        """The value of what takes long; `tell` gets the progress. When anything is raised here it
+        ends over there as well. Raises as a call does."""
+        channel = self._channel.gateway.newchannel()
+        try:
+            self("send", channel, name, arguments)
+            while True:
+                try:
+                    _, outcome, value, component, hint = self._next(channel, None)
+                except (EOFError, OSError):
+                    self("about")  # says what is known, or fails as it should
+                    raise HostLost(f"the host {self._host.name} gave up: {name}") from None
+                if outcome == "ok":
+                    return value
+                if outcome != "progress":
+                    raise self._host.rebuilt(outcome, value, component, hint)
+                if tell is not None:
+                    tell(value)
+        finally:
+            channel.close()
+
     def _last_words(self) -> str:
         """Why the other side has closed the channel, if it did before this side used it."""
         try:
@@ -281,16 +351,55 @@ class Link:
     def _receive(self, deadline: Deadline) -> tuple[Any, ...]:
         """The answer to the last call; that to one that was interrupted here may come before."""
         while True:
+            answer = self._next(self._channel, deadline)
+            if answer[0] == self._number:
+                return answer
+
+    def _next(self, channel: execnet.Channel, deadline: Deadline | None) -> tuple[Any, ...]:
+        """What comes next on a channel. Raises TimeoutError at the deadline, if there is one."""
+        while True:
             try:
-                answer: tuple[Any, ...] = self._channel.receive(LOOK_EVERY)
-            except self._channel.TimeoutError:
+                answer: tuple[Any, ...] = channel.receive(LOOK_EVERY)
+            except channel.TimeoutError:
                 if self._host.gone():
                     raise EOFError from None
-                if not deadline.left:
+                if deadline is not None and not deadline.left:
                     raise TimeoutError(f"no answer for {ANSWER_SECONDS:g} s") from None
             else:
-                if answer[0] == self._number:
-                    return answer
+                return answer
+
+
+class FromThere:
+    """Sends to a site from its own machine; see `Sender`."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def probe(self, *arguments: Any) -> Verdict:
+        found = self._link.work("probe", *arguments)
+        return Verdict(**{
+            name: tuple(Exchange(**each) for each in found[name])
+            for name in ("slow", "fast", "blocked")
+        })  # fmt: skip
+
+    def capacity(self, *arguments: Any) -> Capacity:
+        found = self._link.work("capacity", *arguments)
+        peaks = found["per_backend"]
+        return Capacity(**found | {"per_backend": None if peaks is None else tuple(peaks)})
+
+    def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
+        known: list[Progress] = []
+
+        def show(told: dict[str, Any]) -> None:
+            known[:] = [Progress(**told)]
+            tell(known[0])
+
+        words = (engine, plan.to_dict(), tag, warmup_tag)
+        try:
+            return Result.from_dict(self._link.work("load", *words, tell=show))
+        except HostLost as error:
+            last = progress_text(known[0]) if known else "nothing of the load"
+            raise HostLost(f"{error}\nwhat is known: {last}") from None
 
 
 class RemoteDeployment:
@@ -301,12 +410,13 @@ class RemoteDeployment:
         self.nonce = ""
         self.backends: tuple[BackendInfo, ...] = ()
         self._host = host
-        self._spec = spec
         self._port = 0
         host.enter()
         try:
             self._link = Link(host)
-            binary = self._link("deploy", asdict(spec) | {"topology": str(spec.topology)})
+            self._spec = host.place(spec)
+            plan = asdict(self._spec) | {"topology": str(spec.topology)}
+            binary = self._link("deploy", plan)
         except BaseException:
             host.leave()
             raise
@@ -322,6 +432,9 @@ class RemoteDeployment:
 
     def reach(self, port: int) -> Address:
         return self._host.reach(port)
+
+    def beside(self) -> FromThere:
+        return FromThere(self._link)
 
     def start(self) -> None:
         try:
@@ -412,6 +525,13 @@ class RemoteDeployment:
     def _leave(self) -> None:
         self._link.close()
         self._host.leave()
+
+
+def relay(folder: Path, log: Path, command: Sequence[str]) -> list[str]:
+    """The command that runs another one in `folder`, and ends it with this process; see
+    `pytest_winserve.relay`."""
+    words = [sys.executable, "-m", "pytest_winserve.relay", str(folder), str(log)]
+    return [*words, *command, "--"]
 
 
 def own_path() -> list[Path]:

@@ -21,7 +21,8 @@ Many = Literal["no", "commas", "lines"]
 
 
 class Setting(NamedTuple):
-    """One setting; `convert` makes its value of a text and raises ValueError."""
+    """One setting; `convert` makes its value of a text and raises ValueError. A `flag` has no value
+    on the command line."""
 
     name: str
     metavar: str
@@ -29,11 +30,22 @@ class Setting(NamedTuple):
     default: Any = None
     many: Many = "no"
     convert: Callable[[str], Any] = str
+    flag: bool = False
+
+    @property
+    def word(self) -> str:
+        """The name as part of an option: `load-from`"""
+        return self.name.replace("_", "-")
 
     @property
     def option(self) -> str:
         """`--winserve-topology`"""
-        return f"--winserve-{self.name}"
+        return f"--winserve-{self.word}"
+
+    @property
+    def usage(self) -> str:
+        """`--winserve-topology=T[,T...]`"""
+        return self.option if self.flag else f"{self.option}={self.metavar}"
 
     @property
     def key(self) -> str:
@@ -48,7 +60,7 @@ class Setting(NamedTuple):
     @property
     def described(self) -> str:
         """The help text with the default."""
-        shown = ", ".join(self.default) if self.many != "no" else self.default
+        shown = ", ".join(self.default) if self.many != "no" else self.default or None
         return f"{self.help} (default: {shown})" if shown not in (None, "") else self.help
 
     def read(self, given: object, source: str) -> Any:
@@ -95,6 +107,18 @@ def _duration(text: str) -> float:
     return value
 
 
+def _load_from(text: str) -> str:
+    if text not in {"here", "host"}:
+        raise ValueError(f"load_from={text}: here or host is needed")
+    return text
+
+
+def _truth(text: str) -> bool:
+    if text.strip().lower() not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
+        raise ValueError(f"{text!r}: true or false is needed")
+    return text.strip().lower() in {"true", "1", "yes", "on"}
+
+
 SETTINGS = (
     Setting(
         "topology", "T[,T...]",
@@ -102,7 +126,16 @@ SETTINGS = (
         ("nginx4",), "commas",
     ),
     Setting(
-        "host", "H[,H...]", "where to serve: local, wine, container[:IMAGE]", ("local",), "commas",
+        "host", "H[,H...]", "where to serve: local, wine, container[:IMAGE], ssh:DESTINATION",
+        ("local",), "commas",
+    ),
+    Setting(
+        "provision", "BOOL", "send this package and the app's folder to a host that needs them",
+        False, convert=_truth, flag=True,
+    ),
+    Setting(
+        "load_from", "WHERE", "where probes and loads are sent from: here, host", "here",
+        convert=_load_from,
     ),
     Setting(
         "app", "SPEC", "the app to serve: module:attribute or module:factory()",
@@ -135,6 +168,8 @@ class Settings(NamedTuple):
 
     topology: tuple[str, ...]
     host: tuple[str, ...]
+    provision: bool
+    load_from: str
     app: str
     command: str | None
     engine: str

@@ -15,14 +15,15 @@ from pytest_winserve.fronts import get_front
 from pytest_winserve.instrument import lab_tag, load_tag
 from pytest_winserve.live import Live, Nothing, progress_text
 from pytest_winserve.load.criteria import Check, Criterion
-from pytest_winserve.load.engine import Progress, Target
+from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.histogram import Histogram
 from pytest_winserve.load.ledger import Ledger, reconcile
 from pytest_winserve.load.plan import Plan, Request, Stage
 from pytest_winserve.load.result import NO_BACKEND, BackendShare, Result
 from pytest_winserve.ports import Address, measuring
-from pytest_winserve.probe import Capacity, Counting, Verdict, capacity, probe
+from pytest_winserve.probe import ROUNDS, Capacity, Verdict
+from pytest_winserve.sender import Sender
 from pytest_winserve.servers import Concurrency
 from pytest_winserve.topology import Topology
 
@@ -88,6 +89,7 @@ class Site:
     fast: str
     engine: str
     deployment: Deployment
+    sender: Sender
     require: tuple[Criterion, ...] = ()
     allow_limited: bool = False
     observer: Observer = field(default_factory=Silent)
@@ -105,8 +107,9 @@ class Site:
 
     @property
     def declared(self) -> Concurrency:
-        """How many requests the site runs at once, by what its server declares."""
-        return self.topology.declared
+        """How many requests the site runs at once, by what its server declares over there."""
+        each = self.deployment.backends[0].declared
+        return each * self.topology.count if isinstance(each, int) else each
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -158,14 +161,12 @@ class Site:
             raise UsageError(f"sleepers={sleepers}: at least 1 slow request is needed")
         positions = self.deployment.log_positions()
         with self._alone("probe"):
-            verdict = probe(
-                self.deployment.address,
+            verdict = self.sender.probe(
                 _path(slow or self.slow, "slow"),
                 _path(fast or self.fast, "fast"),
                 sleepers,
                 self.topology.count,
                 (self._lab_tag(), self._lab_tag()),
-                self._counting(),
             )
         self._judge("verdict", verdict, verdict.to_dict(), positions)
         return verdict
@@ -180,14 +181,12 @@ class Site:
             raise UsageError(f"limit={limit}: at least 1 is needed")
         positions = self.deployment.log_positions()
         with self._alone("capacity"):
-            found = capacity(
-                self.deployment.address,
+            found = self.sender.capacity(
                 _path(slow or self.slow, "slow"),
                 limit,
                 self.topology.count,
                 self.declared,
-                self._lab_tag,
-                self._counting(),
+                tuple(self._lab_tag() for _ in range(ROUNDS)),
             )
         self._judge("capacity", found, found.to_dict(), positions)
         return found
@@ -229,15 +228,16 @@ class Site:
             warmup=warmup,
             connect_rate=connect_rate,
         )
-        runner = get_engine(engine or self.engine)
+        get_engine(engine or self.engine)  # raises for one that is not known
         tag = load_tag(next(self._runs))
-        target = Target(self.url, tag, self._lab_tag(), self.deployment.nonce)
         positions = self.deployment.log_positions()
         with self._alone("load"):
             before = self.deployment.deaths()
             self.deployment.watch()
             try:
-                result = runner.run(plan, target, self._show)
+                result = self.sender.load(
+                    engine or self.engine, plan, tag, self._lab_tag(), self._show
+                )
             finally:
                 usage = self.deployment.usage()
                 self.observer.progress("")
@@ -287,15 +287,10 @@ class Site:
                 self.observer.event(
                     f"{what} waited {waited:.1f} s for another measurement on this machine"
                 )
+            if self._client is not None:
+                # An idle connection takes a place at servers that run few at a time.
+                self._client.close()
             yield
-
-    def _counting(self) -> Counting:
-        def peaks(tag: str) -> tuple[int, ...] | None:
-            if self.deployment.in_flight(tag) is None:
-                return None
-            return tuple(count.peak_in_flight for count in self.deployment.backend_counts(tag))
-
-        return Counting(self.deployment.in_flight, peaks)
 
     def _show(self, progress: Progress) -> None:
         self.observer.progress(f"{self.topology}: {progress_text(progress)}")

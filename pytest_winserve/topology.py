@@ -89,7 +89,7 @@ class Topology:
 
     @property
     def declared(self) -> Concurrency:
-        """How many requests the site runs at once, by what its server declares."""
+        """How many requests a site of this machine runs at once, by what its server declares."""
         each = get_server(self.server).concurrency(self.server_options)
         return each * self.count if isinstance(each, int) else each
 

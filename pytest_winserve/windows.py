@@ -21,6 +21,18 @@ def wine_version() -> str | None:
     return None
 
 
+def has_library(name: str) -> bool:
+    """Whether the system has that DLL; True where there are none, which is not Windows."""
+    if sys.platform == "win32":
+        import ctypes
+
+        try:
+            ctypes.WinDLL(name)
+        except OSError:
+            return False
+    return True
+
+
 def tells_cpu_of_others() -> bool:
     """Whether the system knows the CPU time of other processes. Wine 8 gives the asking one's."""
     return wine_version() is None

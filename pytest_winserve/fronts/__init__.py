@@ -97,4 +97,4 @@ def front_names() -> list[str]:
 
 def get_front(name: str) -> Front:
     """The front of that name; UsageError with the nearest names when there is none."""
-    return cast(Front, member(__name__, "front", name).FRONT)
+    return cast(Front, member(__name__, "front", name, "FRONT").FRONT)

@@ -1,7 +1,8 @@
 """The kinds of machine that a topology can run on, one file each.
 
 A host file defines `open_host(argument)`, which returns an object of the `Host` protocol;
-`argument` is what follows the colon in `--winserve-host=NAME:ARGUMENT`.
+`argument` is what follows the colon in `--winserve-host=NAME:ARGUMENT`. It also defines `ready()`:
+what this machine has for hosts of that kind; it raises MissingComponent.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ class Host(Protocol):
     def name(self) -> str:
         """As in the option: `local`."""
 
-    def ready(self) -> str:
-        """What is there, as far as that can be told without opening it. Raises MissingComponent."""
+    def provision(self) -> None:
+        """Have this package brought to the machine when it is opened and not there. Only what the
+        user asks for leaves this machine."""
 
     def open(self) -> AbstractContextManager[None]:
         """Keeps the way to the machine open; without it, that is done for each deployment."""
@@ -57,7 +59,19 @@ def host_names() -> list[str]:
     return list(names(__name__))
 
 
-def open_host(text: str) -> Host:
-    """The host that `NAME` or `NAME:ARGUMENT` names; UsageError when there is none."""
+def open_host(text: str, *, provision: bool = False) -> Host:
+    """The host that `NAME` or `NAME:ARGUMENT` names; UsageError when there is none.
+
+    With `provision` this package is brought there when it is needed.
+    """
     name, _, argument = text.partition(":")
-    return cast(Host, member(__name__, "host", name, given=text).open_host(argument))
+    module = member(__name__, "host", name, "open_host", given=text)
+    host = cast(Host, module.open_host(argument))
+    if provision:
+        host.provision()
+    return host
+
+
+def host_ready(name: str) -> str:
+    """What this machine has for hosts of that kind. Raises MissingComponent."""
+    return str(member(__name__, "host", name, "ready").ready())

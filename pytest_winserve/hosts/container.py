@@ -26,10 +26,13 @@ from pytest_winserve.container.engine import (
 )
 from pytest_winserve.errors import MissingComponent, StartError, UsageError
 from pytest_winserve.ports import ADDRESS, FIRST, Address, Listen
-from pytest_winserve.remote import RemoteHost, own_path
+from pytest_winserve.remote import Failure, RemoteHost, own_path
 
 if TYPE_CHECKING:
+    import execnet
     from testcontainers.core.docker_client import DockerClient
+
+    from pytest_winserve.deployment import Spec
 
 PORTS = 32
 """How many ports a container has: one for each backend and each front that run at a time. Each
@@ -86,14 +89,24 @@ class ContainerMachine:
         require_image(self.image)
         return f"Docker {version}, image {self.image}"
 
-    def python(self) -> list[str]:
+    def commands(self, code: str) -> list[list[str]]:
         self.ready()
         try:
             self._start()
         except BaseException:
             self.close()
             raise
-        return [find_docker(), "exec", "--interactive", self._container.name, "python3"]
+        return [[find_docker(), "exec", "--interactive", self._container.name,
+                 "python3", "-u", "-c", code]]  # fmt: skip
+
+    def explained(self, said: str) -> Failure:
+        return Failure(f"its Python does not start: {said}", self.mend)
+
+    def prepare(self, gateway: execnet.Gateway, provision: bool) -> None:
+        return  # `winserve setup container` does it
+
+    def place(self, gateway: execnet.Gateway, spec: Spec) -> Spec:
+        return spec
 
     def folder(self) -> Path:
         return Path(tempfile.gettempdir())
@@ -194,6 +207,14 @@ class ContainerMachine:
 
 
 def open_host(argument: str) -> RemoteHost:
+    return RemoteHost(_machine(argument))
+
+
+def ready() -> str:
+    return _machine("").ready()
+
+
+def _machine(image: str) -> ContainerMachine:
     if sys.platform == "win32":
         raise UsageError("the host container is for labs on Linux and macOS, not on Windows")
-    return RemoteHost(ContainerMachine(argument))
+    return ContainerMachine(image)

@@ -20,8 +20,8 @@ class LocalHost:
 
     name: str = "local"
 
-    def ready(self) -> str:
-        return "this machine"
+    def provision(self) -> None:
+        return
 
     def open(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -46,3 +46,7 @@ def open_host(argument: str) -> LocalHost:
     if argument:
         raise UsageError(f"the host local takes no argument, but has {argument!r}")
     return LocalHost()
+
+
+def ready() -> str:
+    return "this machine"

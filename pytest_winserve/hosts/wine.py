@@ -5,11 +5,17 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.ports import ADDRESS, ANYWHERE, Address
-from pytest_winserve.remote import RemoteHost
+from pytest_winserve.remote import Failure, RemoteHost
 from pytest_winserve.wine.layout import SETUP, Layout, default_layout, find_wine, windows_path
+
+if TYPE_CHECKING:
+    import execnet
+
+    from pytest_winserve.deployment import Spec
 
 PARTS = ("prefix", "python", "site", "package")
 
@@ -42,7 +48,7 @@ class WineMachine:
             )
         return f"{state['prefix']['key']}, {state['python']['key']}, in {self._layout.root}"
 
-    def python(self) -> list[str]:
+    def commands(self, code: str) -> list[list[str]]:
         if self._layout.root.is_dir():
             # Not the state of a setup that is at work.
             self._held.enter_context(self._layout.held(alone=False))
@@ -51,7 +57,16 @@ class WineMachine:
         except MissingComponent:
             self._held.close()
             raise
-        return self._layout.command(find_wine())
+        return [[*self._layout.command(find_wine()), "-u", "-c", code]]
+
+    def explained(self, said: str) -> Failure:
+        return Failure(f"its Python does not start: {said}", self.mend)
+
+    def prepare(self, gateway: execnet.Gateway, provision: bool) -> None:
+        return  # `winserve setup wine` does it
+
+    def place(self, gateway: execnet.Gateway, spec: Spec) -> Spec:
+        return spec
 
     def folder(self) -> Path:
         return self._layout.root
@@ -73,6 +88,14 @@ class WineMachine:
 def open_host(argument: str) -> RemoteHost:
     if argument:
         raise UsageError(f"the host wine takes no argument, but has {argument!r}")
+    return RemoteHost(_machine())
+
+
+def ready() -> str:
+    return _machine().ready()
+
+
+def _machine() -> WineMachine:
     if sys.platform == "win32":
         raise UsageError("the host wine is for Linux; this is Windows itself: the host local")
-    return RemoteHost(WineMachine(default_layout()))
+    return WineMachine(default_layout())

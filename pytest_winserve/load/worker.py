@@ -48,7 +48,7 @@ SHORT = 1024
 """Bytes of an answer up to which it is compared as a whole."""
 LATE = 0.010
 """Seconds after its time from which on a request of the open model counts as late."""
-AT_ONCE = 100
+AT_ONCE = 500
 """Users that come in one after the other, before answers are looked at again."""
 
 

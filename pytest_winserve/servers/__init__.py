@@ -1,21 +1,22 @@
 """The kinds of WSGI server, one file each.
 
 A server file defines `SERVER`, an object of the `Server` protocol. Nothing outside of the file
-knows the server by name, so a new server is a new file.
+knows the server by name, so a new server is a new file, here or in another package that names its
+module in the entry point group `pytest_winserve.servers`.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from pytest_winserve.errors import MissingComponent, UsageError
-from pytest_winserve.options import Option, Options
-from pytest_winserve.registry import member, names
+from pytest_winserve.options import Option, Options, defaults
+from pytest_winserve.registry import member, names, own_names
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -84,6 +85,16 @@ class Running:
     pid: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A distribution that a server needs, and its oldest version that works; one that is optional
+    may be missing."""
+
+    name: str
+    oldest: str
+    optional: bool = False
+
+
 class Server(Protocol):
     """A kind of WSGI server."""
 
@@ -95,18 +106,15 @@ class Server(Protocol):
         """What it is, in a few words."""
 
     @property
-    def module(self) -> str | None:
-        """The top-level module that must be importable, if any."""
-
-    @property
-    def distribution(self) -> str | None:
-        """The distribution whose version is reported, if any."""
+    def packages(self) -> tuple[Package, ...]:
+        """What must be installed, if anything."""
 
     @property
     def options(self) -> tuple[Option, ...]: ...
 
-    def unsupported(self, platform: str) -> str | None:
-        """Why it does not run on this `sys.platform`; None where it does."""
+    def unsupported(self, platform: str, options: Options) -> str | None:
+        """Why it does not run on this `sys.platform` with these options, also where they
+        contradict each other; None where it does."""
 
     def concurrency(self, options: Options) -> Concurrency:
         """How many requests one backend runs at once with these options."""
@@ -129,20 +137,58 @@ def server_names() -> list[str]:
 
 
 def get_server(name: str) -> Server:
-    """The server of that name; UsageError with the nearest names when there is none."""
-    return cast(Server, member(__name__, "server", name).SERVER)
+    """The server of that name. UsageError with the nearest names when there is none,
+    MissingComponent when another package adds it and it cannot be used."""
+    return cast(Server, member(__name__, "server", name, "SERVER").SERVER)
 
 
-def require_server(server: Server, platform: str, nginx: str = "auto") -> None:
-    """Raise what keeps `server` from running in this Python, if anything does."""
-    reason = server.unsupported(platform)
+def packages() -> Iterator[str]:
+    """The names of what the servers need; one that cannot be used needs nothing."""
+    for name in server_names():
+        with suppress(UsageError, MissingComponent):
+            yield from (package.name for package in get_server(name).packages)
+
+
+def server_module(name: str) -> str:
+    """The full name of the module that defines that server."""
+    return member(__name__, "server", name, "SERVER").__name__
+
+
+def require_server(
+    server: Server, platform: str, given: Options | None = None, nginx: str = "auto"
+) -> None:
+    """Raise what keeps `server` from running in this Python with the options that are `given`, if
+    anything does."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.version import Version
+
+    reason = server.unsupported(platform, defaults(server.options, {}))
     if reason:
         raise UsageError(f"{server.name} does not run here: {reason}")
-    if server.module and importlib.util.find_spec(server.module) is None:
-        raise MissingComponent(
-            server.name,
-            f"the Python package {server.distribution} is not installed",
-            f'python -m pip install "pytest-winserve[{server.name}]"',
-        )
+    reason = server.unsupported(platform, defaults(server.options, given or {}))
+    if reason:
+        options = "".join(f":{key}={value}" for key, value in (given or {}).items())
+        raise UsageError(f"{server.name}{options.lower()} cannot be: {reason}")
+    for package in server.packages:
+        try:
+            found = version(package.name)
+        except PackageNotFoundError:
+            if package.optional:
+                continue
+            reason = f"the Python package {package.name} is not installed"
+        else:
+            if Version(found) >= Version(package.oldest):
+                continue
+            reason = f"{package.name} {found} is too old, {package.oldest} or later is needed"
+        raise MissingComponent(server.name, reason, _pip(server))
     if isinstance(server, NeedsPrograms):
         server.require(nginx)
+
+
+def _pip(server: Server) -> str:
+    """The one line that gets what a server needs."""
+    if server.name in own_names(__name__):
+        return f'python -m pip install "pytest-winserve[{server.name}]"'
+    needed = " ".join(f'"{package.name}>={package.oldest}"' for package in server.packages)
+    return f"python -m pip install {needed}"

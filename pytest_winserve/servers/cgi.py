@@ -18,7 +18,7 @@ from pytest_winserve.apache import (
 )
 from pytest_winserve.kept import Kept
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Running
 
 MODULES = ("alias", "env", "cgi" if WINDOWS else "cgid")
 NOT_PASSED = ("HTTP_", "CONTENT_", "REQUEST_", "SERVER_", "REMOTE_", "SCRIPT_", "PATH_INFO")
@@ -30,7 +30,7 @@ SCRIPT = "from wsgiref.handlers import CGIHandler\nCGIHandler().run(application)
 class CgiServer:
     """What bounds it is how many requests Apache takes at once. Its own default for that is 400
     (event: ServerLimit 16 x ThreadsPerChild 25), on Windows 64 (mpm_winnt: ThreadsPerChild). As
-    many Pythons run then, so it is 64 here everywhere.
+    many Pythons start together then, and on two cores none of 64 has answered after 10 s.
 
     That many are there at once only where they start faster than requests end, which takes a
     processor for about a quarter of a second each.
@@ -38,11 +38,10 @@ class CgiServer:
 
     name = "cgi"
     summary = "CGI, a new Python for each request, by Apache"
-    module: str | None = None
-    distribution: str | None = None
-    options = (Option("processes", 64, "requests that Apache takes at once", 1, 400),)
+    packages: tuple[Package, ...] = ()
+    options = (Option("processes", 16, "requests that Apache takes at once", 1, 400),)
 
-    def unsupported(self, platform: str) -> str | None:
+    def unsupported(self, platform: str, options: Options) -> str | None:
         return None
 
     def require(self, nginx: str) -> None:

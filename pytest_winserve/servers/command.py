@@ -20,7 +20,7 @@ import psutil
 from pytest_winserve.errors import StartError, UsageError
 from pytest_winserve.options import Option, Options
 from pytest_winserve.ports import ADDRESS, holder_of
-from pytest_winserve.servers import Concurrency, Job, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Running
 from pytest_winserve.windows import tells_who_listens
 
 STOP_SECONDS = 3.0
@@ -90,11 +90,10 @@ class CommandServer:
 
     name = "command"
     summary = "your own command line with {port}"
-    module: str | None = None
-    distribution: str | None = None
+    packages: tuple[Package, ...] = ()
     options: tuple[Option, ...] = ()
 
-    def unsupported(self, platform: str) -> str | None:
+    def unsupported(self, platform: str, options: Options) -> str | None:
         return None
 
     def concurrency(self, options: Options) -> Concurrency:

@@ -14,7 +14,7 @@ from pytest_winserve.fronts.nginx import NginxFront
 from pytest_winserve.kept import Kept
 from pytest_winserve.options import Option, Options, defaults
 from pytest_winserve.ports import ADDRESS, bound_socket
-from pytest_winserve.servers import Concurrency, Job, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Running
 
 LOOK_EVERY = 0.05
 
@@ -28,11 +28,10 @@ class FastCgiServer:
 
     name = "fastcgi"
     summary = "FastCGI by flup, with an nginx of its own"
-    module: str | None = "flup"
-    distribution: str | None = "flup6"
+    packages = (Package("flup6", "1.1.1"),)
     options = (Option("spare", 5, "threads kept idle at most", 1, 1000),)
 
-    def unsupported(self, platform: str) -> str | None:
+    def unsupported(self, platform: str, options: Options) -> str | None:
         return None
 
     def require(self, nginx: str) -> None:

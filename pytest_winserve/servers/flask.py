@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Running
 
 
 class FlaskServer:
@@ -11,11 +11,10 @@ class FlaskServer:
 
     name = "flask"
     summary = "Flask's development server (Werkzeug)"
-    module: str | None = "flask"
-    distribution: str | None = "flask"
+    packages = (Package("flask", "3.0"),)
     options = (Option("threaded", True, "a thread for each connection"),)
 
-    def unsupported(self, platform: str) -> str | None:
+    def unsupported(self, platform: str, options: Options) -> str | None:
         return None
 
     def concurrency(self, options: Options) -> Concurrency:

@@ -9,15 +9,14 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pytest_winserve.errors import StartError, UsageError
+from pytest_winserve.errors import StartError
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Running
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 BACKLOG = 2048  # gunicorn.config.Backlog
-OLDEST_WITH_THREADS = (24, 1)
 STOP_SECONDS = 1.0  # how long requests that still run may keep a worker that was asked to stop
 
 
@@ -31,8 +30,8 @@ class GunicornServer:
 
     name = "gunicorn"
     summary = "gunicorn"
-    module: str | None = "gunicorn"
-    distribution: str | None = "gunicorn"
+    # Before 24.1 a gthread worker accepts connections and then does not read them.
+    packages = (Package("gunicorn", "24.1"),)
     options = (
         Option("workers", 1, "processes that run the app", minimum=1, maximum=64),
         Option("threads", 1, "threads of each worker; 1: sync, more: gthread", 1, maximum=1000),
@@ -44,13 +43,22 @@ class GunicornServer:
         ),
     )
 
-    def unsupported(self, platform: str) -> str | None:
-        if platform != "win32":
-            return None
-        return (
-            "it needs fork() and the module fcntl, which Windows does not have; use waitress, or "
-            "several servers behind nginx such as nginx4-waitress (WSL is Linux: there it runs)"
-        )
+    def unsupported(self, platform: str, options: Options) -> str | None:
+        if platform == "win32":
+            return (
+                "it needs fork() and the module fcntl, which Windows does not have; use waitress, "
+                "or several servers behind nginx such as nginx4-waitress (WSL is Linux: there it "
+                "runs)"
+            )
+        threads, connections = int(options["threads"]), int(options["worker_connections"])
+        if connections and threads == 1:
+            return "worker_connections is for gthread workers, and with threads=1 they are sync"
+        if 0 < connections < threads:
+            return (
+                f"a worker that accepts {connections} connections cannot use {threads} threads; "
+                "give worker_connections at least as many as threads"
+            )
+        return None
 
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["workers"]) * int(options["threads"])
@@ -58,17 +66,11 @@ class GunicornServer:
     def start(self, job: Job) -> Running:
         if sys.platform == "win32":
             raise AssertionError("unsupported() says no")
-        from gunicorn import __version__, version_info  # type: ignore[import-untyped]
         from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
         from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
         workers, threads = int(job.options["workers"]), int(job.options["threads"])
         connections = int(job.options["worker_connections"]) or threads
-        if threads > 1 and version_info < OLDEST_WITH_THREADS:
-            raise UsageError(
-                f"gunicorn {__version__} accepts connections and then does not read them; "
-                f'threads={threads} needs 24.1: python -m pip install "gunicorn>=24.1"'
-            )
         sock = job.bind(BACKLOG)
         # Loaded once, before the workers are forked, as with gunicorn's own preload_app.
         app = job.app(workers)

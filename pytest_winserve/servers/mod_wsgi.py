@@ -22,10 +22,10 @@ from pytest_winserve.apache import (
     quit_command,
     socket_folder,
 )
-from pytest_winserve.errors import MissingComponent
+from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.kept import Kept
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Running
 
 APACHE_THREADS = 400  # Apache's own default: event's ServerLimit 16 x ThreadsPerChild 25
 GET_IT = (
@@ -45,14 +45,14 @@ class ModWsgiServer:
 
     name = "mod_wsgi"
     summary = "mod_wsgi, Python inside of Apache"
-    module: str | None = None
-    distribution: str | None = "mod_wsgi"
+    # Where it is not installed, Apache's own module may do.
+    packages = (Package("mod_wsgi", "5.0", optional=True),)
     options = (
         Option("processes", 1, "daemon processes that run the app; on Windows 1", 1, 64),
         Option("threads", 15, "threads of each process; on Windows ThreadsPerChild", 1, 1000),
     )
 
-    def unsupported(self, platform: str) -> str | None:
+    def unsupported(self, platform: str, options: Options) -> str | None:
         return None
 
     def require(self, nginx: str) -> None:
@@ -64,8 +64,13 @@ class ModWsgiServer:
         return int(options["processes"]) * int(options["threads"])
 
     def start(self, job: Job) -> Running:
-        httpd, folder = find_httpd(), job.folder
         processes, threads = int(job.options["processes"]), int(job.options["threads"])
+        if WINDOWS and processes > 1:
+            raise UsageError(
+                f"processes={processes}: mod_wsgi has one process on Windows, Apache's own; give "
+                f"it threads, or several of it a front: nginx{processes}-mod_wsgi"
+            )
+        httpd, folder = find_httpd(), job.folder
         # One more: Apache may start a process for one that has not quite ended.
         code, loaded = job.worker_code(processes + 1), folder / "loaded"
         (folder / "app.wsgi").write_text(SCRIPT.format(indent(code, "    "), str(loaded)), "utf-8")

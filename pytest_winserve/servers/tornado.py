@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Running
 
 BACKLOG = 128  # tornado.netutil.bind_sockets
 
@@ -18,13 +18,12 @@ class TornadoServer:
 
     name = "tornado"
     summary = "Tornado with WSGIContainer"
-    module: str | None = "tornado"
-    distribution: str | None = "tornado"
+    packages = (Package("tornado", "6.3"),)
     options = (
         Option("threads", 0, "threads of WSGIContainer's executor; 0: inline", maximum=1000),
     )
 
-    def unsupported(self, platform: str) -> str | None:
+    def unsupported(self, platform: str, options: Options) -> str | None:
         return None
 
     def concurrency(self, options: Options) -> Concurrency:

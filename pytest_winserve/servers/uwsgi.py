@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Option, Options
 from pytest_winserve.process import describe_exit
-from pytest_winserve.servers import Concurrency, Job, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Running
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -32,14 +32,13 @@ class UwsgiServer:
 
     name = "uwsgi"
     summary = "uWSGI (pyuwsgi)"
-    module: str | None = "pyuwsgi"
-    distribution: str | None = "pyuwsgi"
+    packages = (Package("pyuwsgi", "2.0.22"),)
     options = (
         Option("processes", 1, "processes that run the app", minimum=1, maximum=64),
         Option("threads", 1, "threads of each process", minimum=1, maximum=1000),
     )
 
-    def unsupported(self, platform: str) -> str | None:
+    def unsupported(self, platform: str, options: Options) -> str | None:
         if platform != "win32":
             return None
         return (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Running
 
 BACKLOG = 1024  # waitress.adjustments.Adjustments.backlog
+OWN_CONNECTIONS = 2  # its listener and its trigger count as well: waitress.server.readable
 
 
 class WaitressServer:
@@ -13,8 +14,7 @@ class WaitressServer:
 
     name = "waitress"
     summary = "waitress"
-    module: str | None = "waitress"
-    distribution: str | None = "waitress"
+    packages = (Package("waitress", "3.0"),)
     options = (
         Option("threads", 4, "threads that run the app", minimum=1, maximum=1000),
         Option(
@@ -22,7 +22,14 @@ class WaitressServer:
         ),
     )
 
-    def unsupported(self, platform: str) -> str | None:
+    def unsupported(self, platform: str, options: Options) -> str | None:
+        threads, limit = int(options["threads"]), int(options["connection_limit"])
+        if limit < threads + OWN_CONNECTIONS:
+            return (
+                f"connection_limit={limit} lets {limit - OWN_CONNECTIONS} clients in, so "
+                f"{threads} threads cannot all be used; give connection_limit="
+                f"{threads + OWN_CONNECTIONS} or more"
+            )
         return None
 
     def concurrency(self, options: Options) -> Concurrency:

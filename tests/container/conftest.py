@@ -14,7 +14,7 @@ from faults.conftest import start, traces
 
 from pytest_winserve.container.engine import LABEL, ask, lab_image
 from pytest_winserve.errors import MissingComponent
-from pytest_winserve.hosts import open_host
+from pytest_winserve.hosts import host_ready
 
 GONE_SECONDS = 15.0
 """The first process of a container looks four times a second; the rest is the engine's removal of
@@ -52,7 +52,7 @@ class Containers:
 def engine() -> str:
     """The lab image of the package under test, on an engine that answers."""
     try:
-        open_host("container").ready()
+        host_ready("container")
     except MissingComponent as missing:
         pytest.skip(str(missing))
     return lab_image()

@@ -15,7 +15,7 @@ from platforms import not_on_windows
 from pytest_winserve import Lab
 from pytest_winserve.container.engine import ask
 from pytest_winserve.errors import MissingComponent, StartError, UsageError, WinserveError
-from pytest_winserve.hosts import open_host
+from pytest_winserve.hosts.container import ContainerMachine
 
 from .conftest import Containers, Image
 
@@ -129,7 +129,7 @@ def test_a_full_disk_over_there(mine: Containers, engine: str, image: Image) -> 
 def refused(host: str = "container") -> str:
     """Why the host cannot be used, as `doctor` and a lab say it."""
     with pytest.raises(MissingComponent) as missing:
-        open_host(host).ready()
+        ContainerMachine(host.partition(":")[2]).ready()
     with pytest.raises(MissingComponent) as same:
         Lab(host).serve("flask")
     assert str(same.value) == str(missing.value)

@@ -65,17 +65,22 @@ def test_defaults_fill_what_was_not_given() -> None:
 def test_names_are_the_modules_of_the_package() -> None:
     assert servers.server_names() == [
         "cgi",
+        "cheroot",
         "command",
         "fastcgi",
         "flask",
+        "gevent",
+        "granian",
         "gunicorn",
+        "hypercorn",
         "mod_wsgi",
         "tornado",
+        "uvicorn",
         "uwsgi",
         "waitress",
     ]
     assert fronts.front_names() == ["apache", "nginx"]
-    assert hosts.host_names() == ["container", "local", "wine"]
+    assert hosts.host_names() == ["container", "local", "ssh", "wine"]
 
 
 def test_each_kind_goes_by_the_name_of_its_file_and_says_what_it_is() -> None:
@@ -107,8 +112,9 @@ def test_nearest_is_silent_about_what_is_not_near() -> None:
 
 
 def test_a_name_from_outside_the_package_is_no_member() -> None:
-    assert registry.load("pytest_winserve.servers", "..errors") is None
-    assert registry.load("pytest_winserve.servers", "") is None
+    for name in ("..errors", ""):
+        with pytest.raises(UsageError, match="unknown server"):
+            registry.member("pytest_winserve.servers", "server", name, "SERVER")
 
 
 def test_looking_for_servers_does_not_import_what_they_serve_with() -> None:
@@ -117,7 +123,8 @@ def test_looking_for_servers_does_not_import_what_they_serve_with() -> None:
         "from pytest_winserve.servers import get_server, server_names\n"
         "for name in server_names(): get_server(name).concurrency"
         "({o.name: o.default for o in get_server(name).options})\n"
-        "served_with = {'flask', 'werkzeug', 'gunicorn', 'tornado', 'pyuwsgi', 'waitress'}\n"
+        "served_with = {'flask', 'werkzeug', 'gunicorn', 'tornado', 'pyuwsgi', 'waitress',\n"
+        "               'gevent', 'cheroot', 'granian', 'hypercorn', 'uvicorn', 'a2wsgi'}\n"
         "print(sorted(served_with & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import execnet
 import psutil
 import pytest
 
 from pytest_winserve import Lab, __version__, contents, remote
+from pytest_winserve.deployment import Spec
 from pytest_winserve.errors import (
     HostLost,
     MissingComponent,
@@ -24,7 +26,7 @@ from pytest_winserve.errors import (
     WinserveError,
 )
 from pytest_winserve.ports import ADDRESS, ANYWHERE, Address, Listen
-from pytest_winserve.remote import Link, RemoteHost, own_path
+from pytest_winserve.remote import Failure, Link, RemoteHost, own_path
 
 from .conftest import eventually
 
@@ -47,11 +49,17 @@ class Beside:
     address: str = ADDRESS
     listen: Listen = ANYWHERE
 
-    def ready(self) -> str:
-        return "beside"
+    def commands(self, code: str) -> list[list[str]]:
+        return [[*self.command, "-u", "-c", code]]
 
-    def python(self) -> list[str]:
-        return self.command
+    def explained(self, said: str) -> Failure:
+        return Failure(f"its Python does not start: {said}", self.mend)
+
+    def prepare(self, gateway: execnet.Gateway, provision: bool) -> None:
+        return
+
+    def place(self, gateway: execnet.Gateway, spec: Spec) -> Spec:
+        return spec
 
     def folder(self) -> Path:
         return self.base

@@ -15,6 +15,8 @@ from pytest_winserve.settings import SETTINGS, Setting, Settings, resolve, valid
 TEXTS = {
     "topology": ("flask", "tornado", "waitress", "nginx2"),
     "host": ("local", "local", "local", "local"),
+    "provision": ("true", "no", "on", ""),
+    "load_from": ("host", "here", "host", ""),
     "app": ("a:app", "b:app", "c:app", "d:app"),
     "command": ("a {port}", "b {port}", "c {port}", "d {port}"),
     "engine": ("builtin", "tsung", "locust", ""),

@@ -118,7 +118,10 @@ def test_any_other_text_is_a_usage_error_and_nothing_else(text: str) -> None:
         ("nginx", ["needs a number of backends", "nginx1, nginx4"]),
         ("nginx-tornado", ["needs a number of backends"]),
         ("nginx4-tornad", ["unknown server 'tornad' at character 8", "nearest: tornado"]),
-        ("nginx4-", ["unknown server '' at character 8", "known: cgi, command, fastcgi, flask"]),
+        (
+            "nginx4-",
+            ["unknown server '' at character 8", "known: cgi, cheroot, command, "],
+        ),
         ("nginx0", ["0 backends at character 6", "1 to 64"]),
         ("nginx65-flask", ["65 backends at character 6", "1 to 64"]),
         ("tornado4", ["'tornado4': a number of backends needs a front", "nginx4-tornado"]),

@@ -96,7 +96,7 @@ def test_the_reference_has_each_setting_with_its_default() -> None:
     assert {key for key in found if key.startswith("winserve_")} == keys
     for setting in SETTINGS:
         option, _, variable, default, _ = found[setting.key]
-        assert option == f"{setting.option}={setting.metavar}"
+        assert option == setting.usage
         assert variable == setting.variable
         value = setting.default
         shown = ",".join(value) if isinstance(value, tuple) else value

@@ -3,6 +3,7 @@ as a front and around the app."""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -20,7 +21,8 @@ from faults.conftest import Serve, Started, Traces, winserve
 from faults.test_kill_during_load import killed, load_and, notes
 from faults.test_nginx import script
 from pytest_winserve import apache
-from pytest_winserve.errors import MissingComponent, StartError, StopError
+from pytest_winserve.backend import BackendJob
+from pytest_winserve.errors import MissingComponent, StartError, StopError, UsageError
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.servers import get_server, mod_wsgi, require_server
 
@@ -170,6 +172,14 @@ def test_the_systems_mod_wsgi_is_for_the_systems_python(
         mod_wsgi.find_module(debians)
 
 
+def test_processes_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mod_wsgi, "WINDOWS", True)
+    options = {"processes": 4, "threads": 15}
+    job = BackendJob({"options": options}, io.StringIO())
+    with pytest.raises(UsageError, match=r"processes=4: .* on Windows.* nginx4-mod_wsgi"):
+        mod_wsgi.SERVER.start(job)
+
+
 @pytest.mark.parametrize("topology", ["mod_wsgi", "cgi"])
 @pytest.mark.parametrize(
     ("app", "says"),
@@ -230,6 +240,14 @@ def test_a_request_of_cgi_that_dies(httpd: apache.Httpd, serve: Serve) -> None:
         (counts,) = site.deployment.backend_counts()
         assert (counts.started, counts.raised) == (2, 0)
         assert site.deaths() == []
+
+
+def test_locks_of_processes_and_threads_are_no_deadlock(httpd: apache.Httpd, serve: Serve) -> None:
+    # mod_wsgi's processes take turns with a lock of a file's, and so do the counters.
+    with serve("mod_wsgi:processes=4:threads=8") as site:
+        result = site.load(users=32, count=2000)
+        assert result.outcomes == {"200": 2000}
+        assert "deadlock" not in site.logs()["backend-0"]
 
 
 @pytest.mark.parametrize("topology", ["mod_wsgi", "fastcgi"])

@@ -20,7 +20,7 @@ import pytest
 from faults.conftest import MARK, Done, Started, answered, command_line
 
 from pytest_winserve.errors import MissingComponent
-from pytest_winserve.hosts import open_host
+from pytest_winserve.hosts import host_ready
 from pytest_winserve.ports import shared_folder
 from pytest_winserve.settings import SETTINGS
 from pytest_winserve.tree import describe, kill
@@ -119,7 +119,7 @@ def wine() -> Layout:
     if sys.platform == "win32":
         pytest.skip("platform: this is Windows itself")
     try:
-        open_host("wine").ready()
+        host_ready("wine")
     except MissingComponent as missing:
         pytest.skip(str(missing))
     return default_layout()

@@ -18,6 +18,7 @@ from core.conftest import clean_environment, run_winserve
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import UsageError
+from pytest_winserve.hosts import why_missing
 from pytest_winserve.wine.layout import Layout
 
 pytestmark = pytest.mark.wine
@@ -28,6 +29,13 @@ ARTICLE = {  # blocked share of the fast requests, requests that run at once
     "nginx4": (0.0, None),
     "tornado": (1.0, 1),
     "nginx4-tornado": (0.25, 4),
+}
+WHEELS = {
+    "gevent": (0.0, None),
+    "gevent:patch=false": (1.0, 1),
+    "cheroot": (0.0, 10),
+    "nginx2-hypercorn:threads=3": (0.0, 6),
+    "nginx2-uvicorn:threads=3": (0.0, 6),
 }
 LIMIT = 12
 WAITRESS_CLIENTS = 98
@@ -40,9 +48,9 @@ def lab(wine: Layout) -> Iterator[Lab]:
         yield lab
 
 
-@pytest.mark.parametrize("topology", ARTICLE)
-def test_the_articles_topologies_do_what_they_do_on_linux(lab: Lab, topology: str) -> None:
-    blocked, at_once = ARTICLE[topology]
+@pytest.mark.parametrize("topology", ARTICLE | WHEELS)
+def test_topologies_do_what_they_do_on_linux(lab: Lab, topology: str) -> None:
+    blocked, at_once = (ARTICLE | WHEELS)[topology]
     with lab.serve(topology) as site, Lab().serve(topology) as here:
         for each in (site, here):
             assert each.probe().blocked_fraction == blocked
@@ -56,6 +64,19 @@ def test_the_articles_topologies_do_what_they_do_on_linux(lab: Lab, topology: st
         if topology.startswith("nginx"):
             assert sides.pop("front's log") == 120
         assert sum(sides.values()) == 120
+
+
+def test_granian_needs_a_newer_wine(lab: Lab) -> None:
+    with lab.host.open():
+        wine = lab.host.about()["os"] if why_missing(lab.host, "waitress") is None else ""
+        why = why_missing(lab.host, "granian")
+    if "Wine 8" in wine:
+        assert why == (
+            "granian does not run here: its compiled part needs the system's "
+            "bcryptprimitives.dll, which Wine has since 9.0"
+        )
+    else:
+        assert why is None
 
 
 def test_it_is_windows(lab: Lab) -> None:

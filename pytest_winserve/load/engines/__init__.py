@@ -19,4 +19,4 @@ def engine_names() -> list[str]:
 
 def get_engine(name: str) -> Engine:
     """The engine of that name; UsageError with the nearest names when there is none."""
-    return cast(Engine, member(__name__, "engine", name).ENGINE)
+    return cast(Engine, member(__name__, "engine", name, "ENGINE").ENGINE)

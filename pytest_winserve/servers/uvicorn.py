@@ -1,0 +1,46 @@
+"""uvicorn, an ASGI server, with the adapter a2wsgi between it and a WSGI app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_winserve.options import Option, Options
+from pytest_winserve.servers import Concurrency, Job, Package, Running
+
+BACKLOG = 2048  # uvicorn.config.Config.backlog
+
+
+class UvicornServer:
+    """An asyncio loop; `a2wsgi.WSGIMiddleware` runs the app in a pool of threads, 10 unless told
+    otherwise (its `workers`). uvicorn's own adapter of that name is deprecated and left alone."""
+
+    name = "uvicorn"
+    summary = "uvicorn with a2wsgi"
+    packages = (Package("uvicorn", "0.23"), Package("a2wsgi", "1.8"))
+    options = (
+        Option("threads", 10, "threads of a2wsgi that run the app", minimum=1, maximum=1000),
+        Option("access_log", True, "a line in the log for each request"),
+    )
+
+    def unsupported(self, platform: str, options: Options) -> str | None:
+        return None
+
+    def concurrency(self, options: Options) -> Concurrency:
+        return int(options["threads"])
+
+    def start(self, job: Job) -> Running:
+        from a2wsgi import WSGIMiddleware
+        from uvicorn import Config, Server
+
+        sock = job.bind(BACKLOG)
+        wrapped: Any = job.app()  # a2wsgi has types of its own for the same
+        app = WSGIMiddleware(wrapped, workers=int(job.options["threads"]))
+        server = Server(Config(app, backlog=BACKLOG, access_log=bool(job.options["access_log"])))
+
+        def stop() -> None:
+            server.should_exit = True  # it looks ten times a second
+
+        return Running(lambda: server.run(sockets=[sock]), stop)
+
+
+SERVER = UvicornServer()

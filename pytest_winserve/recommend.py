@@ -142,7 +142,7 @@ class Search:
         for number in range(1, self.rules.rounds):
             ranking = self.ranking()
             finalists = ranking.finalists()
-            if not finalists or (number >= LEAST_ROUNDS and ranking.decided):
+            if not finalists or (number >= LEAST_ROUNDS and not ranking.doubtful):
                 break
             # In turns: what drifts evenly weighs on all alike.
             names = [each.topology for each in finalists][:: 1 if number % 2 else -1]

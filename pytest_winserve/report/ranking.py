@@ -20,9 +20,6 @@ SURE_ROUNDS = 3
 """Rounds in common from which on an interval may put a candidate out."""
 LEAST_SHARE = 0.5
 """A candidate with less than this share of the best rate is not tried any further."""
-EQUAL_SHARE = 0.75
-"""A candidate that had less than this share of the best rate in the rounds in common is not called
-equal, however much the runs differ: what nobody can tell must not win by being cheap."""
 SLACK = 0.5
 """After n rounds a candidate is out when a cheaper one has (1 + SLACK/n) times its rate."""
 FITS = 50
@@ -151,8 +148,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """`met` the criteria, fastest first; `failed` did not, those that missed least first;
-    `not_started` could not be measured. `equal` has the winner and what is not surely slower by
-    more than `margin` than the fastest."""
+    `not_started` could not be measured. `equal` has what is slower than the fastest by no more than
+    `margin`, and the winner is one of them."""
 
     criteria: tuple[str, ...]
     margin: float
@@ -166,7 +163,7 @@ class Ranking:
 
     @property
     def equal(self) -> tuple[Candidate, ...]:
-        """Those that may be as fast as the fastest; of them one is chosen by what it costs."""
+        """Those that are as fast as the fastest; of them one is chosen by what it costs."""
         if self.fastest is None:
             return ()
         return tuple(each for each in self.met if not self.slower(each))
@@ -180,27 +177,34 @@ class Ranking:
         return found
 
     def slower(self, candidate: Candidate) -> bool:
-        """Whether it is slower than the fastest by more than the margin: surely, or by a quarter as
-        far as was measured; after a run or two, which tell little, by what they say."""
+        """Whether it is slower than the fastest by more than the margin, as far as was measured.
+
+        Not: surely slower. The more the runs differ, the less is sure, and what is cheap would win
+        because nobody can tell.
+        """
+        best = self.fastest
+        return best is not None and candidate.share_of(best) < 1 / (1 + self.margin)
+
+    def surely(self, candidate: Candidate) -> bool:
+        """Whether the interval leaves no doubt on which side of the margin it is."""
         best = self.fastest
         if best is None or candidate is best:
-            return False
-        if candidate.in_common(best) < SURE_ROUNDS:
-            return candidate.level < best.level - math.log1p(self.margin)
-        if candidate.share_of(best) < min(EQUAL_SHARE, 1 / (1 + self.margin)):
             return True
-        found = candidate.against(best)
-        return found is not None and found.high < -math.log1p(self.margin)
+        found, bound = candidate.against(best), -math.log1p(self.margin)
+        return found is not None and (found.low >= bound or found.high < bound)
 
     @property
-    def decided(self) -> bool:
-        """Whether further rounds would not change the winner: it is the fastest, or surely within
-        the margin of it."""
-        winner, best = self.winner, self.fastest
-        if winner is None or winner is best or best is None:
-            return True
-        found = winner.against(best)
-        return found is not None and found.low >= -math.log1p(self.margin)
+    def doubtful(self) -> list[Candidate]:
+        """Those on which it depends who wins, and of which more rounds could change the side: the
+        winner, and what is cheaper and still tried."""
+        winner = self.winner
+        if winner is None:
+            return []
+        return [
+            each
+            for each in self.finalists()
+            if not self.surely(each) and (each is winner or each.cheaper_than(winner))
+        ]
 
     def finalists(self) -> list[Candidate]:
         """Those that may still win: not far behind, and not behind a cheaper one."""
@@ -213,7 +217,9 @@ class Ranking:
             if each is best
             or (
                 each.level >= best.level + math.log(LEAST_SHARE)
-                and not (each.in_common(best) >= SURE_ROUNDS and self.slower(each))
+                and not (
+                    each.in_common(best) >= SURE_ROUNDS and self.surely(each) and self.slower(each)
+                )
             )
         ]
         return [each for each in near if each is best or not any(_beats(one, each) for one in near)]

@@ -66,23 +66,24 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
         )
     elif winner is best:
         yield from _wrapped(
-            f"It was the fastest. Not surely slower by more than {percent(ranking.margin)}: "
+            f"It was the fastest. Slower by no more than {percent(ranking.margin)}: "
             f"{_names(others)}; of equals the one with fewer processes, then with less memory, "
             "then the first by name is taken.",
             width,
         )
     else:
         yield from _wrapped(
-            f"The fastest was {best.topology} ({_costs(best)}). {winner.topology} is not surely "
-            f"slower than that by more than {percent(ranking.margin)} {_interval(winner, best)}, "
+            f"The fastest was {best.topology} ({_costs(best)}). {winner.topology} was slower "
+            f"than that by no more than {percent(ranking.margin)} {_interval(winner, best)}, "
             f"and of equals ({_names(ranking.equal)}) the one with fewer processes, then with "
             "less memory, then the first by name is taken.",
             width,
         )
-    if not ranking.decided:
+    for each in ranking.doubtful:
         yield from _wrapped(
-            f"Whether {winner.topology} is within {percent(ranking.margin)} of {best.topology} "
-            "stays undecided: these runs differ too much. More of them (--rounds) would tell.",
+            f"Not sure: whether {each.topology} is within {percent(ranking.margin)} of "
+            f"{best.topology} {_interval(each, best)}; these runs differ too much. More of them "
+            "(--rounds), or a machine with less to do, would tell.",
             width,
         )
     if any(each.limited for each in ranking.met):

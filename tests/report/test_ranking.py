@@ -65,7 +65,7 @@ def test_the_fastest_of_those_that_met_the_criteria(make: Make) -> None:
     assert winner(found) == "waitress"
     assert [each.topology for each in found.met] == ["waitress", "flask"]
     assert [each.topology for each in found.failed] == ["tornado"]
-    assert found.decided
+    assert not found.doubtful
 
 
 def test_equals_are_told_apart_by_what_they_cost(make: Make) -> None:
@@ -81,7 +81,7 @@ def test_equals_are_told_apart_by_what_they_cost(make: Make) -> None:
     assert {each.topology for each in ranked(*a, *b, *c, *d).equal} == set("abcd")
 
 
-def test_one_that_is_surely_slower_by_more_than_the_margin_is_not_equal(make: Make) -> None:
+def test_one_that_is_slower_by_more_than_the_margin_is_not_equal(make: Make) -> None:
     fast = rounds(make, "fast", 1000, 1010, 990, 1005, processes=6)
     cheap = rounds(make, "cheap", 800, 806, 795, 802)
     assert winner(ranked(*fast, *cheap)) == "fast"
@@ -89,14 +89,15 @@ def test_one_that_is_surely_slower_by_more_than_the_margin_is_not_equal(make: Ma
 
 
 def test_what_nobody_can_tell_does_not_win_by_being_cheap(make: Make) -> None:
-    """Half the rate, with runs that differ so much that the interval says nothing."""
+    """Two thirds of the rate, in runs that differ so much that the interval says nothing."""
     fast = rounds(make, "fast", 2000, 2100, 1900, 2000, processes=6)
-    wild = rounds(make, "wild", 2200, 500, 600, 900)
+    wild = rounds(make, "wild", 2200, 900, 1000, 1500)
     found = ranked(*fast, *wild)
     interval = found.met[1].against(found.met[0])
     assert interval is not None
     assert interval.high > 0
     assert winner(found) == "fast"
+    assert "Not sure: whether wild is within 10 % of fast" in " ".join(render(found, []).split())
 
 
 def test_a_round_on_a_busy_machine_weighs_on_all_alike(make: Make) -> None:
@@ -149,7 +150,7 @@ def test_the_winner_is_the_same_whatever_the_noise(make: Make) -> None:
         tests: list[dict[str, Any]] = []
         for number in range(10):
             names = [c.topology for c in ranked(*tests).finalists()] if tests else list(true)
-            if number >= 4 and ranked(*tests).decided:
+            if number >= 4 and not ranked(*tests).doubtful:
                 break
             machine = random.uniform(0.67, 1)
             for name in names:

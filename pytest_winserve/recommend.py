@@ -105,6 +105,7 @@ def key_of(settings: Settings, criteria: Sequence[str], host: Host) -> dict[str,
         "duration": settings.duration,
         "slow": settings.slow,
         "fast": settings.fast,
+        "load from": settings.load_from,
         "engine": settings.engine,
         "limited": settings.limited,
         "criteria": list(criteria),
@@ -241,6 +242,8 @@ def new_lab(settings: Settings, criteria: Sequence[str]) -> Lab:
     """The lab that applies the criteria to every measurement."""
     return Lab(
         settings.host[0],
+        provision=settings.provision,
+        load_from=settings.load_from,
         nginx=settings.nginx,
         engine=settings.engine,
         require=parse_all(criteria),

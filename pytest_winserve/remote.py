@@ -133,14 +133,11 @@ class RemoteHost:
         self._log = Path()
         self._lost = ""
         self._about: dict[str, Any] = {}
-        self._provision = False
+        self.provision = False
 
     @property
     def name(self) -> str:
         return self._machine.name
-
-    def provision(self) -> None:
-        self._provision = True
 
     def deploy(self, spec: Spec) -> RemoteDeployment:
         return RemoteDeployment(self, replace(spec, listen=self._machine.listen))
@@ -250,7 +247,7 @@ class RemoteHost:
         self._group = execnet.Group()
         self._gateway = self._group.makegateway(f"popen//python={shlex.join(words)}")
         try:
-            self._machine.prepare(self._gateway, self._provision)
+            self._machine.prepare(self._gateway, self.provision)
         except (EOFError, OSError):
             raise HostLost(self.drop(self._gateway, "")) from None
         self._greet()

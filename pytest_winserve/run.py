@@ -64,7 +64,9 @@ class RunResults:
         return [
             {"host": host, **each.to_dict()}
             for host in self._settings.host
-            for each in survey(open_host(host), self._settings.command).left_out
+            for each in survey(
+                open_host(host, provision=self._settings.provision), self._settings.command
+            ).left_out
         ]
 
     def data(self) -> dict[str, Any]:

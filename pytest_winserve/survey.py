@@ -45,16 +45,16 @@ def survey(host: Host, command: str | None) -> Survey:
 
     Raises MissingComponent when the host itself cannot be used.
     """
-    found = _survey(host.name)
+    found = _survey(host.name, host.provision)
     # Without a command there is no such server: nothing that could be got.
     able = tuple(name for name in found.able if command or name != "command")
     return Survey(able, found.left_out)
 
 
 @cache
-def _survey(host_name: str) -> Survey:
+def _survey(host_name: str, provision: bool) -> Survey:
     # Once for each run: every test that is collected asks, and a gateway takes seconds to open.
-    host = open_host(host_name)
+    host = open_host(host_name, provision=provision)
     able, left_out = [], []
     with host.open():
         for name in server_names():

@@ -18,13 +18,13 @@ from pytest_winserve.registry import member, names
 class Host(Protocol):
     """A machine that runs topologies. It costs nothing until it is used."""
 
+    provision: bool
+    """Whether this package is brought to the machine when it is opened and not there. Only what the
+    user asks for leaves this machine."""
+
     @property
     def name(self) -> str:
         """As in the option: `local`."""
-
-    def provision(self) -> None:
-        """Have this package brought to the machine when it is opened and not there. Only what the
-        user asks for leaves this machine."""
 
     def open(self) -> AbstractContextManager[None]:
         """Keeps the way to the machine open; without it, that is done for each deployment."""
@@ -67,8 +67,7 @@ def open_host(text: str, *, provision: bool = False) -> Host:
     name, _, argument = text.partition(":")
     module = member(__name__, "host", name, "open_host", given=text)
     host = cast(Host, module.open_host(argument))
-    if provision:
-        host.provision()
+    host.provision = provision
     return host
 
 

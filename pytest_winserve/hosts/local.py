@@ -14,14 +14,12 @@ from pytest_winserve.processes import Processes
 from pytest_winserve.servers import get_server, require_server
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LocalHost:
     """Servers run as children of this process."""
 
     name: str = "local"
-
-    def provision(self) -> None:
-        return
+    provision: bool = False
 
     def open(self) -> AbstractContextManager[None]:
         return nullcontext()

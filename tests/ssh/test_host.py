@@ -28,6 +28,8 @@ from pytest_winserve.errors import (
     UsageError,
     WinserveError,
 )
+from pytest_winserve.hosts import open_host
+from pytest_winserve.lab import expand
 from pytest_winserve.ssh import client
 
 from .conftest import Server
@@ -200,6 +202,11 @@ def test_the_command_says_what_it_sent(there: Server, bare: str, tmp_path: Path)
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sent there: pytest-winserve and its packages" in " ".join(done.stdout.split())
+
+
+def test_what_it_can_run_is_asked_when_it_has_the_package(there: Server, bare: str) -> None:
+    host = open_host(there.host(python=bare), provision=True)
+    assert {"flask", "nginx4-waitress"} <= {str(each) for each in expand("all", host, None)}
 
 
 def test_an_app_that_is_over_there_already(there: Server, tmp_path: Path) -> None:

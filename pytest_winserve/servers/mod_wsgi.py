@@ -33,7 +33,7 @@ GET_IT = (
     "Visual C++: "
     if WINDOWS
     else "sudo apt-get install apache2-dev && "
-) + 'python -m pip install "pytest-winserve[mod_wsgi]"'
+) + 'python -m pip install "pytest-winserve[mod-wsgi]"'
 
 SCRIPT = "try:\n{}finally:\n    with open({!r}, 'a') as file:\n        file.write('x')\n"
 """The app, and a letter for each process that has loaded it, or could not."""

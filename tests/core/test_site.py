@@ -271,7 +271,7 @@ class BusyEngine:
 def test_a_criterion_of_the_run_fails_on_the_generator_s_limit_unless_allowed(
     monkeypatch: pytest.MonkeyPatch, allowed: bool
 ) -> None:
-    monkeypatch.setattr("pytest_winserve.site.get_engine", lambda name: BusyEngine())
+    monkeypatch.setattr("pytest_winserve.sender.get_engine", lambda name: BusyEngine())
     with Lab(require=["rate > 0"], allow_limited=allowed).serve("flask") as site:
         site.observer = notes = Notes()
         if allowed:

@@ -153,7 +153,7 @@ def test_mod_wsgi_that_is_not_installed(
     with pytest.raises(MissingComponent, match="package mod_wsgi is not installed") as caught:
         require_server(get_server("mod_wsgi"), sys.platform)
     assert caught.value.hint == (
-        'sudo apt-get install apache2-dev && python -m pip install "pytest-winserve[mod_wsgi]"'
+        'sudo apt-get install apache2-dev && python -m pip install "pytest-winserve[mod-wsgi]"'
     )
 
 

@@ -11,6 +11,9 @@ docker_engine=$!
 
 end_docker() {
     kill "$docker_engine" 2>/dev/null && wait "$docker_engine" || true
+    # The engine leaves the network namespace of its containers mounted.
+    awk -v under="$docker_folder/" 'index($5, under) == 1 { print $5 }' /proc/self/mountinfo |
+        xargs --no-run-if-empty umount
     rm -rf "$docker_folder"
 }
 trap end_docker EXIT

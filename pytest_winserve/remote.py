@@ -155,7 +155,7 @@ class RemoteHost:
         return self._machine.place(self._gateway, spec)
 
     def require(self, server: str) -> None:
-        with self.open(), closing(Link(self)) as link:
+        with self.open(), closing(Link(self, self.channel())) as link:
             link("require", server)
 
     def about(self) -> dict[str, Any]:
@@ -186,10 +186,14 @@ class RemoteHost:
             self._close()
         if self._gateway is None:
             self._open()
+        return self._serve()
+
+    def _serve(self) -> execnet.Channel:
+        """A channel to an agent through the gateway as it is. Raises HostLost when it has ended."""
         assert self._gateway is not None
         try:
             return self._gateway.remote_exec(SERVE)
-        except OSError:  # it has ended meanwhile
+        except OSError:
             raise HostLost(self.drop(self._gateway, "")) from None
 
     def reach(self, port: int) -> Address:
@@ -255,7 +259,7 @@ class RemoteHost:
     def _greet(self) -> None:
         """See that over there is the same package as here."""
         here = f"{__version__} ({fingerprint()})"
-        with closing(Link(self)) as link:
+        with closing(Link(self, self._serve())) as link:
             about = link("about")
         self._about = about["machine"]
         there = f"{about['version']} ({about['fingerprint']})"
@@ -281,9 +285,9 @@ class RemoteHost:
 class Link:
     """Calls to one session of the agent; see `pytest_winserve.agent`."""
 
-    def __init__(self, host: RemoteHost) -> None:
+    def __init__(self, host: RemoteHost, channel: execnet.Channel) -> None:
         self._host = host
-        self._channel = host.channel()
+        self._channel = channel
         self._number = 0
         self._lock = threading.Lock()
         self.lost: str | None = None
@@ -410,7 +414,7 @@ class RemoteDeployment:
         self._port = 0
         host.enter()
         try:
-            self._link = Link(host)
+            self._link = Link(host, host.channel())
             self._spec = host.place(spec)
             plan = asdict(self._spec) | {"topology": str(spec.topology)}
             binary = self._link("deploy", plan)

@@ -212,7 +212,7 @@ def test_errors_of_over_there_are_raised_here(beside: Lab) -> None:
 
 def test_what_fails_without_a_name_is_shown_with_its_traceback(host: RemoteHost) -> None:
     with host.open():
-        link = Link(host)
+        link = Link(host, host.channel())
         with pytest.raises(WinserveError, match=r"Traceback(.|\n)*AttributeError"):
             link("nosuch")
         link.close()
@@ -232,6 +232,20 @@ def test_a_machine_without_python(
     with pytest.raises(MissingComponent, match=f"(?s)beside: .*{message}.*to get it: mend it"):
         host.require("flask")
     eventually(lambda: not relays())
+
+
+class Ended(Beside):
+    """The kind of machine whose Python has ended before anything is asked of it."""
+
+    def prepare(self, gateway: execnet.Gateway, provision: bool) -> None:
+        eventually(lambda: not gateway.hasreceiver())
+
+
+def test_a_python_that_ends_before_it_is_greeted(tmp_path: Path) -> None:
+    machine = Ended(tmp_path, command=["sh", "-c", "echo no Python >&2"])
+    with pytest.raises(MissingComponent, match=r"does not start: .*no Python"):
+        RemoteHost(machine).require("flask")
+    assert machine.closed == 1
 
 
 def test_a_program_that_is_not_there(host: RemoteHost, machine: Beside) -> None:

@@ -17,6 +17,7 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import open_host
 from pytest_winserve.recommend import Rules, candidates, chosen
 from pytest_winserve.report import read_json
+from pytest_winserve.survey import Surveys
 
 from .conftest import clean_environment, eventually, run_winserve, winserve_command
 
@@ -223,7 +224,7 @@ def test_what_was_tried_is_not_tried_again(
 
 
 def test_the_candidates_of_this_machine() -> None:
-    names = [str(each) for each in candidates(open_host("local"), None)]
+    names = [str(each) for each in candidates(Surveys().of(open_host("local"), None).able)]
     assert {"flask", "nginx1", "nginx4", "waitress:threads=8", "nginx4-tornado:threads=8"} <= {
         *names
     }
@@ -234,7 +235,7 @@ def test_the_candidates_of_this_machine() -> None:
 
 
 def test_named_candidates_may_be_sets() -> None:
-    found = chosen(["article", "flask"], open_host("local"), None)
+    found = chosen(["article", "flask"], open_host("local"), None, Surveys())
     assert [str(each) for each in found] == [
         "flask", "nginx1", "nginx4", "tornado", "nginx4-tornado",
     ]  # fmt: skip

@@ -222,12 +222,23 @@ def test_options_that_contradict_each_other_are_refused(text: str, said: str) ->
     assert said in str(caught.value)
 
 
-def test_several_workers_are_refused_on_windows() -> None:
-    server = get_server("granian")
-    reason = server.unsupported("win32", defaults(server.options, {"workers": 2}))
-    assert reason is not None
-    assert "one worker on Windows" in reason
-    assert "nginx4-granian" in reason
+@pytest.mark.parametrize(
+    ("name", "option", "said", "instead"),
+    [
+        ("granian", "workers", "one worker on Windows", "nginx4-granian"),
+        ("mod_wsgi", "processes", "one process on Windows", "nginx4-mod_wsgi"),
+    ],
+)
+def test_several_processes_are_refused_on_windows(
+    name: str, option: str, said: str, instead: str
+) -> None:
+    server = get_server(name)
+    assert server.unsupported("linux", defaults(server.options, {option: 4})) is None
+    with pytest.raises(UsageError) as caught:
+        require_server(server, "win32", {option: 4})
+    assert str(caught.value).startswith(f"{name}:{option}=4 cannot be: ")
+    assert said in str(caught.value)
+    assert instead in str(caught.value)
 
 
 def test_nothing_is_started_with_options_that_cannot_be(lab: Lab) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from platforms import WINE, not_on_windows
+from platforms import WINE, no_apache, not_on_windows
 
 from faults.conftest import Serve, Traces, run_pytest, winserve
+from pytest_winserve.apache import Httpd
 from pytest_winserve.errors import StartError, UsageError, WinserveError
 
 LOADING = {
@@ -91,6 +92,35 @@ def test_servers_that_fork_tell_it_the_same(
         serve(topology, app)
     assert str(caught.value).count(message) == 1
     assert str(caught.value).count("Traceback") == tracebacks
+
+
+APACHES = [
+    pytest.param(name, marks=no_apache)
+    for name in ("mod_wsgi", "mod_wsgi:processes=2", "cgi", "nginx2-cgi")
+]
+
+
+@pytest.mark.parametrize("topology", APACHES)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "no module", "imports what is absent", "syntax error", "raises", "exits", "a class",
+        "factory raises", "factory needs an argument", "an expression",
+    ],
+)  # fmt: skip
+def test_servers_that_load_it_in_processes_of_their_own_tell_it_the_same(
+    httpd: Httpd, tmp_path: Path, serve: Serve, topology: str, fault: str
+) -> None:
+    source, app, kind, message, tracebacks = LOADING[fault]
+    (tmp_path / "shop.py").write_text(source)
+    with pytest.raises(kind) as caught:
+        serve(topology, app)
+    text = str(caught.value)
+    assert type(caught.value) is kind
+    assert text.count(message) == 1
+    assert text.count("Traceback") == tracebacks
+    assert text.count('shop.py", line') >= tracebacks
+    assert 'backend.py", line' not in text
 
 
 BROKEN = """

@@ -21,8 +21,6 @@ import pytest
 from platforms import WINE
 
 from pytest_winserve import Lab, Site
-from pytest_winserve.apache import Httpd, find_httpd
-from pytest_winserve.errors import MissingComponent
 from pytest_winserve.ports import ADDRESS, shared_folder
 from pytest_winserve.settings import SETTINGS
 from pytest_winserve.tree import describe
@@ -245,17 +243,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
 
 
 @pytest.fixture
-def httpd() -> Httpd:
-    """The real Apache."""
-    try:
-        return find_httpd()
-    except MissingComponent as missing:
-        pytest.skip(str(missing))
-
-
-@pytest.fixture
 def nginx() -> Path:
     """The real nginx."""
+    from pytest_winserve.errors import MissingComponent
     from pytest_winserve.fronts import get_front
 
     try:

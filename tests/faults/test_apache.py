@@ -31,6 +31,15 @@ Stand = Callable[[str], Path]
 
 
 @pytest.fixture
+def httpd() -> apache.Httpd:
+    """The real Apache."""
+    try:
+        return apache.find_httpd()
+    except MissingComponent as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
 def instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
     """Puts a script in Apache's place, where the PATH finds it first."""
 

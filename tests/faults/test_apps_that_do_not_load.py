@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from platforms import WINE, no_apache, not_on_windows
 
 from faults.conftest import Serve, Traces, run_pytest, winserve
-from pytest_winserve.apache import Httpd
-from pytest_winserve.errors import StartError, UsageError, WinserveError
+from pytest_winserve.errors import MissingComponent, StartError, UsageError, WinserveError
+from pytest_winserve.servers import get_server, require_server
+from pytest_winserve.topology import Topology
 
 LOADING = {
     "no module": ("", "absent:app", UsageError, "there is no module 'absent'", 0),
@@ -94,13 +96,18 @@ def test_servers_that_fork_tell_it_the_same(
     assert str(caught.value).count("Traceback") == tracebacks
 
 
-APACHES = [
-    pytest.param(name, marks=no_apache)
-    for name in ("mod_wsgi", "mod_wsgi:processes=2", "cgi", "nginx2-cgi")
-]
+@pytest.fixture(params=["mod_wsgi", "mod_wsgi:processes=2", "cgi", "nginx2-cgi"])
+def in_apache(request: pytest.FixtureRequest) -> str:
+    """A topology whose server starts the processes that load the app by itself."""
+    topology: str = request.param
+    try:
+        require_server(get_server(Topology.parse(topology).server), sys.platform)
+    except MissingComponent as missing:
+        pytest.skip(str(missing))
+    return topology
 
 
-@pytest.mark.parametrize("topology", APACHES)
+@no_apache
 @pytest.mark.parametrize(
     "fault",
     [
@@ -109,12 +116,12 @@ APACHES = [
     ],
 )  # fmt: skip
 def test_servers_that_load_it_in_processes_of_their_own_tell_it_the_same(
-    httpd: Httpd, tmp_path: Path, serve: Serve, topology: str, fault: str
+    tmp_path: Path, serve: Serve, in_apache: str, fault: str
 ) -> None:
     source, app, kind, message, tracebacks = LOADING[fault]
     (tmp_path / "shop.py").write_text(source)
     with pytest.raises(kind) as caught:
-        serve(topology, app)
+        serve(in_apache, app)
     text = str(caught.value)
     assert type(caught.value) is kind
     assert text.count(message) == 1

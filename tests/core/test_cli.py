@@ -13,7 +13,7 @@ import psutil
 import pytest
 import requests
 from click import Group
-from platforms import not_on_windows
+from platforms import not_on_windows, not_on_wine
 
 from pytest_winserve import Lab, __version__
 from pytest_winserve.cli import cli
@@ -90,6 +90,7 @@ def test_a_load_without_any_answer_is_status_1(tmp_path: Path) -> None:
     assert f"winserve: nothing was answered by {url}" in done.stdout
 
 
+@not_on_wine("does not tell the children of a process")
 def test_a_load_that_lost_its_worker_is_status_1(lab: Lab, tmp_path: Path) -> None:
     with (
         lab.serve("waitress") as site,

@@ -199,7 +199,8 @@ def test_a_daemon_of_mod_wsgi(httpd: apache.Httpd, serve: Serve) -> None:
         assert notes(result) == []
         assert site.deaths() == []
         assert site.deployment.in_flight(TOTALS) == 0
-        assert site.capacity(slow="/sleep?seconds=0.4").as_declared
+        # It loads the app meanwhile.
+        eventually(lambda: site.capacity(slow="/sleep?seconds=0.4").as_declared)
 
 
 def test_a_request_of_cgi_that_dies(httpd: apache.Httpd, serve: Serve) -> None:

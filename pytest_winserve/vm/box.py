@@ -8,12 +8,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_winserve.contents import cache_folder
 from pytest_winserve.errors import MissingComponent, StartError
 from pytest_winserve.ports import shared_folder
 from pytest_winserve.process import tail
@@ -32,13 +33,16 @@ NO_BOX = re.compile(
     re.DOTALL,
 )
 SETUP = "winserve setup vagrant"
+GET_PROVIDER = (
+    "VirtualBox, or: sudo apt-get install vagrant-libvirt libvirt-daemon-system qemu-system-x86"
+)
 PROVIDERS = {
-    "virtualbox": "VBoxManage",
-    "hyperv": "vmms",
-    "vmware_desktop": "vmrun",
-    "libvirt": "virsh",
+    "virtualbox": ("VBoxManage", None),
+    "hyperv": ("vmms", None),
+    "vmware_desktop": ("vmrun", "vagrant-vmware-desktop"),
+    "libvirt": ("virsh", "vagrant-libvirt"),
 }
-"""What a provider's own program is called."""
+"""A provider's own program, and Vagrant's plugin for it where it has none itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Box:
     machine: str
 
     def up(self, tell: Callable[[str], None], *, provision: bool | None = None) -> str:
-        """Have it running; ssh's configuration for it. Raises MissingComponent, StartError."""
+        """Have it running; ssh's configuration for it. With `provision` also what runs is
+        provisioned, without only what is made anew. Raises MissingComponent, StartError."""
         with self._alone():
             state = self.state()
             if state == "running" and not provision:
@@ -87,9 +92,13 @@ class Box:
         """Two labs do not bring up the same machine at a time: Vagrant refuses the second."""
         from filelock import FileLock
 
-        name = hashlib.sha256(f"{self.folder}\0{self.machine}".encode()).hexdigest()[:12]
-        with FileLock(shared_folder() / f"vagrant-{name}.lock", thread_local=False):
+        with FileLock(self.kept(".lock"), thread_local=False):
             yield
+
+    def kept(self, suffix: str) -> Path:
+        """A file of this machine's that all labs of the user share."""
+        name = hashlib.sha256(f"{self.folder}\0{self.machine}".encode()).hexdigest()[:12]
+        return shared_folder() / f"vagrant-{name}{suffix}"
 
 
 def explained(box: Box, said: str) -> MissingComponent | StartError:
@@ -127,14 +136,24 @@ def binding() -> Any:
 
 
 def ready() -> str:
-    """Vagrant's version and the providers whose programs are here. Raises MissingComponent."""
-    module = binding()
-    found = [name for name, program in PROVIDERS.items() if shutil.which(program)]
-    if not found:
-        raise MissingComponent(
-            "vagrant", "no provider is installed", f"one of {', '.join(PROVIDERS)}"
-        )
-    return f"Vagrant {module.Vagrant().version()}, provider {', '.join(found)}"
+    """Vagrant's version, and what each provider lacks. Raises MissingComponent when none is here."""
+    tool = binding().Vagrant()
+    lacks = dict(lacking({plugin.name for plugin in tool.plugin_list()}))
+    told = "; ".join(f"{name}: {what or 'ready'}" for name, what in lacks.items())
+    if all(lacks.values()):
+        raise MissingComponent("vagrant", f"no provider is ready ({told})", GET_PROVIDER)
+    return f"Vagrant {tool.version()}; {told}"
+
+
+def lacking(plugins: Container[str]) -> Iterator[tuple[str, str]]:
+    """Each provider with what it lacks, or nothing."""
+    for name, (program, plugin) in PROVIDERS.items():
+        if shutil.which(program) is None:
+            yield name, f"no program {program}"
+        elif plugin is not None and plugin not in plugins:
+            yield name, f"vagrant plugin install {plugin}"
+        else:
+            yield name, ""
 
 
 def find_folder() -> Path:
@@ -149,6 +168,4 @@ def find_folder() -> Path:
 
 def lab_folder() -> Path:
     """Where `winserve setup vagrant` puts the lab's Vagrantfile: in the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    base = Path(cache) if cache else Path.home() / ".cache"
-    return base.absolute() / "pytest-winserve" / "vagrant"
+    return cache_folder() / "vagrant"

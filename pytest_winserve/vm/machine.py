@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_winserve.remote import Failure
 from pytest_winserve.ssh.client import Destination
 from pytest_winserve.ssh.machine import SshMachine
-from pytest_winserve.vm.box import Box, find_folder
+from pytest_winserve.vm.box import SETUP, Box, find_folder
 
 
 class VagrantMachine(SshMachine):
-    """Brought up when it is needed, and left running."""
+    """Brought up when it is needed, and left running. Its Vagrantfile is in `folder`, or where
+    Vagrant finds it."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, folder: Path | None = None) -> None:
         super().__init__(destination)
         self._machine = destination.address
-        self._config: Path | None = None
+        self._folder = folder
+
+    @property
+    def mend(self) -> str:
+        return f"the option --winserve-provision (of the command: --provision), or {SETUP}"
 
     def commands(self, code: str) -> Iterator[list[str]]:
-        text = Box(find_folder(), self._machine).up(lambda said: None)
-        with tempfile.NamedTemporaryFile("w", prefix="winserve-ssh-", delete=False) as file:
-            file.write(text)
-        self._config = Path(file.name)
+        box = Box(self._folder or find_folder(), self._machine)
+        text = box.up(lambda said: None)
+        file = box.kept(".ssh")
+        new = file.with_suffix(f".{os.getpid()}")
+        new.write_text(text, "utf-8")
+        new.replace(file)
         # Which host keys are good, and which user and key log in, Vagrant knows.
         self._destination = replace(
-            self._destination, ssh_config=str(self._config), options=(), address=alias(text)
+            self._destination, ssh_config=str(file), options=(), address=alias(text)
         )
         yield from super().commands(code)
 
-    def close(self) -> None:
-        super().close()
-        if self._config is not None:
-            self._config.unlink(missing_ok=True)
+    def explained(self, said: str) -> Failure:
+        failure = super().explained(said)
+        if failure.missing:
+            return failure
+        return replace(failure, mend=f"see what `vagrant ssh {self._machine}` says")
 
 
 def alias(config: str) -> str:

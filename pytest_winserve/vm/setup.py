@@ -16,7 +16,8 @@ from pathlib import Path
 from pytest_winserve.archive import pack
 from pytest_winserve.contents import copy_to, fingerprint, lab_folder
 from pytest_winserve.errors import StartError
-from pytest_winserve.hosts import open_host, why_missing
+from pytest_winserve.hosts import why_missing
+from pytest_winserve.hosts.vagrant import DEFAULT, host_of
 from pytest_winserve.packages import requirements
 from pytest_winserve.vm import box
 from pytest_winserve.wine.setup import NGINX, PYTHON, get_python, install_all, windows_markers
@@ -33,8 +34,9 @@ def setup(tell: Callable[[str], None]) -> None:
     windows = os.environ.get("WINSERVE_GUEST") in (None, "", "windows")
     if windows:
         ensure_guest(folder / "guest", tell)
-    box.Box(folder, "default").up(tell, provision=True)
-    host = open_host("vagrant", provision=not windows)
+    box.Box(folder, DEFAULT).up(tell, provision=True)
+    host = host_of("", folder)
+    host.provision = not windows
     with host.open():
         why = why_missing(host, "flask")
         about = host.about()
@@ -47,7 +49,7 @@ def destroy(tell: Callable[[str], None]) -> None:
     """Remove the machine with its disk, and the files for it."""
     folder = box.lab_folder()
     if (folder / "Vagrantfile").is_file():
-        box.Box(folder, "default").destroy()
+        box.Box(folder, DEFAULT).destroy()
         shutil.rmtree(folder)
         tell(f"the machine of {folder} is destroyed")
     else:

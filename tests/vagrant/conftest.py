@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -12,13 +13,18 @@ from pathlib import Path
 
 import pytest
 from core.conftest import clean_environment, winserve_command
-from faults.conftest import Done
+from faults.conftest import Done, Started
 
 from pytest_winserve.packages import pip, requirements
 
 HERE = Path(__file__).parent
 TOOLS = ("vagrant", "virsh", "debootstrap", "qemu-img", "mkfs.ext4", "unshare", "nsenter")
 BOX_SECONDS, COMMAND_SECONDS = 900.0, 1500.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes comes first, so that other workers run the rest beside it."""
+    items.sort(key=lambda item: item.get_closest_marker("vagrant") is None)
 
 
 @dataclass
@@ -30,11 +36,10 @@ class Inside:
     environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, *command: str, **more: str) -> Done:
-        words = ["nsenter", f"--target={self.process.pid}", "--net", "--mount", "--wd=."]
         done = subprocess.run(
-            [*words, *command],
+            self._words(command),
             cwd=self.folder / "work",
-            env=clean_environment() | self.environment | more,
+            env=self._environment(more),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -46,6 +51,27 @@ class Inside:
 
     def winserve(self, *arguments: str, **more: str) -> Done:
         return self.run(*winserve_command(*arguments), **more)
+
+    def start(self, *command: str) -> Started:
+        """A command that runs on, as this very process: not in one of a shell."""
+        output = self.folder / f"output-{secrets.token_hex(4)}.txt"
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                self._words(command), cwd=self.folder / "work", env=self._environment({}),
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        return Started(process, output)
+
+    def domains(self, *options: str) -> list[str]:
+        """libvirt's names of the machines that there are."""
+        return self.run("virsh", "-q", "list", "--name", *options).out.split()
+
+    def _words(self, command: tuple[str, ...]) -> list[str]:
+        into = ["nsenter", f"--target={self.process.pid}", "--net", "--mount", "--wd=."]
+        return [*into, *command]
+
+    def _environment(self, more: dict[str, str]) -> dict[str, str]:
+        return clean_environment() | self.environment | more
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ root=$work/root
 
 mirror=$(apt-get indextargets --format '$(SITE)' | head -n 1)
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-packages=linux-image-amd64,systemd-sysv,udev,dbus,openssh-server,python3,sudo,iproute2,zstd
+packages=linux-image-cloud-amd64,systemd-sysv,udev,dbus,openssh-server,python3,sudo,iproute2,zstd
 debootstrap --variant=minbase --include="$packages" "$release" "$root" "$mirror" >"$work/log" 2>&1 ||
     { tail -n 20 "$work/log" >&2; exit 1; }
 
@@ -30,6 +30,10 @@ chroot "$root" systemctl enable systemd-networkd >/dev/null 2>&1
 chroot "$root" systemctl mask systemd-networkd-wait-online.service apt-daily.timer \
     apt-daily-upgrade.timer >/dev/null 2>&1
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+# Only what finds the disk.
+echo MODULES=list >"$root/etc/initramfs-tools/conf.d/lab"
+printf 'virtio_pci\nvirtio_blk\next4\n' >>"$root/etc/initramfs-tools/modules"
+chroot "$root" update-initramfs -u >/dev/null 2>&1
 
 cp "$root"/boot/vmlinuz-* "$out/vmlinuz"
 cp "$root"/boot/initrd.img-* "$out/initrd"
@@ -45,7 +49,7 @@ Vagrant.configure("2") do |config|
     vm.driver = "qemu"
     vm.kernel = "$out/vmlinuz"
     vm.initrd = "$out/initrd"
-    vm.cmd_line = "root=/dev/vda rw console=ttyS0 quiet"
+    vm.cmd_line = "root=/dev/vda rw console=ttyS0 quiet mitigations=off"
     vm.graphics_type = "none"
     vm.video_type = "none"
   end

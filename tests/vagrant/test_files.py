@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from pytest_winserve.vm import box
 from pytest_winserve.vm.setup import write_files
 
 needs_vagrant = pytest.mark.skipif(
-    shutil.which("vagrant") is None, reason="Vagrant is not installed: sudo apt-get install vagrant"
+    shutil.which("vagrant") is None,
+    reason="Vagrant is not installed: sudo apt-get install vagrant"
+    if sys.platform == "linux" and os.geteuid() == 0
+    else "platform: it may be that there is no Vagrant for this system, or not for this user",
 )
 
 

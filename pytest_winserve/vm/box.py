@@ -136,7 +136,7 @@ def binding() -> Any:
 
 
 def ready() -> str:
-    """Vagrant's version, and what each provider lacks. Raises MissingComponent when none is here."""
+    """Vagrant's version, and what each provider lacks. Raises MissingComponent without any."""
     tool = binding().Vagrant()
     lacks = dict(lacking({plugin.name for plugin in tool.plugin_list()}))
     told = "; ".join(f"{name}: {what or 'ready'}" for name, what in lacks.items())

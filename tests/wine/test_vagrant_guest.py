@@ -11,12 +11,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from wine.conftest import COMMAND_SECONDS, OwnWine
 
 from pytest_winserve import __version__
 from pytest_winserve.contents import lab_folder
 from pytest_winserve.vm.setup import ensure_guest
 from pytest_winserve.wine.layout import dropped
+from wine.conftest import COMMAND_SECONDS, OwnWine
 
 pytestmark = pytest.mark.wine
 
@@ -43,7 +43,8 @@ def test_the_guests_python_serves(own_wine: OwnWine, tmp_path: Path) -> None:
     def run(*arguments: str) -> str:
         given = own_wine.layout.environment()
         del given["PYTHONPATH"]  # of the other Python
-        kept = {name: value for name, value in os.environ.items() if name not in dropped(os.environ)}
+        left_out = dropped(os.environ)
+        kept = {name: value for name, value in os.environ.items() if name not in left_out}
         done = subprocess.run(
             [shutil.which("wine") or "", str(target / "python" / "python.exe"), "-c", code,
              *arguments],
@@ -54,8 +55,8 @@ def test_the_guests_python_serves(own_wine: OwnWine, tmp_path: Path) -> None:
         return done.stdout
 
     found = run(word)
-    assert re.search(rf"^ready +winserve +{re.escape(__version__)} on Python 3.11.9, Windows", found,
-                     re.MULTILINE), found  # fmt: skip
+    first = rf"^ready +winserve +{re.escape(__version__)} on Python 3.11.9, Windows"
+    assert re.search(first, found, re.MULTILINE), found
     for name in ("nginx", "flask", "tornado", "waitress"):
         assert re.search(rf"^ready +{name} ", found, re.MULTILINE), found
     assert "sent 20, answered 20" in run("load", "nginx2-tornado", "--users", "2", "--count", "20")

@@ -19,8 +19,6 @@ from pytest_winserve.errors import CriterionFailed, MissingComponent, UsageError
 from pytest_winserve.settings import SETTINGS, Setting, Settings, resolve, validate
 
 if TYPE_CHECKING:
-    import pytest
-
     from pytest_winserve.load.result import Result
     from pytest_winserve.recommend import Search
     from pytest_winserve.report.compare import Comparison, Rules
@@ -81,6 +79,8 @@ def check(topologies: tuple[str, ...], **given: Any) -> None:
     """
     import pytest
 
+    from pytest_winserve.failures import Failures
+
     arguments = ["--pyargs", "pytest_winserve.checks", "-p", "no:cacheprovider"]
     # This command has imported the package that pytest would like to rewrite.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
@@ -93,7 +93,9 @@ def check(topologies: tuple[str, ...], **given: Any) -> None:
                 arguments.append(f"{setting.option}={text}")
     failures = Failures()
     status = pytest.main(arguments, plugins=[failures])
-    sys.exit(failures.status(int(status)))
+    if status == pytest.ExitCode.USAGE_ERROR and failures.kind != "missing":
+        sys.exit(USAGE)
+    sys.exit({"usage": USAGE, "missing": MISSING}.get(failures.kind, int(status)))
 
 
 @cli.command()
@@ -499,27 +501,6 @@ class Watch:
         from pytest_winserve.live import progress_text
 
         self._live.progress(progress_text(progress))
-
-
-class Failures:
-    """A pytest plugin that tells wrong usage and missing parts from failed checks."""
-
-    def __init__(self) -> None:
-        self._kinds: set[str] = set()
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self._kinds.add(getattr(report, "winserve_kind", "failed"))
-
-    def status(self, status: int) -> int:
-        """The exit status for pytest's."""
-        import pytest
-
-        if status == pytest.ExitCode.USAGE_ERROR:
-            return USAGE
-        if self._kinds == {"missing"}:
-            return MISSING
-        return USAGE if self._kinds == {"usage"} else status
 
 
 def setting_named(name: str) -> Setting:

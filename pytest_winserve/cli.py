@@ -19,6 +19,7 @@ from pytest_winserve.errors import CriterionFailed, MissingComponent, UsageError
 from pytest_winserve.settings import SETTINGS, Setting, Settings, resolve, validate
 
 if TYPE_CHECKING:
+    from pytest_winserve.load.criteria import Criterion
     from pytest_winserve.load.result import Result
     from pytest_winserve.recommend import Search
     from pytest_winserve.report.compare import Comparison, Rules
@@ -150,7 +151,7 @@ def load(
                 record = load_site(site, plan)
                 logs = site.logs()
         status = show(record, settings)
-        if record["results"][0].errors:
+        if record["results"][0].errors or status:
             show_logs(logs)
         sys.exit(status)
 
@@ -158,8 +159,10 @@ def load(
 def plan_of(
     settings: Settings, path: str | None, count: int | None, rate: float | None, no_keepalive: bool
 ) -> dict[str, Any]:
-    """The arguments of a plan from the command line's."""
-    return {
+    """The arguments of a plan from the command line's. UsageError when it cannot be."""
+    from pytest_winserve.load.plan import Plan
+
+    plan: dict[str, Any] = {
         # In the open model it limits the requests in flight, and only if it was given.
         "users": settings.users if rate is None or "users" in settings.given else None,
         "duration": None if count is not None else settings.duration,
@@ -168,6 +171,8 @@ def plan_of(
         "path": path,
         "keepalive": not no_keepalive,
     }
+    Plan.make(**plan)  # now, and not only when all is up
+    return plan
 
 
 def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -209,36 +214,53 @@ def show_logs(logs: Mapping[str, str]) -> None:
 
 
 def show(record: dict[str, Any], settings: Settings) -> int:
-    """Print a load's record with the run's criteria on it, write the report, return the status."""
+    """Print a load's record with the run's criteria on it, write the report, return the status.
+
+    A load that was not answered at all, or lost a worker, is no good one, whatever is required.
+    """
     from pytest_winserve.report import terminal
     from pytest_winserve.run import RunResults
 
     results = RunResults(settings)
     made = judged_record("winserve load", record, settings)
     results.add(made)
-    passed = made["outcome"] == "passed"
+    result: Result = record["results"][0]
+    passed = made["outcome"] == "passed" and result.answered > 0 and not result.broken
     data = results.data()
     click.echo(terminal.render(data, width=80, color=sys.stdout.isatty()))
+    show_unmet(result, settings)
     written = results.write()
     for line in (*results.hints("--require"), *results.told):
         click.echo(line)
+    if not result.answered:
+        click.echo(f"winserve: nothing was answered by {result.url}")
     return 0 if passed and written else FAILED
 
 
 def judged_record(name: str, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """A load's record with the run's criteria on it, as in `results.json`."""
-    from pytest_winserve.load.criteria import Criterion
     from pytest_winserve.pool import judged
 
     result: Result = record["results"][0]
-    criteria = [Criterion.parse(text) for text in settings.require]
-    checks = result.checks(
-        *(each for each in criteria if each.subject == "load"),
-        allow_limited=settings.limited == "allow",
-    )
-    passed = all(check.passed for check in checks) and len(checks) == len(criteria)
+    checks = result.checks(*load_criteria(settings), allow_limited=settings.limited == "allow")
+    passed = all(check.passed for check in checks) and len(checks) == len(settings.require)
     return {"nodeid": name, "outcome": "passed" if passed else "failed", **record,
             "results": [result.to_dict() | judged(checks)]}  # fmt: skip
+
+
+def load_criteria(settings: Settings) -> list[Criterion]:
+    """The run's criteria that can be judged on a load."""
+    from pytest_winserve.load.criteria import parse_all
+
+    return [each for each in parse_all(settings.require) if each.subject == "load"]
+
+
+def show_unmet(result: Result, settings: Settings) -> None:
+    """Print the criteria of the run that do not hold on a load, with the evidence as in a test."""
+    try:
+        result.require(*load_criteria(settings), allow_limited=settings.limited == "allow")
+    except CriterionFailed as error:
+        click.echo(error)
 
 
 SIDES = "A.json B.json | AB.json | TOPOLOGY_A TOPOLOGY_B"
@@ -326,6 +348,7 @@ def run_in_turns(
             made = judged_record("winserve compare", record, settings)
             results.add({**made, "side": turn.side, "pair": turn.pair})
             good = good and made["outcome"] == "passed"
+            show_unmet(record["results"][0], settings)
             deaths = site.deaths()
             if deaths:
                 raise WinserveError("\n".join([f"{before}{site.topology}:", *deaths]))

@@ -44,6 +44,7 @@ def test_load(winserve: Site, pytestconfig: pytest.Config) -> None:
     settings: Settings = pytestconfig.stash[SETTINGS_KEY]
     result = winserve.load(users=settings.users, duration=settings.duration)
     assert result.answered, result.summary()
+    assert not result.broken, result.summary()
     assert result.ledger is not None
     assert not result.ledger.unaccounted, "\n".join(result.ledger.lines())
 

@@ -38,6 +38,8 @@ START_SECONDS = 60.0
 GRACE_SECONDS = 20.0
 """How much later than its plan says, or how long silent, a worker may be before it is killed."""
 USERS_PER_WORKER = 1000
+RESOLVE_SECONDS = 2.0
+"""How long one of several addresses of a name may take to let us connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +181,25 @@ class BuiltinEngine:
 
 
 def resolve(target: Target) -> tuple[str, int]:
-    """The target's address and port. LoadError when its name is not known."""
+    """The target's address and port. LoadError when its name is not known.
+
+    A name may have several addresses, and the server listen on one of them (localhost is often ::1
+    first): then it is the first that takes a connection, which is closed again.
+    """
     # Once, here: a name looked up for every connection would measure the resolver.
     host, port = target.address()
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise LoadError(f"{target.url}: cannot resolve {host!r}: {error}") from error
-    return str(found[0][4][0]), port
+    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    for address in addresses if len(addresses) > 1 else ():
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((address, port), timeout=RESOLVE_SECONDS),
+        ):
+            return address, port
+    return addresses[0], port
 
 
 def longest_run(plans: Iterable[Plan]) -> float:

@@ -177,6 +177,8 @@ class Plan:
             raise UsageError(f"keepalive={keepalive!r}: True or False is needed")
         if rate is not None:
             rate = _number("rate", rate, above_zero=not limit[2])
+        if limit[2] and not rate and not any(stage.level for stage in limit[2]):
+            raise UsageError("stages whose levels are all 0 send nothing: give one level > 0")
         think_time = _number("think_time", think_time, above_zero=False)
         if rate is not None and think_time:
             raise UsageError("think_time with rate: arrivals do not wait for users; leave one out")
@@ -222,8 +224,6 @@ class Plan:
                 raise UsageError(f"stage {stage!r}: (seconds, level) is needed")
         if stages is not None and not made:
             raise UsageError("stages=[]: at least one (seconds, level) is needed")
-        if made and not any(stage.level for stage in made):
-            raise UsageError("stages whose levels are all 0 send nothing: give one level > 0")
         return duration, count, tuple(made)
 
     @staticmethod

@@ -284,13 +284,9 @@ class Result:
         return self._latency(name)
 
     def _latency(self, name: str) -> tuple[float | None, int | None]:
-        if name.startswith(ROWS):
-            row, bare = name.split(".", 1)
-        else:
-            row, bare = "total", name
-        if row in self.unmeasured:
+        histogram, bare = self._times_of(name)
+        if histogram is None:
             return None, 0
-        histogram: Histogram = getattr(self, row)
         q = quantile_of(bare)
         if q is not None:
             return histogram.percentile(q), histogram.count
@@ -299,6 +295,13 @@ class Result:
         if bare == "max":
             return histogram.max, histogram.count
         return None, None
+
+    def _times_of(self, metric: str) -> tuple[Histogram | None, str]:
+        """The times that a metric such as `p95` or `connect.p95` is about, None where they were not
+        measured; and what of them."""
+        row, _, bare = metric.partition(".") if metric.startswith(ROWS) else ("total", "", metric)
+        times: Histogram = getattr(self, row)
+        return (None if row in self.unmeasured else times), bare
 
     @property
     def broken(self) -> str:
@@ -321,9 +324,24 @@ class Result:
         """
         refused = "" if allow_limited or not self.limited else f"{self.limited}, not the server"
         return tuple(
-            evaluate(criterion, self, self.broken or refused, note=self.limited)
+            evaluate(
+                criterion,
+                self,
+                self.broken or refused,
+                note=", ".join(filter(None, (self._interval(criterion), self.limited))),
+            )
             for criterion in criteria
         )
+
+    def _interval(self, criterion: Criterion) -> str:
+        """Where a criterion's percentile lies, if the answers are independent; empty for others."""
+        q = quantile_of(criterion.metric)
+        times = None if q is None else self._times_of(criterion.metric)[0]
+        found = None if q is None or times is None else times.percentile_interval(q)
+        if found is None:
+            return ""
+        low, high = (criterion.show(float(f"{end:.3g}")) for end in found)
+        return f"95% interval {low} to {high}"
 
     def require(self, *criteria: Criterion | str, allow_limited: bool = False) -> Result:
         """This result, or CriterionFailed with every criterion that fails and the evidence.
@@ -343,7 +361,8 @@ class Result:
             lost = {"lost with a worker": self.unfinished} if self.unfinished else {}
             lines.append(f"errors: {self.errors}, of them {_counts(bad | lost)}")
         answers = {index: share.answers for index, share in self.by_backend.items()}
-        lines.append(f"answers by backend: {_counts(answers)}")
+        told = _counts(answers) if answers or not self.answered else "not measured"
+        lines.append(f"answers by backend: {told}")
         lines += self._errors_by_backend()
         lines += self._errors_by_request()
         for criterion in failed:

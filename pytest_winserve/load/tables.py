@@ -1,14 +1,17 @@
 """The article's tables (tsung's form) from a result, and how they print numbers.
 
-The columns have tsung's names. What differs, on purpose: the first and the last window count too
-(tsung's report leaves one of them out of most columns), and `mean_rate` is count / elapsed where
-tsung takes the unweighted mean of its window rates, in which a last window of 2 s weighs like 10 s.
+The columns have tsung's names, and there are two variants. In ours the first and the last window
+count too (tsung's report leaves one of them out of most columns), and `mean_rate` is count over
+elapsed where tsung takes the unweighted mean of its window rates, in which a last window of 2 s
+weighs like 10 s. The other one is by tsung's own definitions, to be held against a report of tsung.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from pytest_winserve.load.tsung_log import Block, Counter, Line, Row, Sample, report_of
 
 if TYPE_CHECKING:
     from pytest_winserve.load.result import Result, Second
@@ -20,7 +23,8 @@ SHORTEST = 5
 
 
 def tsung_tables(result: Result) -> dict[str, Any]:
-    """{"rows": {name: six columns}, "codes": {status: ...}, "errors": {outcome: ...}}.
+    """{"rows": {name: six columns}, "codes": {status: ...}, "errors": {outcome: ...}, "as_tsung":
+    the same three as `tsung_stats.pl` would make them of this load, see `as_tsung`}.
 
     Rows are connect, page, request and session; times in seconds, rates per second. Every page has
     one request, so both rows are equal. Windows are 10 s long from the start. What is left of
@@ -53,7 +57,80 @@ def tsung_tables(result: Result) -> dict[str, Any]:
             codes[outcome] = {"highest_rate": peak, "mean_rate": mean_rate, "total": total}
         else:
             errors[outcome] = {"highest_rate": peak, "total": total}
-    return {"rows": rows, "codes": codes, "errors": errors}
+    return {"rows": rows, "codes": codes, "errors": errors, "as_tsung": as_tsung(result)}
+
+
+def as_tsung(result: Result) -> dict[str, Any]:
+    """The tables by tsung's definitions, from what tsung's log would hold of this load.
+
+    Windows end every 10 s and, the last one, with the load, in whole seconds. The first is in no
+    column but totals; `mean` and `count` leave the last one out; what occurs in the first one only
+    has no row, and so has nothing a load of one window.
+    """
+    report = report_of(_as_blocks(result))
+    rows = {
+        name: {
+            "highest_10sec_mean": _seconds(row.highest_mean),
+            "lowest_10sec_mean": _seconds(row.lowest_mean),
+            "highest_rate": row.highest_rate,
+            "mean_rate": row.mean_rate,
+            "mean": _seconds(row.mean),
+            "count": row.count,
+        }
+        for name, row in report.table("stats").items()
+    }
+    errors = report.table("error").items()
+    return {
+        "rows": rows,
+        "codes": {
+            name: {**_counted(row), "mean_rate": row.mean_rate}
+            for name, row in report.table("http_status").items()
+        },
+        "errors": {name.removeprefix(_ERROR): _counted(row) for name, row in errors},
+    }
+
+
+_SAMPLES = {"connect": "connect", "page": "total", "request": "total", "session": "session"}
+_ERROR = "error_"
+
+
+def _counted(row: Row) -> dict[str, float | int | None]:
+    return {"highest_rate": row.highest_rate, "total": row.highest_mean}
+
+
+def _seconds(ms: float | None) -> float | None:
+    # The script takes a stored 0 for nothing, and prints an empty cell.
+    return ms / 1000 if ms else None
+
+
+def _as_blocks(result: Result) -> Iterator[Block]:
+    """What tsung would have written into its log, from the names' first occurrence on.
+
+    The windows' deviations and extremes are left at 0, since no column is made of them.
+    """
+    timeline = result.timeline
+    before = dict.fromkeys(_SAMPLES, (0, 0.0))
+    totals: dict[str, int] = {}
+    for begin in range(0, len(timeline), WINDOW):
+        window = timeline[begin : begin + WINDOW]
+        is_last = begin + WINDOW >= len(timeline)
+        lines: list[Line] = []
+        for name, column in _SAMPLES.items():
+            n: int = sum(getattr(second, f"{column}_count") for second in window)
+            ms: float = 1000 * sum(getattr(second, f"{column}_sum") for second in window)
+            known, sum_ms = before[name]
+            if n or known:
+                mean, mean_before = ms / n if n else 0, sum_ms / known if known else 0
+                lines.append(Sample(name, n, mean, 0, 0, 0, mean_before, known))
+            before[name] = known + n, sum_ms + ms
+        for outcome in sorted(result.outcomes):
+            now = sum(second.outcomes.get(outcome, 0) for second in window)
+            totals[outcome] = totals.get(outcome, 0) + now
+            if totals[outcome]:
+                name = outcome if outcome.isdigit() else _ERROR + outcome
+                lines.append(Counter(name, now, totals[outcome]))
+        end = max(begin, round(result.elapsed)) if is_last else begin + WINDOW
+        yield Block(end, tuple(lines))
 
 
 def _windows(result: Result) -> list[tuple[Sequence[Second], float]]:

@@ -162,7 +162,7 @@ class TsungLog:
         As there: the first window is in no column but totals; a name that occurs in it alone has
         no row; a block in the same second as the one before is skipped.
         """
-        return _report(self.blocks)
+        return report_of(self.blocks)
 
 
 def read_log(path: str | Path) -> TsungLog:
@@ -336,7 +336,8 @@ class _Tally:
             self.minmean = mean
 
 
-def _report(blocks: Iterable[Block]) -> Report:
+def report_of(blocks: Iterable[Block]) -> Report:
+    """The tables that `tsung_stats.pl` makes of these blocks."""
     tallies: dict[str, _Tally] = {}
     first = 0
     passed = 0

@@ -278,7 +278,7 @@ class Conn:
                 data = bytes(data)
             end = data.find(b"\r\n\r\n")
             head = route.heads.get(data[:end])
-            if head is not None and head.size == len(data) - end:
+            if head is not None and head.size == len(data) - end and end > 0:
                 if len(data) <= SHORT:
                     route.answer, route.answer_head = data, head
                 self._answered(now, now, head)

@@ -139,7 +139,8 @@ def _load(load: Load) -> Iterator[str]:
         yield from table_lines(table.header, table.rows)
         yield ""
     yield _item(view.load_counts(result))
-    yield _item(Sentence(view.latency(result)))
+    for text in filter(None, (view.pace(result), view.latency(result))):
+        yield _item(Sentence(text))
     yield _item(view.ledger_text(result))
     if result.unmeasured:
         yield _item(Sentence(view.unmeasured_text(result)))

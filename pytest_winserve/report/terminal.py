@@ -180,7 +180,8 @@ def _load(load: Load, width: int) -> Iterator[_Line]:
             yield line, ""
         yield "", ""
     yield from _sentence(view.load_counts(result), width)
-    yield from _sentence(Sentence(view.latency(result)), width)
+    for text in filter(None, (view.pace(result), view.latency(result))):
+        yield from _sentence(Sentence(text), width)
     yield from _sentence(view.ledger_text(result), width)
     if result.unmeasured:
         yield from _sentence(Sentence(view.unmeasured_text(result)), width)

@@ -331,6 +331,15 @@ def load_counts(result: Result) -> Sentence:
     )
 
 
+def pace(result: Result) -> str:
+    """What was offered beside what was answered, and what came late; empty in the closed model."""
+    if result.offered is None:
+        return ""
+    late = result.generator.late
+    said = f"late {NOT_MEASURED}" if late is None else f"{late} late by more than 10 ms"
+    return f"offered {per_second(result.offered)}, answered {per_second(result.rate)}; {said}"
+
+
 def latency(result: Result) -> str:
     """`p50 12.0 ms, p95 312 ms, p99 1.20 s, max 3.40 s (12034 answers)` of the total times.
 
@@ -422,9 +431,20 @@ _SOURCES = {"connect": "connect", "page": "total", "request": "total", "session"
 
 def article_tables(load: Load) -> list[Table]:
     """The tables in the article's form; no codes and no errors make no table."""
-    rows, codes, errors = (load.tables[name] for name in ("rows", "codes", "errors"))
+    return _tables(load.tables, load.result.unmeasured)
+
+
+def tsung_tables_of(load: Load) -> list[Table]:
+    """The same by tsung's own definitions; none for a load of which its report would be empty."""
+    return _tables(load.tables["as_tsung"], load.result.unmeasured, ", by tsung's definitions")
+
+
+def _tables(
+    tables: Mapping[str, Any], unmeasured: frozenset[str], variant: str = ""
+) -> list[Table]:
+    rows, codes, errors = (tables[name] for name in ("rows", "codes", "errors"))
     main = Table(
-        "Main statistics",
+        f"Main statistics{variant}",
         (
             "Name",
             "highest 10sec mean",
@@ -443,13 +463,13 @@ def article_tables(load: Load) -> list[Table]:
                 format_rate(row["mean_rate"]),
                 format_duration(row["mean"]),
                 # What an engine cannot measure has a count of 0 here, which says something else.
-                "-" if _SOURCES[name] in load.result.unmeasured else str(row["count"]),
+                "-" if _SOURCES[name] in unmeasured else str(row["count"]),
             )
             for name, row in rows.items()
         ),
     )
     by_code = Table(
-        "HTTP statuses",
+        f"HTTP statuses{variant}",
         ("Code", "Highest Rate", "Mean Rate", "Total number"),
         tuple(
             (name, format_rate(c["highest_rate"]), format_rate(c["mean_rate"]), str(c["total"]))
@@ -457,7 +477,7 @@ def article_tables(load: Load) -> list[Table]:
         ),
     )
     by_error = Table(
-        "Errors",
+        f"Errors{variant}",
         ("Name", "Highest Rate", "Total number"),
         tuple(
             (name, format_rate(e["highest_rate"]), str(e["total"])) for name, e in errors.items()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
 from click import Group
-from platforms import not_on_windows
+from platforms import not_on_windows, not_on_wine
 
 from pytest_winserve import Lab, __version__
 from pytest_winserve.cli import cli
@@ -64,6 +66,51 @@ def test_criteria_decide_the_status_of_a_load(tmp_path: Path, require: str, stat
     assert done.returncode == status, done.stderr
 
 
+def test_a_criterion_that_fails_shows_what_it_is_about(tmp_path: Path) -> None:
+    done = run_winserve(
+        "load", "nginx2-waitress", "--users=2", "--count=40", "--path=/misbehave?status=503",
+        "--require=error_rate < 1%", "--require=rate > 0", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    for part in (
+        "1 of 2 criteria failed:",
+        "error_rate < 1%: measured 100%, n=40, 95% interval 91.2% to 100%",
+        "errors: 40, of them 503 40",
+        "errors by backend: 0 20 of 20, 1 20 of 20; 0 not answered by a backend",
+    ):
+        assert part in done.stdout
+
+
+def test_a_load_without_any_answer_is_status_1(tmp_path: Path) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # taken, but not listening
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        done = run_winserve("load", url, "--users=2", "--count=6", cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "sent 6, answered 0, errors 6 (100 %)" in done.stdout
+    assert f"winserve: nothing was answered by {url}" in done.stdout
+
+
+@not_on_wine("does not tell the children of a process")
+def test_a_load_that_lost_its_worker_is_status_1(lab: Lab, tmp_path: Path) -> None:
+    with (
+        lab.serve("waitress") as site,
+        subprocess.Popen(
+            winserve_command("load", site.url, "--users=2", "--duration=60"),
+            stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=clean_environment(),
+        ) as process,
+    ):  # fmt: skip
+        eventually(lambda: site.backends[0].requests)
+        began = time.perf_counter()
+        # By then it has reported what it did in its first second.
+        eventually(lambda: time.perf_counter() > began + 2.5)
+        (worker,) = psutil.Process(process.pid).children()
+        worker.kill()
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "INCOMPLETE: 1 of 1 load worker were lost" in " ".join(out.split())
+
+
 def test_load_of_a_url_that_is_served_already(lab: Lab, tmp_path: Path) -> None:
     with lab.serve("flask") as site:
         before = site.backends[0].requests or 0
@@ -81,6 +128,10 @@ def test_load_of_a_url_that_is_served_already(lab: Lab, tmp_path: Path) -> None:
         (("load", "flsk", "--count=1"), "nearest: flask"),
         (("load", "flask", "--count=1", "--users=0"), "users=0"),
         (("load", "flask", "--count=0"), "--count"),
+        # Before the app is looked for.
+        (("load", "flask", "--app=no_such:app", "--rate=-1"), "rate=-1.0: a number > 0 is needed"),
+        (("load", "flask", "--app=no_such:app", "--path=test"), "a path starts with '/'"),
+        (("compare", "flask", "flask", "--app=no_such:app", "--rate=0"), "rate=0.0"),
         (("load", "http://127.0.0.1:1/", "--count=1", "--require=eror_rate < 1"), "error_rate"),
         (("up", "nginx"), "nginx1, nginx4"),
         (("up",), "TOPOLOGY"),

@@ -120,6 +120,7 @@ def test_a_criterion_that_fails_is_status_1_here_too(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "required status(200) < 1%: FAILED in 4 of 4 measurements" in done.stdout
+    assert done.stdout.count("status(200) < 1%: measured 100%, n=20") == 4
 
 
 def test_turns_cancel_a_drift() -> None:

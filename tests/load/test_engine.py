@@ -16,7 +16,7 @@ import pytest
 import pytest_winserve
 from pytest_winserve.errors import CriterionFailed, LoadError, UsageError
 from pytest_winserve.load import Plan, Progress, Request, Result, Target, get_engine
-from pytest_winserve.load.engine import BuiltinEngine
+from pytest_winserve.load.engine import BuiltinEngine, resolve
 from pytest_winserve.load.engines import engine_names
 
 if TYPE_CHECKING:
@@ -106,6 +106,22 @@ def test_an_answer_in_many_pieces_is_one_answer(serve: MakeServer) -> None:
 
     result = run(serve(drip).url, count=5)
     assert result.outcomes == {"200": 5}
+
+
+def test_a_head_that_breaks_off_is_never_taken_for_an_answer_seen_before(
+    serve: MakeServer,
+) -> None:
+    # With a body of 33 bytes, head and body are as long as the head is with one byte more.
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 33"
+    seen: list[bytes] = []
+
+    def behave(connection: Connection) -> bool:
+        seen.append(connection.request)
+        whole = len(seen) == 1
+        connection.send(head + b"\r\n\r\n" + b"x" * 33 if whole else head + b"\r")
+        return whole
+
+    assert run(serve(behave).url, count=2).outcomes == {"200": 1, "closed_early": 1}
 
 
 def test_head_has_no_body_and_keeps_the_connection(serve: MakeServer) -> None:
@@ -321,10 +337,52 @@ def test_stages_ramp_users_up_and_down(serve: MakeServer) -> None:
     assert server.connections <= 8  # four on the way up; one may come and go around the top
 
 
+def test_users_of_a_ramp_come_one_by_one(serve: MakeServer) -> None:
+    server = serve(ok)
+    result = run(server.url, stages=[(1, 10), (1, 10)], think_time=0.1)
+    assert result.outcomes == {"200": len(server.requests)}
+    assert server.connections == 10
+    # The i-th user, from 0, comes when the level rounds to i + 1, and then sends at most every
+    # 0.1 s: 20 - i times. All ten from the start would have sent up to 200.
+    assert result.sent <= sum(20 - i for i in range(10))
+
+
+def test_stages_of_arrivals_are_their_integral(serve: MakeServer) -> None:
+    result = run(serve(ok).url, rate=20, stages=[(0.5, 100), (0.5, 0)], workers=2)
+    assert (result.sent, result.dropped) == (30 + 25, 0)
+    assert result.outcomes == {"200": 55}
+    assert result.offered == 55
+
+
+def test_a_user_thinks_after_each_answer(serve: MakeServer) -> None:
+    result = run(serve(ok).url, users=2, duration=1, think_time=0.2)
+    # Each at 0, 0.2, 0.4, 0.6 and 0.8 s, or later.
+    assert result.outcomes == {"200": result.sent}
+    assert 2 <= result.sent <= 10
+
+
+def test_requests_are_sent_by_their_weights(serve: MakeServer) -> None:
+    server = serve(ok)
+    requests = [Request("/often", weight=3), Request("/seldom")]
+    result = run(server.url, users=2, count=400, requests=requests, workers=2)
+    ended = {label: share.ended for label, share in result.by_request.items()}
+    assert ended["GET /often"] == sum(b"/often" in r for r in server.requests)
+    assert sum(ended.values()) == 400
+    # By chance, and the same chance each time: 300 on average, with a standard deviation of 9.
+    assert 250 < ended["GET /often"] < 350
+
+
 def test_connect_rate_still_sends_everything(serve: MakeServer) -> None:
     server = serve(ok)
     result = run(server.url, users=5, count=20, keepalive=False, connect_rate=200)
     assert (result.outcomes, server.connections) == ({"200": 20}, 20)
+
+
+def test_new_connections_at_a_pace(serve: MakeServer) -> None:
+    server = serve(ok)
+    result = run(server.url, users=10, duration=1, keepalive=False, connect_rate=10)
+    assert result.outcomes == {"200": server.connections}
+    assert server.connections <= 11  # due at 0, 0.1, ...; one more for rounding
 
 
 def test_a_killed_worker_marks_the_result(serve: MakeServer) -> None:
@@ -402,6 +460,27 @@ def test_losing_every_worker_at_once_is_an_error_with_its_output(
 def test_a_host_that_does_not_resolve_is_an_error() -> None:
     with pytest.raises(LoadError, match="resolve"):
         run("http://does-not-exist.invalid:80", count=1)
+
+
+def test_of_several_addresses_the_one_that_listens_is_taken(
+    serve: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where localhost is ::1 first.
+    addresses = [(0, 0, 0, "", ("::1", 0, 0, 0)), (0, 0, 0, "", ("127.0.0.1", 0))]
+    own = socket.getaddrinfo
+
+    def both(host: str, *arguments: Any, **more: Any) -> Any:
+        return addresses if host == "localhost" else own(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    server = serve(ok)
+    result = run(f"http://localhost:{server.port}", users=2, count=6)
+    assert result.outcomes == {"200": 6}
+    assert {r.split(b"\r\n")[1] for r in server.requests} == {b"Host: localhost:%d" % server.port}
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        nobody = Target(f"http://localhost:{bound.getsockname()[1]}")
+        assert resolve(nobody)[0] == "::1"
 
 
 @pytest.mark.parametrize(

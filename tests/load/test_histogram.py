@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import statistics
 
 import pytest
 from hypothesis import given
@@ -119,6 +120,29 @@ def test_what_is_no_duration_is_refused(seconds: float) -> None:
 def test_enough_for_needs_ten_samples_above(q: float, n: int) -> None:
     assert histogram_of([1] * n).enough_for(q)
     assert not histogram_of([1] * (n - 1)).enough_for(q)
+
+
+def test_the_interval_of_a_percentile_by_hand() -> None:
+    # 100 values, p50: 50 -+ 1.96 * 5, so the 40th and the 60th.
+    found = histogram_of(list(range(1, 101))).percentile_interval(50)
+    assert found == pytest.approx((40e-6 / (1 + 1 / 128), 60e-6))
+    assert histogram_of([1] * 10).percentile_interval(95) is None
+    assert histogram_of([]).percentile_interval(50) is None
+
+
+@pytest.mark.parametrize("q", [50, 90, 99])
+def test_the_interval_of_a_percentile_has_its_confidence(q: float) -> None:
+    chance = random.Random(3)
+    truth = 0.01 * math.exp(statistics.NormalDist().inv_cdf(q / 100))
+    held = 0
+    for _ in range(200):
+        found = histogram_of(
+            [round(1e4 * chance.lognormvariate(0, 1)) for _ in range(1000)]
+        ).percentile_interval(q)
+        assert found is not None
+        held += found[0] <= truth <= found[1]
+    # 95 % of 200 is 190, with a standard deviation of 3.1; the histogram's error makes it more.
+    assert held >= 181
 
 
 def test_counters_that_do_not_add_up_are_refused() -> None:

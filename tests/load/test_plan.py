@@ -157,3 +157,11 @@ def test_arrivals_of_stages_invert_the_integral_of_the_level() -> None:
     assert plan.arrival_time(27.5) == pytest.approx(4)
     assert plan.arrival_time(30) == math.inf
     assert plan.offered == 6  # 30 arrivals in 5 s
+
+
+def test_arrivals_may_ramp_down_to_nothing() -> None:
+    plan = Plan.make(rate=10, stages=[(2, 0)])
+    assert plan.offered == 5
+    assert plan.arrival_time(10) == math.inf
+    with pytest.raises(UsageError, match="levels are all 0"):
+        Plan.make(rate=0, stages=[(2, 0)])

@@ -122,6 +122,18 @@ def test_require_returns_the_result_or_shows_the_evidence() -> None:
         assert part in text
 
 
+def test_a_percentile_is_told_with_its_interval() -> None:
+    # Of 700 answers the ranks 324 and 376 are both among the 400 of 10 ms.
+    (check,) = make().checks(Criterion.parse("p50 < 1ms"))
+    assert "95% interval 9.97ms to 10ms" in check.reason
+    # From the 659th to the 672nd: among the 100 of 0.9 s.
+    (check,) = make().checks(Criterion.parse("p95 < 1s"))
+    assert "95% interval 0.893s to 0.9s" in check.reason
+    for text in ("p99.9 < 1s", "max < 1s", "rate > 1", "unaccounted == 0"):
+        (check,) = make().checks(Criterion.parse(text))
+        assert "95% interval" not in check.reason
+
+
 LIMITED = Generator(1, 0, 0.99, 0.02, "generator-cpu")
 
 
@@ -163,6 +175,9 @@ def test_the_evidence_names_the_outcomes_and_the_backends() -> None:
     assert "errors by backend: 0 0 of 400, 1 38 of 250; 22 not answered by a backend" in text
     assert "slower than 500ms by backend: - 0 of 12, 0 0 of 400, 1 250 of 250" in text
     assert text.count("slower than") == 1
+    # An engine that does not see who answered.
+    with pytest.raises(CriterionFailed, match="answers by backend: not measured"):
+        make(by_backend={}).require("error_rate < 1%")
     # Where nobody could tell, nothing is told.
     with pytest.raises(CriterionFailed) as caught:
         make().require("error_rate < 1%")
@@ -235,6 +250,36 @@ def test_tables_in_the_form_of_the_article() -> None:
         "502": {"highest_rate": 5.0, "mean_rate": 2.0, "total": 50},
     }
     assert tables["errors"] == {"refused": {"highest_rate": 0.7, "total": 10}}
+
+
+def test_the_same_tables_as_tsung_would_make_them() -> None:
+    """Windows of 10, 10 and 5 s; the first is in no column but totals, the last neither in `mean`
+    nor in `count`, and `mean_rate` is the plain mean of 20 and 80."""
+    tables = make().tsung_tables()["as_tsung"]
+    assert tables["rows"]["request"] == {
+        "highest_10sec_mean": pytest.approx(0.02),
+        "lowest_10sec_mean": pytest.approx(0.01),
+        "highest_rate": 80.0,
+        "mean_rate": 50.0,
+        "mean": pytest.approx((90 + 4) / 300),
+        "count": 300,
+    }
+    assert tables["rows"]["page"] == tables["rows"]["request"]
+    assert set(tables["rows"]) == {"connect", "page", "request"}  # no session ended
+    assert tables["codes"] == {
+        "200": {"highest_rate": 80.0, "mean_rate": 47.5, "total": 650},
+        "502": {"highest_rate": 5.0, "mean_rate": 2.5, "total": 50},
+    }
+    assert tables["errors"] == {"refused": {"highest_rate": 0.6, "total": 10}}
+
+
+def test_of_one_window_tsung_would_have_no_table() -> None:
+    timeline = (*(Second(at) for at in range(10)), second(10, 100, 0.9, _200=100, refused=7))
+    counts: dict[str, Any] = {"sent": 107, "outcomes": {"200": 100, "refused": 7}}
+    # Its last block would be of the same second as the first, which its report skips.
+    tables = make(elapsed=10.2, timeline=timeline, **counts).tsung_tables()
+    assert tables["as_tsung"] == {"rows": {}, "codes": {}, "errors": {}}
+    assert tables["rows"]["request"]["count"] == 100
 
 
 def test_a_short_last_window_belongs_to_the_one_before() -> None:

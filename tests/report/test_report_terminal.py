@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.result import Generator, OutcomeTimes, RequestShare, Result
-from pytest_winserve.report import terminal, view
+from pytest_winserve.report import html, markdown, terminal, view
 
 from .conftest import Make, histogram
 
@@ -305,6 +305,35 @@ def test_requests_and_outcomes_have_tables_when_there_are_several(make: Make) ->
     assert "; service time p50 10.0 ms, p95 10.0 ms, p99 10.0 ms, max 10.0 ms" in text
     one = make.result(by_request={"GET /a": shares["GET /a"]}, by_outcome={"200": times["200"]})
     assert view.detail_tables(Result.from_dict(one)) == []
+
+
+def test_the_page_has_the_tables_by_tsungs_definitions_too(make: Make) -> None:
+    data = make.data(make.full())
+    load = view.blocks(data)[0].loads[0]
+    main, codes, errors = view.tsung_tables_of(load)
+    # Of 12 seconds the last two: what ended in them, and the mean of the ten before.
+    request = {row[0]: row[1:] for row in main.rows}["request"]
+    rest = sum(second.total_count for second in load.result.timeline[10:])
+    assert request[2] == request[3] == f"{rest / 2:g} / sec"
+    assert request[-1] == str(2380 - rest)
+    assert [row[-1] for row in codes.rows] == ["2330", "50"]
+    assert [row[-1] for row in errors.rows] == ["20"]
+    assert "Main statistics, by tsung" in html.render(data)
+    assert "by tsung" not in _text(data)
+
+
+def test_the_open_model_tells_what_was_offered_and_what_was_late(make: Make) -> None:
+    plan = Plan.make(rate=250, duration=12)
+    generator = Generator(workers=1, lost=0, cpu=0.2, lag=0.0, limited_by="none", late=7)
+    data = make.data(make.full(results=[make.result(plan=plan, generator=generator)]))
+    said = "offered 250.0 /s, answered 198.3 /s; 7 late by more than 10 ms"
+    for text in (_text(data), markdown.render(data), html.render(data)):
+        assert said in text
+    unknown = Result.from_dict(make.result(plan=plan))
+    assert view.pace(unknown).endswith("; late not measured")
+    closed = make.data(make.full())
+    for text in (_text(closed), markdown.render(closed), html.render(closed)):
+        assert "offered" not in text
 
 
 def test_a_machine_that_was_busy_is_told_and_is_no_failure(make: Make) -> None:

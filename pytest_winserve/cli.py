@@ -344,11 +344,14 @@ def run_in_turns(
             site = sites[turn.side]
             before = f"run {number} of {len(order)}, {turn.side} "
             record = load_site(site, plan, before)
-            click.echo(f"{before}{site.topology}: {record['results'][0].summary().splitlines()[0]}")
+            result: Result = record["results"][0]
+            click.echo(f"{before}{site.topology}: {view.load_counts(result).text}")
+            for warning in view.load_warnings(result):
+                click.echo(f"  {warning.text}")
             made = judged_record("winserve compare", record, settings)
             results.add({**made, "side": turn.side, "pair": turn.pair})
             good = good and made["outcome"] == "passed"
-            show_unmet(record["results"][0], settings)
+            show_unmet(result, settings)
             deaths = site.deaths()
             if deaths:
                 raise WinserveError("\n".join([f"{before}{site.topology}:", *deaths]))

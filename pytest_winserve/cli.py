@@ -19,8 +19,6 @@ from pytest_winserve.errors import CriterionFailed, MissingComponent, UsageError
 from pytest_winserve.settings import SETTINGS, Setting, Settings, resolve, validate
 
 if TYPE_CHECKING:
-    import pytest
-
     from pytest_winserve.load.criteria import Criterion
     from pytest_winserve.load.result import Result
     from pytest_winserve.recommend import Search
@@ -82,6 +80,8 @@ def check(topologies: tuple[str, ...], **given: Any) -> None:
     """
     import pytest
 
+    from pytest_winserve.failures import Failures
+
     arguments = ["--pyargs", "pytest_winserve.checks", "-p", "no:cacheprovider"]
     # This command has imported the package that pytest would like to rewrite.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
@@ -94,7 +94,9 @@ def check(topologies: tuple[str, ...], **given: Any) -> None:
                 arguments.append(f"{setting.option}={text}")
     failures = Failures()
     status = pytest.main(arguments, plugins=[failures])
-    sys.exit(failures.status(int(status)))
+    if status == pytest.ExitCode.USAGE_ERROR and failures.kind != "missing":
+        sys.exit(USAGE)
+    sys.exit({"usage": USAGE, "missing": MISSING}.get(failures.kind, int(status)))
 
 
 @cli.command()
@@ -342,11 +344,14 @@ def run_in_turns(
             site = sites[turn.side]
             before = f"run {number} of {len(order)}, {turn.side} "
             record = load_site(site, plan, before)
-            click.echo(f"{before}{site.topology}: {record['results'][0].summary().splitlines()[0]}")
+            result: Result = record["results"][0]
+            click.echo(f"{before}{site.topology}: {view.load_counts(result).text}")
+            for warning in view.load_warnings(result):
+                click.echo(f"  {warning.text}")
             made = judged_record("winserve compare", record, settings)
             results.add({**made, "side": turn.side, "pair": turn.pair})
             good = good and made["outcome"] == "passed"
-            show_unmet(record["results"][0], settings)
+            show_unmet(result, settings)
             deaths = site.deaths()
             if deaths:
                 raise WinserveError("\n".join([f"{before}{site.topology}:", *deaths]))
@@ -532,27 +537,6 @@ class Watch:
         from pytest_winserve.live import progress_text
 
         self._live.progress(progress_text(progress))
-
-
-class Failures:
-    """A pytest plugin that tells wrong usage and missing parts from failed checks."""
-
-    def __init__(self) -> None:
-        self._kinds: set[str] = set()
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self._kinds.add(getattr(report, "winserve_kind", "failed"))
-
-    def status(self, status: int) -> int:
-        """The exit status for pytest's."""
-        import pytest
-
-        if status == pytest.ExitCode.USAGE_ERROR:
-            return USAGE
-        if self._kinds == {"missing"}:
-            return MISSING
-        return USAGE if self._kinds == {"usage"} else status
 
 
 def setting_named(name: str) -> Setting:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, Literal
 
 from pytest_winserve.errors import MissingComponent, UsageError
-from pytest_winserve.hosts import Host, open_host
+from pytest_winserve.hosts import Host, open_host, require_host
 from pytest_winserve.options import Option, Value, defaults
 from pytest_winserve.servers import Server, get_server, server_names
 from pytest_winserve.topology import Topology
@@ -57,6 +57,7 @@ def _survey(host_name: str, provision: bool) -> Survey:
     host = open_host(host_name, provision=provision)
     able, left_out = [], []
     with host.open():
+        require_host(host)
         for name in server_names():
             try:
                 host.require(name)

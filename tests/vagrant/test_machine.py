@@ -109,7 +109,7 @@ def pythons(inside: Inside) -> int:
 
 
 def what_is_not_over_there_is_told(inside: Inside, tmp_path: Path) -> None:
-    done = inside.winserve("up", "tornado", "--host", "vagrant//python=no-such-python")
+    done = inside.winserve("up", "tornado", "--host", "vagrant:default//python=no-such-python")
     assert done.status == 3, done.out + done.err
     assert "the shell over there finds no Python" in done.err
     # Another version of this package than the one that was brought there.

@@ -19,8 +19,6 @@ from pytest_winserve.errors import CriterionFailed, MissingComponent, UsageError
 from pytest_winserve.settings import SETTINGS, Setting, Settings, resolve, validate
 
 if TYPE_CHECKING:
-    import pytest
-
     from pytest_winserve.load.criteria import Criterion
     from pytest_winserve.load.result import Result
     from pytest_winserve.recommend import Search
@@ -82,6 +80,8 @@ def check(topologies: tuple[str, ...], **given: Any) -> None:
     """
     import pytest
 
+    from pytest_winserve.failures import Failures
+
     arguments = ["--pyargs", "pytest_winserve.checks", "-p", "no:cacheprovider"]
     # This command has imported the package that pytest would like to rewrite.
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
@@ -94,7 +94,9 @@ def check(topologies: tuple[str, ...], **given: Any) -> None:
                 arguments.append(f"{setting.option}={text}")
     failures = Failures()
     status = pytest.main(arguments, plugins=[failures])
-    sys.exit(failures.status(int(status)))
+    if status == pytest.ExitCode.USAGE_ERROR and failures.kind != "missing":
+        sys.exit(USAGE)
+    sys.exit({"usage": USAGE, "missing": MISSING}.get(failures.kind, int(status)))
 
 
 @cli.command()
@@ -477,6 +479,16 @@ def wine(python: Path | None, packages: tuple[str, ...], fresh: bool) -> None:
 
 
 @setup_group.command()
+@click.option("--destroy", is_flag=True, help="remove the machine, with its disk")
+def vagrant(destroy: bool) -> None:
+    """A virtual machine of Vagrant, in the user's cache folder. Safe to run again."""
+    from pytest_winserve.vm import setup
+
+    with explained():
+        (setup.destroy if destroy else setup.setup)(click.echo)
+
+
+@setup_group.command()
 @click.option("--base", metavar="IMAGE", help="the image to start from (default: python:3.11-slim)")
 @click.option(
     "--with",
@@ -527,27 +539,6 @@ class Watch:
         from pytest_winserve.live import progress_text
 
         self._live.progress(progress_text(progress))
-
-
-class Failures:
-    """A pytest plugin that tells wrong usage and missing parts from failed checks."""
-
-    def __init__(self) -> None:
-        self._kinds: set[str] = set()
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self._kinds.add(getattr(report, "winserve_kind", "failed"))
-
-    def status(self, status: int) -> int:
-        """The exit status for pytest's."""
-        import pytest
-
-        if status == pytest.ExitCode.USAGE_ERROR:
-            return USAGE
-        if self._kinds == {"missing"}:
-            return MISSING
-        return USAGE if self._kinds == {"usage"} else status
 
 
 def setting_named(name: str) -> Setting:

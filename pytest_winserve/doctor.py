@@ -12,7 +12,7 @@ from pytest_winserve import __version__
 from pytest_winserve.environment import version_of
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import front_names, get_front
-from pytest_winserve.hosts import Host, host_names, host_ready, open_host
+from pytest_winserve.hosts import Host, host_names, host_ready, open_host, require_host
 from pytest_winserve.load.engines import engine_names, get_engine
 from pytest_winserve.load.fast import FAST_LOOP
 from pytest_winserve.servers import Server, get_server, require_server, server_names
@@ -54,8 +54,9 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _servers_of(host: Host) -> Iterator[Finding]:
-    """The servers over there, with their versions."""
+    """The servers over there, with their versions. Raises what keeps the host from being used."""
     with host.open():
+        require_host(host)
         for name in server_names():
             yield _part(name, "", f"{name}: ", partial(_served, host, name))
 

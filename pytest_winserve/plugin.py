@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         try:
             validate(settings, _surveys(config))
         except WinserveError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise pytest.UsageError(str(error)) from error
     if settings.given or getattr(config.option, "dist", "no") != "no":
         _collect_results(config)
 

@@ -18,7 +18,7 @@ from pytest_winserve.errors import (
     WinserveError,
 )
 from pytest_winserve.fronts import front_names
-from pytest_winserve.hosts import Host
+from pytest_winserve.hosts import Host, require_host
 from pytest_winserve.lab import Lab, expand
 from pytest_winserve.live import Live
 from pytest_winserve.load.criteria import parse_all
@@ -97,7 +97,7 @@ def chosen(
 def key_of(settings: Settings, criteria: Sequence[str], host: Host) -> dict[str, Any]:
     """What the trials depend on: app, plan, criteria, machine, versions."""
     with host.open():
-        host.require("command")  # it needs nothing; once asked, the host knows what it is
+        require_host(host)
         there = host.about() or machine()
     return {
         "app": settings.app,

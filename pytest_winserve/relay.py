@@ -4,7 +4,8 @@ Run as `python -m pytest_winserve.relay FOLDER LOG COMMAND... --`; the command r
 follows the last `--` is what execnet adds for a Python on this machine, and is left out. Bytes of
 standard input and output pass through, standard error is appended to LOG. The relay has a
 session of its own: a Ctrl-C in the lab's terminal is the lab's to handle. When the lab closes the
-input, or is killed, the command has a moment to end before it is killed.
+input, or is killed, the command has a moment to end before it is killed. So is one that does not
+say what such a Python says first, or nothing at all, as where somebody is asked for something.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 
 GRACE_SECONDS = 2.0
 FLUSH_SECONDS = 0.2
+GREETING_SECONDS = 60.0
+"""Wine's Python has been seen to take 20 s, on a busy machine."""
 GREETING = b"1"
 """What a Python that execnet talks to says first (execnet's gateway_bootstrap.py)."""
 
@@ -77,11 +80,21 @@ def main(folder: str, log: str, *given: str) -> int:
             except subprocess.TimeoutExpired:
                 child.kill()
 
+        def give_up() -> None:
+            os.write(errors, f"it said nothing for {GREETING_SECONDS:g} s\n".encode())
+            child.kill()
+
+        patience = threading.Timer(GREETING_SECONDS, give_up)
+        patience.daemon = True
+        patience.start()
+
         def listen() -> None:
             first = os.read(output, 1)
+            patience.cancel()
             if first in (GREETING, b""):
-                os.write(1, first)
-                pump(output, 1)
+                with suppress(BrokenPipeError):  # of a lab that was killed meanwhile
+                    os.write(1, first)
+                    pump(output, 1)
             else:
                 os.write(errors, first + os.read(output, 65536))
                 child.kill()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from pytest_winserve import __version__, errors
 from pytest_winserve.contents import fingerprint
@@ -28,7 +28,6 @@ from pytest_winserve.errors import (
 )
 from pytest_winserve.fronts import FrontBinary
 from pytest_winserve.instrument import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag
-from pytest_winserve.live import progress_text
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.plan import Plan
@@ -345,6 +344,14 @@ class Link:
             pass
         return ""
 
+    def look(self) -> str | None:
+        """Why the gateway is lost, as far as that can be told without asking the other side."""
+        with self._lock:
+            gateway = cast("execnet.Gateway", self._channel.gateway)
+            if self.lost is None and (not gateway.hasreceiver() or self._host.gone()):
+                self.lost = self._host.drop(gateway, self._last_words())
+            return self.lost
+
     def close(self) -> None:
         if self.lost is None:
             self._channel.close()
@@ -389,18 +396,11 @@ class FromThere:
         return Capacity(**found | {"per_backend": None if peaks is None else tuple(peaks)})
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
-        known: list[Progress] = []
-
         def show(told: dict[str, Any]) -> None:
-            known[:] = [Progress(**told)]
-            tell(known[0])
+            tell(Progress(**told))
 
         words = (engine, plan.to_dict(), tag, warmup_tag)
-        try:
-            return Result.from_dict(self._link.work("load", *words, tell=show))
-        except HostLost as error:
-            last = progress_text(known[0]) if known else "nothing of the load"
-            raise HostLost(f"{error}\nwhat is known: {last}") from None
+        return Result.from_dict(self._link.work("load", *words, tell=show))
 
 
 class RemoteDeployment:
@@ -429,7 +429,7 @@ class RemoteDeployment:
 
     @property
     def lost(self) -> str | None:
-        return self._link.lost
+        return self._link.look()
 
     def reach(self, port: int) -> Address:
         return self._host.reach(port)
@@ -484,6 +484,9 @@ class RemoteDeployment:
 
     def pids(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "pids")
+
+    def no_room(self) -> str | None:
+        return self._ask(None, "no_room")
 
     def log_positions(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "log_positions")

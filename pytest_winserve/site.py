@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,9 @@ LEDGER_SECONDS = 2.0
 
 LOG_LINES = 3
 """How much of each log's end goes into the error of a criterion that does not hold."""
+
+LOST_SECONDS = 2.0
+"""How long a load goes on after its host was lost: one that ends then has a whole result."""
 
 WORTH_TELLING = 1.0
 """Seconds of waiting for the measuring lock that the reader of the results is told of."""
@@ -231,13 +235,26 @@ class Site:
         get_engine(engine or self.engine)  # raises for one that is not known
         tag = load_tag(next(self._runs))
         positions = self.deployment.log_positions()
+        known: list[Progress] = []
+        gone_since = math.inf
+
+        def follow(progress: Progress) -> None:
+            nonlocal gone_since
+            known[:] = [progress]
+            self.observer.progress(f"{self.topology}: {progress_text(progress)}")
+            if self.deployment.lost is not None:
+                gone_since = min(gone_since, progress.elapsed)
+                if progress.elapsed > gone_since + LOST_SECONDS:
+                    raise HostLost(self.deployment.lost)
+
         with self._alone("load"):
             before = self.deployment.deaths()
             self.deployment.watch()
             try:
-                result = self.sender.load(
-                    engine or self.engine, plan, tag, self._lab_tag(), self._show
-                )
+                result = self.sender.load(engine or self.engine, plan, tag, self._lab_tag(), follow)
+            except HostLost as error:
+                last = progress_text(known[0]) if known else "nothing of the load"
+                raise HostLost(f"{error}\nwhat is known: {last}") from None
             finally:
                 usage = self.deployment.usage()
                 self.observer.progress("")
@@ -292,9 +309,6 @@ class Site:
                 self._client.close()
             yield
 
-    def _show(self, progress: Progress) -> None:
-        self.observer.progress(f"{self.topology}: {progress_text(progress)}")
-
     def _with_ledger(self, result: Result, tag: str, before: list[str]) -> Result:
         deadline = time.perf_counter() + LEDGER_SECONDS
         while True:
@@ -302,6 +316,9 @@ class Site:
             if not ledger.unaccounted or time.perf_counter() > deadline:
                 break
             time.sleep(0.02)
+        no_room = self.deployment.no_room() if ledger.unaccounted else None
+        if no_room is not None:
+            ledger = replace(ledger, notes=(*ledger.notes, no_room))
         front = self.deployment.front_counts(tag)
         marked = bool(self.deployment.backend_counts(tag)) and bool(result.by_backend)
         if front is None or marked or not result.answered:

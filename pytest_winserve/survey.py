@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pytest_winserve.errors import MissingComponent, UsageError
-from pytest_winserve.hosts import Host
+from pytest_winserve.hosts import Host, require_host
 from pytest_winserve.options import Option, Value, defaults
 from pytest_winserve.servers import Server, get_server, server_names
 from pytest_winserve.topology import Topology
@@ -64,6 +64,7 @@ def survey(host: Host) -> Survey:
     cannot be used."""
     able, left_out = [], []
     with host.open():
+        require_host(host)
         for name in server_names():
             try:
                 host.require(name)

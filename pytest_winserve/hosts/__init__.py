@@ -45,6 +45,11 @@ class Host(Protocol):
         """The machine as in `results.json`; empty when it is this one, or was not used yet."""
 
 
+def require_host(host: Host) -> None:
+    """Raise what keeps a host from being used with any server; `host.about` tells of it then."""
+    host.require("command")  # it needs nothing
+
+
 def why_missing(host: Host, server: str) -> str | None:
     """Why a server cannot run over there, or None."""
     try:

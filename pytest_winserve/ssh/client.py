@@ -31,6 +31,8 @@ OPTIONS = (
     "LogLevel=ERROR",
 )
 KNOWN_ONLY = "StrictHostKeyChecking=yes"
+NO_WINDOW = ("env", "SSH_ASKPASS_REQUIRE=never")
+"""What a jump host wants to know is not covered by `BatchMode`: ssh would ask in a window."""
 PYTHONS = ("python3", "python", "py")
 """What a Python may be called. On Windows python3 may be the Store's, which is none, and py is its
 launcher."""
@@ -83,7 +85,7 @@ class Destination:
 
     def command(self, line: str, *options: str) -> list[str]:
         """The command that runs a line in the shell over there."""
-        words = [find_ssh(), "-T", "-a", "-x"]
+        words = [*NO_WINDOW, find_ssh(), "-T", "-a", "-x"]
         if self.ssh_config is not None:
             words += ["-F", str(Path(self.ssh_config).expanduser())]
         for option in (*self.options, *OPTIONS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -159,6 +160,21 @@ def test_doctor(tmp_path: Path) -> None:
         assert states[name] == "ready"
     for name in ("gunicorn", "uwsgi"):
         assert states[name] == ("never" if sys.platform == "win32" else "ready")
+
+
+@not_on_windows("the host ssh is for labs on Linux and macOS")
+@pytest.mark.parametrize("command", [["doctor"], ["check", "all"], ["check"], ["recommend"]])
+def test_a_host_that_cannot_be_used_is_told_once(tmp_path: Path, command: list[str]) -> None:
+    """Not for each server of it, after another try."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\necho x >>{tmp_path}/tries\necho 'No route to host' >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = run_winserve(*command, "--host", "ssh:nowhere", cwd=tmp_path, PATH=path)
+    said = done.stdout + done.stderr
+    assert done.returncode == 3, said
+    assert said.count("to get it: see what `ssh nowhere` says") == 1, said
+    assert (tmp_path / "tries").read_text() == "x\n"
 
 
 @not_on_windows("Windows cannot send Ctrl-C to one process")

@@ -27,12 +27,21 @@ from pytest_winserve.errors import (
 )
 from pytest_winserve.ports import ADDRESS, ANYWHERE, Address, Listen
 from pytest_winserve.remote import Failure, Link, RemoteHost, own_path
+from pytest_winserve.site import Silent
 
 from .conftest import eventually
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="platform: the relay is for labs on POSIX systems"
 )
+
+
+IMPATIENT = """
+import sys
+from pytest_winserve import relay
+relay.GREETING_SECONDS = 0.5
+relay.main(*sys.argv[1:])
+"""
 
 
 @dataclass
@@ -234,6 +243,20 @@ def test_a_machine_without_python(
     eventually(lambda: not relays())
 
 
+def test_a_machine_that_asks_something_is_given_up(host: RemoteHost, machine: Beside) -> None:
+    """Somebody has to answer before there is a Python, and cannot."""
+    machine.command = ["sh", "-c", "exec sleep 600"]
+    relay = [sys.executable, "-c", IMPATIENT]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remote, "relay", lambda folder, log, words: [
+            *relay, str(folder), str(log), *words, "--"
+        ])  # fmt: skip
+        with pytest.raises(MissingComponent, match=r"does not start: .*it said nothing for 0\.5 s"):
+            host.require("flask")
+    children = psutil.Process().children(recursive=True)
+    assert not [child for child in children if child.name() == "sleep"]
+
+
 class Ended(Beside):
     """The kind of machine whose Python has ended before anything is asked of it."""
 
@@ -297,6 +320,26 @@ def test_a_gateway_that_is_cut_off_during_a_load_is_told(beside: Lab) -> None:
         assert site.backends[0].requests is None
     with beside.serve("tornado") as again:
         assert again.get("/test").status_code == 200
+
+
+@pytest.mark.parametrize("load_from", ["here", "host"])
+def test_a_long_load_does_not_go_on_when_the_gateway_is_lost(
+    host: RemoteHost, load_from: str
+) -> None:
+    lab = Lab(load_from=load_from)
+    lab.host = host
+    with lab.serve("tornado") as site:
+
+        def strike(text: str) -> None:
+            if " sent" in text:
+                over_there().kill()
+                site.observer = Silent()
+
+        site.observer.progress = strike  # type: ignore[method-assign]
+        with pytest.raises(HostLost, match=r"beside was lost: (.|\n)*\nwhat is known: \d+ s, \d"):
+            site.load(users=1, duration=600)
+        assert site.deaths() == [site.deployment.lost]
+    eventually(lambda: not psutil.Process().children())
 
 
 def test_a_lost_gateway_is_lost_to_all_its_sites_and_to_no_later_one(beside: Lab) -> None:

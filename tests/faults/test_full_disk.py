@@ -32,7 +32,9 @@ exit $status
 """
 
 
-def on_tiny_disk(size: str, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def on_tiny_disk(
+    size: str, folder: Path, *command: str, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command with a disk of this size mounted at `folder`/disk; `folder`/copy is what it
     has left there, beside an old report.html in `report`."""
     unshare = ["unshare", "--map-root-user", "--mount"]
@@ -45,6 +47,7 @@ def on_tiny_disk(size: str, folder: Path, *command: str) -> subprocess.Completed
         [*unshare, "sh", "-c", ON_TINY_DISK, "sh", size, str(disk), str(copy), *command],
         capture_output=True,
         text=True,
+        cwd=cwd,
         timeout=170,
         check=False,
     )
@@ -80,6 +83,19 @@ def test_there_is_no_room_at_all(tmp_path: Path) -> None:
     assert "report/results.json" in done.stdout + done.stderr
     assert files(tmp_path / "copy" / "report") == ["report.html"]
     assert (tmp_path / "copy" / "report" / "report.html").read_text() == "old\n"
+
+
+def test_a_run_of_tests_that_could_not_write_its_results_has_not_passed(tmp_path: Path) -> None:
+    test = "def test_load(winserve):\n    winserve.load(users=2, count=20)\n"
+    (tmp_path / "test_it.py").write_text(test)
+    report = tmp_path / "disk" / "report"
+    options = ("-p", "no:cacheprovider", "--winserve-topology=waitress")
+    command = command_line(("pytest", *options, f"--winserve-report={report}", "test_it.py"))
+    done = on_tiny_disk("4k", tmp_path, *command, cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+    assert "the report could not be written: " in done.stdout
+    assert files(tmp_path / "copy" / "report") == ["report.html"]
 
 
 TSUNG = """

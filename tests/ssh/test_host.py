@@ -264,6 +264,32 @@ def test_a_full_disk_there(server: Server) -> None:
         Lab(server.host(), provision=True).serve("flask")
 
 
+def test_a_disk_there_that_fills_during_a_load(server: Server) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("platform: only root can mount a small disk")
+    small = server.folder / "small"
+    small.mkdir()
+    mount = f'mount -t tmpfs -o size=3m none "{small}" && exec "$@"'
+    server.prefix = ["unshare", "--mount", "sh", "-c", mount, "sh"]
+    server.environment["TMPDIR"] = str(small)
+    server.start()
+
+    def run(line: str) -> None:
+        ssh = ["ssh", "-F", str(server.config), "there", line]
+        subprocess.run(ssh, check=True, capture_output=True, timeout=60)
+
+    with Lab(server.host()).serve("nginx1-waitress") as site:
+        before = site.load(users=2, count=20).ledger
+        assert before is not None
+        assert before.unaccounted == 0
+        run(f"cat /dev/zero >{small}/fill 2>/dev/null || true")
+        ledger = site.load(users=2, count=500).ledger
+        assert ledger is not None
+        assert ledger.unaccounted
+        assert ledger.notes[-1].startswith("no space left on device: ")
+        run(f"rm {small}/fill")
+
+
 # -- what does not -------------------------------------------------------------------------------
 
 
@@ -312,6 +338,24 @@ def test_a_machine_that_lets_nobody_in(
         Lab(there.host()).serve("flask")
     assert mend in missing.value.hint
     assert there.processes() == []
+
+
+def test_a_jump_host_is_not_asked_for_either(
+    there: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ssh starts another ssh for it, which is told nothing of the options of the first."""
+    asked = tmp_path / "asked"
+    window = tmp_path / "askpass"
+    window.write_text(f"#!/bin/sh\ntouch {asked}\nexec sleep 600\n", "utf-8")
+    window.chmod(0o755)
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setenv("SSH_ASKPASS", str(window))
+    config = there.config.read_text("utf-8")
+    jump = config.replace("Host there", "Host jump").replace(str(there.known_hosts), "/dev/null")
+    there.config.write_text(f"{config}ProxyJump jump\n{jump}", "utf-8")
+    with pytest.raises(MissingComponent, match="its host key is not known here"):
+        Lab(there.host()).serve("flask")
+    assert not asked.exists()
 
 
 def test_a_machine_that_says_nothing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,7 +418,7 @@ def test_a_connection_that_is_cut_during_a_load(there: Server, load_from: str) -
     striker = threading.Thread(target=strike)
     striker.start()
     with pytest.raises(HostLost, match=r"was lost: (.|\n)*\nwhat is known: "):
-        site.load(users=4, duration=600 if load_from == "host" else 5)
+        site.load(users=4, duration=600)
     striker.join()
     assert served.is_set()
     assert site.deaths() == [site.deployment.lost]

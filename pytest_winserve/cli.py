@@ -477,6 +477,16 @@ def wine(python: Path | None, packages: tuple[str, ...], fresh: bool) -> None:
 
 
 @setup_group.command()
+@click.option("--destroy", is_flag=True, help="remove the machine, with its disk")
+def vagrant(destroy: bool) -> None:
+    """A virtual machine of Vagrant, in the user's cache folder. Safe to run again."""
+    from pytest_winserve.vm import setup
+
+    with explained():
+        (setup.destroy if destroy else setup.setup)(click.echo)
+
+
+@setup_group.command()
 @click.option("--base", metavar="IMAGE", help="the image to start from (default: python:3.11-slim)")
 @click.option(
     "--with",

@@ -17,7 +17,7 @@ from pytest_winserve.contents import DISTRIBUTION
 from pytest_winserve.errors import StartError
 
 COMMAND_SECONDS = 300.0
-HERE_ONLY = {"container"}
+HERE_ONLY = {"container", "vagrant"}
 """Extras of what the lab itself uses, and no server."""
 
 

@@ -126,7 +126,8 @@ SETTINGS = (
         ("nginx4",), "commas",
     ),
     Setting(
-        "host", "H[,H...]", "where to serve: local, wine, container[:IMAGE], ssh:DESTINATION",
+        "host", "H[,H...]",
+        "where to serve: local, wine, container[:IMAGE], vagrant[:MACHINE], ssh:DESTINATION",
         ("local",), "commas",
     ),
     Setting(

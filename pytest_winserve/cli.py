@@ -550,7 +550,10 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     """The settings: these options, the environment, the defaults. Raises UsageError."""
     from pytest_winserve.survey import Surveys
 
-    settings = resolve({name: value or None for name, value in given.items()}, lambda key: None)
+    try:
+        settings = resolve({name: value or None for name, value in given.items()}, lambda key: None)
+    except UsageError as error:  # the options are called differently here
+        raise UsageError(str(error).replace("--winserve-", "--")) from None
     validate(settings, Surveys())
     if len(settings.host) > 1:
         raise UsageError(f"--host={','.join(settings.host)}: one host is needed here")

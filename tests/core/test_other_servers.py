@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from platforms import not_on_windows
 
 from pytest_winserve import Lab, registry
-from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.errors import MissingComponent, StartError, UsageError
 from pytest_winserve.options import defaults
 from pytest_winserve.servers import (
     Package,
@@ -186,6 +187,16 @@ def test_a_site_is_not_started_with_a_package_that_is_too_old(path: Path, lab: L
     put(path, "cheroot", "5.0")
     with pytest.raises(MissingComponent, match=r"cheroot 5\.0 is too old, 10\.0 or later"):
         lab.serve("nginx2-cheroot")
+
+
+@not_on_windows("uWSGI does not run on Windows")
+def test_a_uwsgi_that_lacks_a_library_says_so_itself(path: Path, lab: Lab) -> None:
+    put(path, "pyuwsgi", "99.0")
+    (path / "pyuwsgi.py").write_text(
+        "raise ImportError('libssl.so.1.1: cannot open it')\n", "utf-8"
+    )
+    with pytest.raises(StartError, match=r"could not be run: ImportError\('libssl\.so\.1\.1: "):
+        lab.serve("uwsgi")
 
 
 def test_another_packages_server_says_how_to_get_what_it_needs(path: Path) -> None:

@@ -134,6 +134,7 @@ def test_without_nginx_it_says_so_and_goes_on(recommend: Recommend) -> None:
         (("flask", "--margin=0"), "margin=0"),
         (("flask", "--margin=x"), "--margin=x: a share such as 5%"),
         (("flask", "--rounds=0"), "--rounds"),
+        (("flask", "--users=x"), "winserve: --users: users=x: a whole number"),
         (("flask", "--require=speed > 1"), "unknown metric 'speed'"),
         (("flask", "--host=local,wine"), "one host is needed"),
     ],

@@ -7,11 +7,13 @@ the looks between are for memory, and for what ends meanwhile.
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
@@ -39,6 +41,7 @@ class _Part:
     processes: int = 0
     memory: int | None = None
     ended: bool = False
+    forgets: bool = False
 
     @property
     def cpu(self) -> float:
@@ -51,6 +54,23 @@ class _Part:
             self.times |= times
         else:
             self.times = dict(times)
+
+
+def _knows_cpu(part: _Part) -> bool:
+    return part.processes > 0 and not part.forgets and tells_cpu_of_others()
+
+
+def _forgets_children(pid: int) -> bool:
+    """Whether a process ignores the end of its children, as Apache's mod_cgid does: Linux then adds
+    their time to nobody's."""
+    if sys.platform != "linux":
+        return False
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
+    except OSError:  # it ended meanwhile
+        return False
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    return bool(ignored >> (signal.SIGCHLD - 1) & 1)
 
 
 class Sampler:
@@ -94,7 +114,7 @@ class Sampler:
                     part.name,
                     part.processes,
                     part.memory,
-                    part.cpu - part.first if part.processes and tells_cpu_of_others() else None,
+                    part.cpu - part.first if _knows_cpu(part) else None,
                     part.ended,
                 )
                 for part in self._parts.values()
@@ -126,6 +146,7 @@ class Sampler:
                     memory += self._memory_of(process)
                 except psutil.Error:  # it ended meanwhile
                     continue
+                part.forgets = part.forgets or _forgets_children(pid)
                 own = used.user + used.system
                 # A process that is waited for moves from one of these to the other.
                 times[process] = own + used.children_user + used.children_system

@@ -99,6 +99,23 @@ def test_the_cpu_of_children_that_came_and_went_counts(start: Start) -> None:
     assert usage.parts[0].processes >= 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: how Linux counts")
+def test_the_cpu_of_children_whose_end_is_ignored_is_not_measured(start: Start) -> None:
+    process = start(
+        "import signal\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"  # as Apache's mod_cgid
+        "print('ready', flush=True)\n"
+        "input()\n"
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+    sampler = watched(process)
+    sampler.start()
+    usage = sampler.stop()
+    assert (usage.cpu, usage.parts[0].cpu) == (None, None)
+    assert usage.memory
+
+
 def test_memory_is_the_most_at_once(start: Start) -> None:
     size = 64 * 2**20
     process = start(

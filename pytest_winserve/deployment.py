@@ -117,6 +117,9 @@ class Deployment(Protocol):
     def pids(self) -> dict[str, int]:
         """The processes that serve, by name: the front's first."""
 
+    def no_room(self) -> str | None:
+        """Why its logs are cut: a disk without room. None when there is some, or nobody knows."""
+
     def log_positions(self) -> dict[str, int]:
         """Where each log ends now."""
 

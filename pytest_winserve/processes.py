@@ -333,13 +333,17 @@ class Processes:
                 self._port = self._claim.number
                 return
 
+    def no_room(self) -> str | None:
+        free = shutil.disk_usage(self._folder).free
+        if free >= LEAST_ROOM:
+            return None
+        return f"no space left on device: {free} bytes are free for the logs in {self._folder}"
+
     def _check_room(self) -> None:
         """A program that cannot write a word of its log could not say why it ends."""
-        free = shutil.disk_usage(self._folder).free
-        if free < LEAST_ROOM:
-            raise StartError(
-                f"no space left on device: {free} bytes are free for the logs in {self._folder}"
-            )
+        why = self.no_room()
+        if why is not None:
+            raise StartError(why)
 
     def _look(self) -> None:
         """Raise when something that should run does not."""

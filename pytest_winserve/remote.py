@@ -485,6 +485,9 @@ class RemoteDeployment:
     def pids(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "pids")
 
+    def no_room(self) -> str | None:
+        return self._ask(None, "no_room")
+
     def log_positions(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "log_positions")
 

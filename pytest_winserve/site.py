@@ -316,6 +316,9 @@ class Site:
             if not ledger.unaccounted or time.perf_counter() > deadline:
                 break
             time.sleep(0.02)
+        no_room = self.deployment.no_room() if ledger.unaccounted else None
+        if no_room is not None:
+            ledger = replace(ledger, notes=(*ledger.notes, no_room))
         front = self.deployment.front_counts(tag)
         marked = bool(self.deployment.backend_counts(tag)) and bool(result.by_backend)
         if front is None or marked or not result.answered:

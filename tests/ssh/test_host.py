@@ -262,6 +262,32 @@ def test_a_full_disk_there(server: Server) -> None:
         Lab(server.host(), provision=True).serve("flask")
 
 
+def test_a_disk_there_that_fills_during_a_load(server: Server) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("platform: only root can mount a small disk")
+    small = server.folder / "small"
+    small.mkdir()
+    mount = f'mount -t tmpfs -o size=3m none "{small}" && exec "$@"'
+    server.prefix = ["unshare", "--mount", "sh", "-c", mount, "sh"]
+    server.environment["TMPDIR"] = str(small)
+    server.start()
+
+    def run(line: str) -> None:
+        ssh = ["ssh", "-F", str(server.config), "there", line]
+        subprocess.run(ssh, check=True, capture_output=True, timeout=60)
+
+    with Lab(server.host()).serve("nginx1-waitress") as site:
+        before = site.load(users=2, count=20).ledger
+        assert before is not None
+        assert before.unaccounted == 0
+        run(f"cat /dev/zero >{small}/fill 2>/dev/null || true")
+        ledger = site.load(users=2, count=500).ledger
+        assert ledger is not None
+        assert ledger.unaccounted
+        assert ledger.notes[-1].startswith("no space left on device: ")
+        run(f"rm {small}/fill")
+
+
 # -- what does not -------------------------------------------------------------------------------
 
 

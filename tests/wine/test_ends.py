@@ -160,7 +160,7 @@ def test_the_gateway_is_killed(own_wine: OwnWine, lab: Lab) -> None:
     striker.join()
     said = str(lost.value)
     assert said.startswith("the gateway to the host wine was lost: ")
-    assert "; its Python was killed by signal 9 (SIGKILL)\nwhat is known: " in said
+    assert "its Python was killed by signal 9 (SIGKILL)\nwhat is known: " in said
     assert site.deaths() == [site.deployment.lost]
     site.close()
     own_wine.gone()

@@ -6,18 +6,16 @@ The front `apache` and the servers `mod_wsgi` and `cgi` use it.
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_winserve.contents import lab_folder
 from pytest_winserve.errors import MissingComponent, StartError
 from pytest_winserve.ports import Address
+from pytest_winserve.webserver import WebServer, configuration
 
 WINDOWS = os.name == "nt"
 """A name of its own, because type checkers follow one platform only."""
@@ -27,6 +25,7 @@ GET_IT = (
     if WINDOWS
     else "sudo apt-get install apache2 (Fedora: httpd; macOS has it)"
 )
+APACHE = WebServer("apache", "Apache", r"Apache/(\d\S*)", GET_IT)
 PROGRAMS = ("httpd",) if WINDOWS else ("apache2", "httpd")
 PLACES = (
     (
@@ -89,38 +88,16 @@ def find_httpd() -> Httpd:
 
 def look_at(path: Path) -> Httpd:
     """The Apache at `path`; MissingComponent when it is none, or does not work."""
-    said = _ask(path, "-v")
-    match = re.search(r"Apache/(\d\S*)", said)
-    if match is None:
-        raise MissingComponent("apache", f"{path} is not a working Apache; it says: {said}", GET_IT)
-    built_in = {line.strip().removesuffix(".c") for line in _ask(path, "-l").splitlines()}
+    version = APACHE.version_in(APACHE.ask(path, "-v"), path)
+    built_in = {line.strip().removesuffix(".c") for line in APACHE.ask(path, "-l").splitlines()}
     # Its own modules first: another Apache may be installed as well.
     places = [path.parents[1] / "modules", *map(Path, MODULE_PLACES)]
     return Httpd(
         path,
-        match[1],
+        version,
         frozenset(name.removeprefix("mod_") for name in built_in),
         next((place for place in places if place.is_dir()), None),
     )
-
-
-def _ask(path: Path, option: str) -> str:
-    """What it says when asked about itself, cut to its end; or what kept it from it."""
-    try:
-        done = subprocess.run(
-            [str(path), option],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=30,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MissingComponent("apache", f"{path} does not run: {error}", GET_IT) from None
-    said = (done.stdout + done.stderr).strip()[-2000:] or f"exit status {done.returncode}"
-    if done.returncode:
-        raise MissingComponent("apache", f"{path} is not a working Apache; it says: {said}", GET_IT)
-    return said
 
 
 def configure(
@@ -134,25 +111,15 @@ def configure(
 ) -> list[str]:
     """Write the configuration that `template` of the lab gives into `folder`, and return the
     command that runs it in the foreground. Raises StartError where it could not run."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    text = (
-        Environment(
-            loader=FileSystemLoader(lab_folder() / "apache"),
-            trim_blocks=True,
-            keep_trailing_newline=True,
-            undefined=StrictUndefined,
-            autoescape=False,
-        )
-        .get_template(template)
-        .render(
-            folder=folder.as_posix(),
-            listen="{}:{}".format(*listen),
-            threads=threads,
-            modules=[(name, file.as_posix()) for name, file in modules],
-            windows=WINDOWS,
-            **values,
-        )
+    text = configuration(
+        "apache",
+        template,
+        folder=folder.as_posix(),
+        listen="{}:{}".format(*listen),
+        threads=threads,
+        modules=[(name, file.as_posix()) for name, file in modules],
+        windows=WINDOWS,
+        **values,
     )
     (folder / "httpd.conf").write_text(text, encoding="utf-8")
     command = [str(httpd.path), "-d", folder.as_posix(), "-f", f"{folder.as_posix()}/httpd.conf"]

@@ -17,6 +17,7 @@ import socket
 import sys
 import traceback
 from _thread import allocate_lock, start_new_thread
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -114,7 +115,7 @@ class BackendJob:
         from pytest_winserve.instrument import Counters
 
         self._counters = Counters(Path(self.spec["counters"]), workers)
-        order = {name: self.spec[name] for name in ("app", "counters", "nonce", "index")}
+        order = {name: self.spec[name] for name in ("app", "counters", "failure", "nonce", "index")}
         order |= {"folder": os.getcwd(), "patience": self.patience}  # noqa: PTH109
         return (
             f"import sys\nsys.path[:] = {sys.path!r}\n"
@@ -156,7 +157,14 @@ def app_of_worker(order: dict[str, Any]) -> WSGIApplication:
     from pytest_winserve.instrument import Counters, Instrument
 
     os.chdir(order["folder"])
-    app = load_app_in_time(order["app"], order["patience"])
+    try:
+        app = load_app_in_time(order["app"], order["patience"])
+    except (Exception, SystemExit) as error:
+        # Of several processes, the first one's; and a server's own log is not the lab's to read.
+        with suppress(FileExistsError), Path(order["failure"]).open("x", encoding="utf-8") as file:
+            told = failure(order["app"], error) | {"trace": app_traceback(error)}
+            file.write(json.dumps(told) + "\n")
+        raise
     counters = Counters.attach(Path(order["counters"]))
     return Instrument(app, order["nonce"], order["index"], counters)
 
@@ -210,8 +218,22 @@ def load_app(spec: str) -> WSGIApplication:
     return app
 
 
-def print_app_traceback(error: BaseException) -> None:
-    """The traceback of the app's own code, if any of it ran, without the frames that led to it."""
+def failure(app: str, error: BaseException) -> dict[str, str]:
+    """What the lab is told of an error that kept the app from being served."""
+    if isinstance(error, WinserveError):
+        return {"error": str(error), "kind": type(error).__name__}
+    last = traceback.format_exception_only(error)[-1].strip()
+    return {
+        "error": f"the app {app!r} could not be loaded: {last}",
+        "kind": StartError.__name__,
+    }
+
+
+def app_traceback(error: BaseException) -> str:
+    """The traceback of the app's own code, without the frames that led to it; empty when none of
+    it ran."""
+    if isinstance(error, WinserveError):
+        return ""
     trace = traceback.TracebackException.from_exception(error)
     files = [frame.filename for frame in trace.stack]
     first = len(files) - files[::-1].index(__file__) if __file__ in files else 0
@@ -220,9 +242,8 @@ def print_app_traceback(error: BaseException) -> None:
         first += 1
     del trace.stack[:first]
     if not trace.stack and not isinstance(error, SyntaxError):
-        return  # nothing of the app ran, such as a call that its factory does not take
-    sys.stderr.write("".join(trace.format()))
-    sys.stderr.flush()
+        return ""  # such as a call that its factory does not take
+    return "".join(trace.format())
 
 
 def main() -> int:
@@ -248,13 +269,10 @@ def main() -> int:
     try:
         server: Server = importlib.import_module(spec["server"]).SERVER
         running = server.start(job)
-    except WinserveError as error:
-        job.tell(error=str(error), kind=type(error).__name__)
-        return 2
     except (Exception, SystemExit) as error:
-        print_app_traceback(error)
-        job.tell(error=f"the app {spec['app']!r} could not be loaded: {_last_line(error)}",
-                 kind=StartError.__name__)  # fmt: skip
+        sys.stderr.write(app_traceback(error))
+        sys.stderr.flush()
+        job.tell(**failure(spec["app"], error))
         return 2
 
     def wait_for_the_end() -> None:
@@ -282,10 +300,6 @@ def main() -> int:
     finally:
         serving.release()
     return 0
-
-
-def _last_line(error: BaseException) -> str:
-    return traceback.format_exception_only(error)[-1].strip()
 
 
 if __name__ == "__main__":

@@ -394,14 +394,15 @@ def recommended(
     """Search, show what was found, write the report; the exit status."""
     from pytest_winserve import recommend, versus
     from pytest_winserve.run import canonical
-    from pytest_winserve.survey import survey
+    from pytest_winserve.survey import Surveys
     from pytest_winserve.trials import open_trials, place_of
 
     rules = recommend.Rules(versus.share("--margin", margin), rounds)
     settings = recommend.adjusted(settings)
     criteria = [canonical(text) for text in settings.require]
     lab = recommend.new_lab(settings, criteria)
-    candidates = recommend.chosen(topologies, lab.host, settings.command)
+    surveys = Surveys()
+    candidates = recommend.chosen(topologies, lab.host, settings.command, surveys)
     key = recommend.key_of(settings, criteria, lab.host)
     place = place_of(settings.command or settings.app, lab.host.name)
     with open_trials(place, key, fresh=fresh) as trials, lab:
@@ -409,7 +410,7 @@ def recommended(
             click.echo(trials.told)
         search = recommend.Search(settings, criteria, rules, trials, Watch(), click.echo)
         if not topologies:
-            search.left_out += survey(lab.host, settings.command).left_out
+            search.left_out += surveys.of(lab.host, settings.command).left_out
         try:
             ranking = search.run(lab, candidates)
         except KeyboardInterrupt:
@@ -435,7 +436,8 @@ def show_ranking(search: Search, settings: Settings) -> bool:
     left_out = [{"host": settings.host[0], **each.to_dict()} for each in search.left_out]
     text = render(search.ranking(), left_out)
     click.echo(text, nl=False)
-    results = RunResults(settings, {"left_out": left_out, "recommendation": text.splitlines()})
+    more = {"left_out": left_out, "recommendation": text.splitlines()}
+    results = RunResults(settings, more=more)
     for test in search.trials.tests:
         results.add(dict(test))
     written = results.write()
@@ -546,8 +548,13 @@ def setting_named(name: str) -> Setting:
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
     """The settings: these options, the environment, the defaults. Raises UsageError."""
-    settings = resolve({name: value or None for name, value in given.items()}, lambda key: None)
-    validate(settings)
+    from pytest_winserve.survey import Surveys
+
+    try:
+        settings = resolve({name: value or None for name, value in given.items()}, lambda key: None)
+    except UsageError as error:  # the options are called differently here
+        raise UsageError(str(error).replace("--winserve-", "--")) from None
+    validate(settings, Surveys())
     if len(settings.host) > 1:
         raise UsageError(f"--host={','.join(settings.host)}: one host is needed here")
     return settings

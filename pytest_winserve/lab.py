@@ -15,7 +15,7 @@ from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Request
 from pytest_winserve.sender import FromHere
 from pytest_winserve.site import Observer, Silent, Site
-from pytest_winserve.survey import every_server, every_setting
+from pytest_winserve.survey import Surveys, every_server, every_setting
 from pytest_winserve.topology import ARTICLE, Topology
 
 SAMPLE_APP = "pytest_winserve.sample_app:app"
@@ -128,7 +128,7 @@ class Lab:
         return about | {"versions": about["versions"] | {topology.front: str(deployment.binary)}}
 
 
-def expand(text: str, host: Host, command: str | None) -> list[Topology]:
+def expand(text: str, host: Host, command: str | None, surveys: Surveys) -> list[Topology]:
     """The topology that `text` names, or those of a named set: `article`, `all`, `servers`.
 
     `all` is every server that the host can run, alone and behind nginx with four backends;
@@ -138,5 +138,7 @@ def expand(text: str, host: Host, command: str | None) -> list[Topology]:
     if text == "article":
         return [Topology.parse(name) for name in ARTICLE]
     if text == "all":
-        return every_server(host, command)
-    return every_setting(host, command) if text == "servers" else [Topology.parse(text)]
+        return every_server(surveys.of(host, command).able)
+    if text == "servers":
+        return every_setting(surveys.of(host, command).able)
+    return [Topology.parse(text)]

@@ -15,8 +15,10 @@ from pytest_winserve.settings import SETTINGS, Settings, resolve, validate
 if TYPE_CHECKING:
     from pytest_winserve.pool import Record, SiteKey, SitePool
     from pytest_winserve.site import Site
+    from pytest_winserve.survey import Surveys
 
 SETTINGS_KEY = pytest.StashKey[Settings]()
+SURVEYS_KEY = pytest.StashKey["Surveys"]()
 RECORDS_KEY = pytest.StashKey[list["Record"]]()
 OUTCOME_KEY = pytest.StashKey[str]()
 GROUPED_KEY = pytest.StashKey[bool]()
@@ -65,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = _settings(config)
     if settings.given:
         try:
-            validate(settings)
+            validate(settings, _surveys(config))
         except WinserveError as error:
             raise pytest.UsageError(str(error)) from error
     if settings.given or getattr(config.option, "dist", "no") != "no":
@@ -91,7 +93,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     settings = _settings(metafunc.config)
     try:
-        keys = site_keys(settings, _marker(metafunc.definition))
+        keys = site_keys(settings, _marker(metafunc.definition), _surveys(metafunc.config))
     except WinserveError as error:
         raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from None
     hosts = {key.host for key in keys}
@@ -156,7 +158,7 @@ def winserve_factory(
 
         def factory(topology: str, **choices: Any) -> AbstractContextManager[Site]:
             marker = _marker(request.node) | _marker_arguments(topology=topology, **choices)
-            keys = site_keys(settings, marker)
+            keys = site_keys(settings, marker, _surveys(request.config))
             if len(keys) != 1:
                 raise pytest.UsageError(f"winserve_factory serves one topology, not {len(keys)}")
             site = _winserve_pool.start(keys[0])
@@ -217,13 +219,21 @@ def _settings(config: pytest.Config) -> Settings:
     return config.stash[SETTINGS_KEY]
 
 
+def _surveys(config: pytest.Config) -> Surveys:
+    """What the run has found out about its hosts."""
+    from pytest_winserve.survey import Surveys
+
+    return config.stash.setdefault(SURVEYS_KEY, Surveys())
+
+
 def _collect_results(config: pytest.Config) -> None:
     """Have the results of the run gathered here, unless this is a worker of xdist."""
     if hasattr(config, "workerinput") or config.pluginmanager.has_plugin("winserve-results"):
         return
     from pytest_winserve.run import RunResults
 
-    config.pluginmanager.register(RunResults(_settings(config)), "winserve-results")
+    results = RunResults(_settings(config), lambda: _surveys(config))
+    config.pluginmanager.register(results, "winserve-results")
 
 
 def _told(error: pytest.ExceptionInfo[BaseException]) -> Any:

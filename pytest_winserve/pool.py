@@ -21,6 +21,7 @@ from pytest_winserve.servers import Concurrency
 from pytest_winserve.servers.command import check_command
 from pytest_winserve.settings import Settings
 from pytest_winserve.site import Kind, Site
+from pytest_winserve.survey import Surveys
 from pytest_winserve.topology import Topology
 
 FAILED_BEFORE = "could not be started for an earlier test"
@@ -58,7 +59,7 @@ class SiteKey:
         return f"{self.host}:{self.topology}:{self.app}"
 
 
-def site_keys(settings: Settings, marker: dict[str, Any]) -> list[SiteKey]:
+def site_keys(settings: Settings, marker: dict[str, Any], surveys: Surveys) -> list[SiteKey]:
     """What a test with these marker arguments asks for, hosts outermost. Raises UsageError."""
     from pytest_winserve.hosts import open_host
 
@@ -76,7 +77,9 @@ def site_keys(settings: Settings, marker: dict[str, Any]) -> list[SiteKey]:
         SiteKey(str(topology), host, one("app"), command, one("slow"), one("fast"))
         for host in several("host")
         for text in several("topology")
-        for topology in expand(text.strip(), open_host(host, provision=settings.provision), command)
+        for topology in expand(
+            text.strip(), open_host(host, provision=settings.provision), command, surveys
+        )
     ]
     if any(Topology.parse(key.topology).server == "command" for key in keys):
         check_command(command)

@@ -48,6 +48,7 @@ class _Backend:
     index: int
     program: Program
     counters: Path
+    failure: Path
     told: dict[str, Any] = field(default_factory=dict)
     _read: int = 0
 
@@ -62,15 +63,23 @@ class _Backend:
             self.told |= json.loads(line)
         return self.told
 
-    def check(self) -> None:
-        """Raise what keeps it from coming up, if anything does."""
+    def failed(self) -> dict[str, str] | None:
+        """What it has told that keeps it from coming up, or a process that its server started."""
         told = self.listen()
         if "error" in told:
             # Its own words first, then its log, where the app's traceback is.
-            kind: type[Exception] = getattr(errors, told["kind"])
             self.program.wait(1)
-            log = self.program.tail().strip()
-            raise kind(told["error"] + (f"\n{log}" if log else ""))
+            return told | {"trace": self.program.tail()}
+        text = self.failure.read_text("utf-8") if self.failure.exists() else ""
+        found: dict[str, str] | None = json.loads(text) if text.endswith("\n") else None
+        return found
+
+    def check(self) -> None:
+        """Raise what keeps it from coming up, if anything does."""
+        failed = self.failed()
+        if failed is not None:
+            kind: type[Exception] = getattr(errors, failed["kind"])
+            raise kind(f"{failed['error']}\n{failed['trace']}".strip())
         death = self.program.death()
         if death is not None:
             raise StartError(self.program.blame(f"{death} while starting"))
@@ -271,7 +280,12 @@ class Processes:
             self._environment(),
             Path(spec.folder),
         )
-        backend = _Backend(index, program, self._folder / f"{name}.counters")
+        backend = _Backend(
+            index,
+            program,
+            self._folder / f"{name}.counters",
+            self._folder / f"{name}.failure",
+        )
         self._backends.append(backend)
         self._start(program)
         order = {
@@ -286,6 +300,7 @@ class Processes:
             "nonce": self.nonce,
             "index": index,
             "counters": str(backend.counters),
+            "failure": str(backend.failure),
             # What it still waits for then, it must say before the deadline, but not long before.
             "patience": max(spec.start_timeout / 2, spec.start_timeout - LAST_WORDS_SECONDS),
         }

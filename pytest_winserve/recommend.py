@@ -6,7 +6,7 @@ within a round, until it is decided. Each run is on a site of its own that is st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from pytest_winserve.pool import SiteKey, attach
 from pytest_winserve.report.ranking import Ranking, rank
 from pytest_winserve.settings import Settings
 from pytest_winserve.site import Site
-from pytest_winserve.survey import LeftOut, settings_that_matter, survey
+from pytest_winserve.survey import LeftOut, Surveys, settings_that_matter
 from pytest_winserve.topology import Topology
 from pytest_winserve.trials import Trials, app_fingerprint
 
@@ -61,11 +61,12 @@ class Rules:
             raise UsageError(f"margin={self.margin:g}: more than 0% and at most 100% is needed")
 
 
-def candidates(host: Host, command: str | None) -> list[Topology]:
-    """What is tried unless topologies are named: each server alone and behind each front with one
-    and with four backends; with a setting that lets it run more requests, alone and behind four."""
+def candidates(able: Iterable[str]) -> list[Topology]:
+    """What is tried of the servers there are, unless topologies are named: each alone and behind
+    each front with one and with four backends; with a setting that lets it run more requests, alone
+    and behind four."""
     found = []
-    for name in survey(host, command).able:
+    for name in able:
         usual, *others = settings_that_matter(name)
         others = [text for text in others if _runs_more(text, usual)]
         fronts = front_names()
@@ -83,11 +84,13 @@ def _runs_more(text: str, usual: str) -> bool:
     return isinstance(most, int) and isinstance(known, int) and most > known and most >= WORTH
 
 
-def chosen(texts: Sequence[str], host: Host, command: str | None) -> list[Topology]:
+def chosen(
+    texts: Sequence[str], host: Host, command: str | None, surveys: Surveys
+) -> list[Topology]:
     """The candidates: those that `texts` name, or all. Raises UsageError."""
     if not texts:
-        return candidates(host, command)
-    named = [topology for text in texts for topology in expand(text, host, command)]
+        return candidates(surveys.of(host, command).able)
+    named = [topology for text in texts for topology in expand(text, host, command, surveys)]
     return list(dict.fromkeys(named))
 
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.settings import Settings
 
+if TYPE_CHECKING:
+    from pytest_winserve.survey import Surveys
+
 
 class RunResults:
     """Registered as a plugin: gathers the records that reports carry, and shows them at the end."""
 
-    def __init__(self, settings: Settings, more: Mapping[str, Any] | None = None) -> None:
-        """`more` is what the content of `results.json` has beside the tests."""
+    def __init__(
+        self,
+        settings: Settings,
+        surveys: Callable[[], Surveys] | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`surveys` gives those of a run that tries what its hosts can run; `more` is what the
+        content of `results.json` has beside the tests."""
         self._settings = settings
+        self._surveys = surveys
         self._more = more or {}
         self._tests: list[dict[str, Any]] = []
         self._machines: dict[str, Any] = {}
@@ -56,17 +66,19 @@ class RunResults:
     def left_out(self) -> list[dict[str, Any]]:
         """For the sets that are of what a host can run: what it cannot, by host, and why."""
         from pytest_winserve.hosts import open_host
-        from pytest_winserve.survey import survey
         from pytest_winserve.topology import SURVEYS
 
-        if not set(SURVEYS).intersection(self._settings.topology):
+        if self._surveys is None or not set(SURVEYS).intersection(self._settings.topology):
             return []
+        surveys, settings = self._surveys(), self._settings
+        found = {
+            name: surveys.of(open_host(name, provision=settings.provision), settings.command)
+            for name in settings.host
+        }
         return [
-            {"host": host, **each.to_dict()}
-            for host in self._settings.host
-            for each in survey(
-                open_host(host, provision=self._settings.provision), self._settings.command
-            ).left_out
+            {"host": name, **each.to_dict()}
+            for name, survey in found.items()
+            for each in survey.left_out
         ]
 
     def data(self) -> dict[str, Any]:

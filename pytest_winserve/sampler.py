@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from pytest_winserve.load import queues
 from pytest_winserve.load.usage import MemoryKind, PartUsage, SiteUsage
 from pytest_winserve.windows import tells_cpu_of_others
 
@@ -67,10 +68,12 @@ class Sampler:
         self._thread = threading.Thread(target=self._watch, daemon=True, name="winserve-sampler")
         self._error: BaseException | None = None
         self._began = 0.0
+        self._drops: queues.ListenDrops | None = None
 
     def start(self) -> None:
         """Take the first look, and go on looking."""
         self._began = time.perf_counter()
+        self._drops = queues.listen_drops()
         self._kind = self._memory_kind()
         self._look()
         for part in self._parts.values():
@@ -84,6 +87,7 @@ class Sampler:
         if self._error is not None:
             raise self._error
         self._look()
+        before, now = self._drops, queues.listen_drops()
         return SiteUsage(
             parts=tuple(
                 PartUsage(
@@ -100,6 +104,7 @@ class Sampler:
             memory_kind=self._kind,
             samples=self._samples,
             seconds=time.perf_counter() - self._began,
+            listen_drops=None if before is None or now is None else now.since(before),
         )
 
     def _watch(self) -> None:

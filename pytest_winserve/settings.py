@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pytest_winserve.errors import UsageError
+
+if TYPE_CHECKING:
+    from pytest_winserve.survey import Surveys
 
 Many = Literal["no", "commas", "lines"]
 """Whether a setting takes several values, and what separates them in one text."""
@@ -205,14 +208,14 @@ def resolve(command_line: Mapping[str, Any], ini: Callable[[str], Any]) -> Setti
     return Settings(**values, given=frozenset(given))
 
 
-def validate(settings: Settings) -> None:
+def validate(settings: Settings, surveys: Surveys) -> None:
     """Raise UsageError for names, criteria and paths that cannot be, before anything starts."""
     from pytest_winserve.load.criteria import Criterion
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.pool import site_keys
     from pytest_winserve.report import make_folder
 
-    site_keys(settings, {})
+    site_keys(settings, {}, surveys)
     get_engine(settings.engine)
     for criterion in settings.require:
         Criterion.parse(criterion)

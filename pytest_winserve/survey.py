@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any, Literal
 
 from pytest_winserve.errors import MissingComponent, UsageError
-from pytest_winserve.hosts import Host, open_host, require_host
+from pytest_winserve.hosts import Host, require_host
 from pytest_winserve.options import Option, Value, defaults
 from pytest_winserve.servers import Server, get_server, server_names
 from pytest_winserve.topology import Topology
@@ -40,21 +39,29 @@ class Survey:
     left_out: tuple[LeftOut, ...]
 
 
-def survey(host: Host, command: str | None) -> Survey:
-    """What `host` can run; the server `command` only when there is a command.
+class Surveys:
+    """What the hosts of a run can run. Each is asked once: every test that is collected wants to
+    know, and a gateway takes seconds to open."""
 
-    Raises MissingComponent when the host itself cannot be used.
-    """
-    found = _survey(host.name, host.provision)
-    # Without a command there is no such server: nothing that could be got.
-    able = tuple(name for name in found.able if command or name != "command")
-    return Survey(able, found.left_out)
+    def __init__(self) -> None:
+        self._made: dict[str, Survey] = {}
+
+    def of(self, host: Host, command: str | None) -> Survey:
+        """What `host` can run; the server `command` only when there is a command.
+
+        Raises MissingComponent when the host itself cannot be used.
+        """
+        found = self._made.get(host.name)
+        if found is None:
+            found = self._made[host.name] = survey(host)
+        # Without a command there is no such server: nothing that could be got.
+        able = tuple(name for name in found.able if command or name != "command")
+        return Survey(able, found.left_out)
 
 
-@cache
-def _survey(host_name: str, provision: bool) -> Survey:
-    # Once for each run: every test that is collected asks, and a gateway takes seconds to open.
-    host = open_host(host_name, provision=provision)
+def survey(host: Host) -> Survey:
+    """Ask `host`, which is opened for it, about every server. Raises MissingComponent when it
+    cannot be used."""
     able, left_out = [], []
     with host.open():
         require_host(host)
@@ -103,16 +110,15 @@ def _matters(server: Server, given: Mapping[str, Value]) -> bool:
     return False
 
 
-def every_server(host: Host, command: str | None) -> list[Topology]:
-    """The set `all`: each server that the host can run, alone and behind nginx with four."""
-    return _alone_and_behind(survey(host, command).able)
+def every_server(able: Iterable[str]) -> list[Topology]:
+    """The set `all`: each server that can be run, alone and behind nginx with four."""
+    return _alone_and_behind(able)
 
 
-def every_setting(host: Host, command: str | None) -> list[Topology]:
+def every_setting(able: Iterable[str]) -> list[Topology]:
     """The set `servers`: the same with the settings that matter."""
-    able = survey(host, command).able
-    return _alone_and_behind([text for name in able for text in settings_that_matter(name)])
+    return _alone_and_behind(text for name in able for text in settings_that_matter(name))
 
 
-def _alone_and_behind(servers: list[str] | tuple[str, ...]) -> list[Topology]:
+def _alone_and_behind(servers: Iterable[str]) -> list[Topology]:
     return [Topology.parse(each) for name in servers for each in (name, f"nginx4-{name}")]

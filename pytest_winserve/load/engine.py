@@ -30,6 +30,7 @@ from pytest_winserve.load import limits
 from pytest_winserve.load.fast import FAST_LOOP
 from pytest_winserve.load.merge import added
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.queues import syn_retries
 from pytest_winserve.load.reports import Report, result_of
 from pytest_winserve.load.result import Result
 
@@ -177,7 +178,9 @@ class BuiltinEngine:
             reports, lost = crew.reports(), crew.lost
             if not reports:
                 raise LoadError(f"every load worker was lost\n{crew.log_tail()}")
-        return result_of(self.name, plan, target.url, reports, len(plans), lost, busy)
+        return result_of(
+            self.name, plan, target.url, reports, len(plans), lost, busy, syn_retries()
+        )
 
 
 def resolve(target: Target) -> tuple[str, int]:

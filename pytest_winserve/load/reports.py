@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_winserve.load import limits
+from pytest_winserve.load import limits, queues
 from pytest_winserve.load.merge import added, merged
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.result import Generator, Result
@@ -31,10 +31,12 @@ def result_of(
     workers: int,
     lost: int,
     host_cpu: float | None,
+    syn_retries: tuple[float, ...] | None,
 ) -> Result:
     """The result of a load by `workers`, of which `lost` did not report to their end.
 
-    At least one of the reports has a snapshot.
+    At least one of the reports has a snapshot. `host_cpu` and `syn_retries` are of the workers'
+    machine.
     """
     snapshots = [report.last for report in reports if report.last is not None]
     times = merged([report.timeline for report in reports], plan)
@@ -65,5 +67,6 @@ def result_of(
             limited_by=limits.limited_by(snapshots, elapsed, open_model=plan.open_model),
             host_cpu=host_cpu,
             late=sum(s["late"] for s in snapshots) if plan.open_model else None,
+            syn_retried=None if syn_retries is None else queues.retried(times.connect, syn_retries),
         ),
     )

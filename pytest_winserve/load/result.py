@@ -157,7 +157,9 @@ class Generator:
     of the server. `host_cpu` is the share of all processors of the generator's machine that was in
     use, by whatever ran there; None where the engine does not measure it. `late` counts requests of
     the open model that were due more than 10 ms before they were begun or dropped; None in the
-    closed model, where none is due, and where the engine does not measure it.
+    closed model, where none is due, and where the engine does not measure it. `syn_retried`
+    counts connects that took as long as one whose SYN was sent again, because it was dropped; None
+    where it is not known when the generator's machine does that.
     """
 
     workers: int
@@ -167,6 +169,7 @@ class Generator:
     limited_by: str
     host_cpu: float | None = None
     late: int | None = None
+    syn_retried: int | None = None
 
     @property
     def shared(self) -> str:
@@ -316,6 +319,26 @@ class Result:
         limit = self.generator.limited_by
         return "" if limit == "none" else f"the load generator was the limit ({limit})"
 
+    @property
+    def overflow(self) -> str:
+        """That connects were dropped, where it is known, as a full listen queue does; empty when
+        none is known to have been."""
+        told = []
+        retried, connects = self.generator.syn_retried, self.connect.count
+        if retried:
+            told.append(
+                f"listen queue overflow or loss: {retried} of {connects} connects "
+                f"({retried / connects:.2%}) were made by another try, a second or more after the "
+                "first"
+            )
+        counted = None if self.site is None else self.site.listen_drops
+        if counted is not None and counted.drops:
+            told.append(
+                f"the site's machine counted {counted.drops} dropped connects, "
+                f"{counted.overflows} of them by a full listen queue"
+            )
+        return "; ".join(told)
+
     def checks(self, *criteria: Criterion, allow_limited: bool = False) -> tuple[Check, ...]:
         """What each criterion says about this result.
 
@@ -427,8 +450,7 @@ class Result:
                 f"INCOMPLETE: {self.generator.lost} of {self.generator.workers} workers were lost, "
                 f"with {self.unfinished} requests under way and all after their last report"
             )
-        if self.generator.shared:
-            lines.append(self.generator.shared)
+        lines += filter(None, [self.generator.shared, self.overflow])
         share = "-" if self.error_rate is None else f"{self.error_rate:.2%}"
         lines.append(
             f"{self.sent} sent in {self.elapsed:.2f} s: {self.answered} answered "

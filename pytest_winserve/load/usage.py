@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from pytest_winserve.load.queues import ListenDrops
+
 MemoryKind = Literal["pss", "rss"]
 """How memory was counted. "pss": what processes share is divided among them, so that the sum is
 what the site takes (Linux). "rss": it counts in each of them, so that the sum is too high."""
@@ -47,7 +49,8 @@ class SiteUsage:
     """All processes of a site during a load, warm-up included.
 
     `memory` is the most bytes that all parts had at one moment, which is at most the sum of the
-    parts' own. `samples` looks were taken over `seconds`.
+    parts' own. `samples` looks were taken over `seconds`. `listen_drops` is what the kernel of its
+    machine counted meanwhile; None where that is not known.
     """
 
     parts: tuple[PartUsage, ...]
@@ -56,6 +59,7 @@ class SiteUsage:
     memory_kind: MemoryKind
     samples: int
     seconds: float
+    listen_drops: ListenDrops | None = None
 
     @property
     def cpu(self) -> float | None:
@@ -73,10 +77,16 @@ class SiteUsage:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `cpu` is there for readers of the file."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
-        return own | {"parts": [part.to_dict() for part in self.parts], "cpu": self.cpu}
+        parts = [part.to_dict() for part in self.parts]
+        drops = None if self.listen_drops is None else self.listen_drops.to_dict()
+        return own | {"parts": parts, "cpu": self.cpu, "listen_drops": drops}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SiteUsage:
         """The inverse of to_dict."""
-        own = {f.name: data[f.name] for f in fields(cls)}
-        return cls(**own | {"parts": tuple(PartUsage(**part) for part in data["parts"])})
+        own = {f.name: data[f.name] for f in fields(cls) if f.name != "listen_drops"}
+        drops = data.get("listen_drops")  # older files do not have it
+        return cls(
+            **own | {"parts": tuple(PartUsage(**part) for part in data["parts"])},
+            listen_drops=None if drops is None else ListenDrops(**drops),
+        )

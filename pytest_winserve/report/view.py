@@ -316,6 +316,9 @@ def load_warnings(result: Result) -> list[Sentence]:
     if result.sent == 0:
         found.append("nothing was sent: every number of this load is not measured")
     sentences = [Sentence(text, good=False) for text in found]
+    if result.overflow:
+        # What its machine counted alone may be somebody else's.
+        sentences.append(Sentence(result.overflow, good=False if generator.syn_retried else None))
     # On one machine with the server this is how it is: to be known, and nobody's fault.
     return [*sentences, *([Sentence(generator.shared)] if generator.shared else [])]
 

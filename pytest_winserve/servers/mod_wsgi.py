@@ -22,7 +22,7 @@ from pytest_winserve.apache import (
     quit_command,
     socket_folder,
 )
-from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.errors import MissingComponent
 from pytest_winserve.kept import Kept
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Package, Running
@@ -53,6 +53,12 @@ class ModWsgiServer:
     )
 
     def unsupported(self, platform: str, options: Options) -> str | None:
+        processes = int(options["processes"])
+        if platform == "win32" and processes > 1:
+            return (
+                "mod_wsgi has one process on Windows, Apache's own; give it threads, or several "
+                f"of it a front: nginx{processes}-mod_wsgi"
+            )
         return None
 
     def require(self, nginx: str) -> None:
@@ -65,11 +71,6 @@ class ModWsgiServer:
 
     def start(self, job: Job) -> Running:
         processes, threads = int(job.options["processes"]), int(job.options["threads"])
-        if WINDOWS and processes > 1:
-            raise UsageError(
-                f"processes={processes}: mod_wsgi has one process on Windows, Apache's own; give "
-                f"it threads, or several of it a front: nginx{processes}-mod_wsgi"
-            )
         httpd, folder = find_httpd(), job.folder
         # One more: Apache may start a process for one that has not quite ended.
         code, loaded = job.worker_code(processes + 1), folder / "loaded"

@@ -33,6 +33,25 @@ def adds_up(result: Result) -> None:
     assert result.ledger.sent == result.sent
 
 
+def load_on_four(lab: Lab, engine: str, keepalive: bool) -> Result:
+    """A load by another engine on four backends behind nginx, which adds up on every side."""
+    with lab.serve("nginx4-waitress") as site:
+        result = site.load(users=5, duration=2, keepalive=keepalive, engine=engine)
+    adds_up(result)
+    assert result.sent > 0
+    assert result.outcomes == {"200": result.sent}
+    sides = seen(result)
+    assert sides.pop("front's log") == result.sent
+    assert len(sides) == 4
+    assert sum(sides.values()) == result.sent == sum(answers(result).values())
+    assert set(result.by_backend) == {"0", "1", "2", "3"}
+    assert result.connect.count == (5 if keepalive else result.sent)
+    row = result.tsung_tables()["rows"]["request"]
+    assert row["count"] == result.sent
+    assert row["mean"] == pytest.approx(result.total.mean)
+    return result
+
+
 @pytest.fixture(scope="module")
 def flask(lab: Lab) -> Iterator[Site]:
     with lab.serve("flask") as site:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from platforms import not_on_windows
 
 from pytest_winserve import Lab, registry
-from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.errors import MissingComponent, StartError, UsageError
 from pytest_winserve.options import defaults
 from pytest_winserve.servers import (
     Package,
@@ -188,6 +189,16 @@ def test_a_site_is_not_started_with_a_package_that_is_too_old(path: Path, lab: L
         lab.serve("nginx2-cheroot")
 
 
+@not_on_windows("uWSGI does not run on Windows")
+def test_a_uwsgi_that_lacks_a_library_says_so_itself(path: Path, lab: Lab) -> None:
+    put(path, "pyuwsgi", "99.0")
+    (path / "pyuwsgi.py").write_text(
+        "raise ImportError('libssl.so.1.1: cannot open it')\n", "utf-8"
+    )
+    with pytest.raises(StartError, match=r"could not be run: ImportError\('libssl\.so\.1\.1: "):
+        lab.serve("uwsgi")
+
+
 def test_another_packages_server_says_how_to_get_what_it_needs(path: Path) -> None:
     code = (
         "from pytest_winserve.servers import Package\n"
@@ -222,12 +233,23 @@ def test_options_that_contradict_each_other_are_refused(text: str, said: str) ->
     assert said in str(caught.value)
 
 
-def test_several_workers_are_refused_on_windows() -> None:
-    server = get_server("granian")
-    reason = server.unsupported("win32", defaults(server.options, {"workers": 2}))
-    assert reason is not None
-    assert "one worker on Windows" in reason
-    assert "nginx4-granian" in reason
+@pytest.mark.parametrize(
+    ("name", "option", "said", "instead"),
+    [
+        ("granian", "workers", "one worker on Windows", "nginx4-granian"),
+        ("mod_wsgi", "processes", "one process on Windows", "nginx4-mod_wsgi"),
+    ],
+)
+def test_several_processes_are_refused_on_windows(
+    name: str, option: str, said: str, instead: str
+) -> None:
+    server = get_server(name)
+    assert server.unsupported("linux", defaults(server.options, {option: 4})) is None
+    with pytest.raises(UsageError) as caught:
+        require_server(server, "win32", {option: 4})
+    assert str(caught.value).startswith(f"{name}:{option}=4 cannot be: ")
+    assert said in str(caught.value)
+    assert instead in str(caught.value)
 
 
 def test_nothing_is_started_with_options_that_cannot_be(lab: Lab) -> None:

@@ -17,6 +17,7 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import open_host
 from pytest_winserve.recommend import Rules, candidates, chosen
 from pytest_winserve.report import read_json
+from pytest_winserve.survey import Surveys
 
 from .conftest import clean_environment, eventually, run_winserve, winserve_command
 
@@ -133,6 +134,7 @@ def test_without_nginx_it_says_so_and_goes_on(recommend: Recommend) -> None:
         (("flask", "--margin=0"), "margin=0"),
         (("flask", "--margin=x"), "--margin=x: a share such as 5%"),
         (("flask", "--rounds=0"), "--rounds"),
+        (("flask", "--users=x"), "winserve: --users: users=x: a whole number"),
         (("flask", "--require=speed > 1"), "unknown metric 'speed'"),
         (("flask", "--host=local,wine"), "one host is needed"),
     ],
@@ -223,7 +225,7 @@ def test_what_was_tried_is_not_tried_again(
 
 
 def test_the_candidates_of_this_machine() -> None:
-    names = [str(each) for each in candidates(open_host("local"), None)]
+    names = [str(each) for each in candidates(Surveys().of(open_host("local"), None).able)]
     assert {"flask", "nginx1", "nginx4", "waitress:threads=8", "nginx4-tornado:threads=8"} <= {
         *names
     }
@@ -234,7 +236,7 @@ def test_the_candidates_of_this_machine() -> None:
 
 
 def test_named_candidates_may_be_sets() -> None:
-    found = chosen(["article", "flask"], open_host("local"), None)
+    found = chosen(["article", "flask"], open_host("local"), None, Surveys())
     assert [str(each) for each in found] == [
         "flask", "nginx1", "nginx4", "tornado", "nginx4-tornado",
     ]  # fmt: skip

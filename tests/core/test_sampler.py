@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from pytest_winserve import Lab
 from pytest_winserve.load.usage import SiteUsage
+from pytest_winserve.ports import ADDRESS
 from pytest_winserve.sampler import Sampler
 from pytest_winserve.windows import tells_cpu_of_others
 
@@ -135,6 +137,22 @@ def test_what_ended_before_the_watch_was_not_measured(start: Start) -> None:
     (part,) = usage.parts
     assert (part.processes, part.memory, part.cpu, part.ended) == (0, None, None, True)
     assert (usage.memory, usage.cpu) == (None, None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: only Linux counts what it drops")
+def test_connects_that_a_full_queue_dropped_are_counted() -> None:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((ADDRESS, 0), backlog=1))
+        sampler = Sampler(dict, {})
+        sampler.start()
+        for _ in range(5):  # two are connected and wait to be accepted: one more than the backlog
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        dropped = sampler.stop().listen_drops
+    assert dropped is not None
+    # Of the whole machine: others may have dropped some, too.
+    assert dropped.drops >= dropped.overflows >= 3
 
 
 def test_what_goes_wrong_in_the_thread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

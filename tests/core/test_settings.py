@@ -10,6 +10,7 @@ import pytest
 from pytest_winserve.errors import UsageError
 from pytest_winserve.pool import SiteKey, site_keys
 from pytest_winserve.settings import SETTINGS, Setting, Settings, resolve, validate
+from pytest_winserve.survey import Surveys
 
 # Per setting four texts, for the command line, the environment, the ini file and the marker.
 TEXTS = {
@@ -74,7 +75,7 @@ def test_precedence(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     assert given.given == {setting.name}
 
     if setting.name in IN_MARKER:
-        key = site_keys(given, {"topology": "flask"} | {setting.name: marker})[0]
+        key = site_keys(given, {"topology": "flask"} | {setting.name: marker}, Surveys())[0]
         assert getattr(key, setting.name) == marker
 
 
@@ -158,36 +159,41 @@ def test_values_that_cannot_be(name: str, text: str, said: str) -> None:
 )
 def test_validate_names_what_cannot_be(given: dict[str, str], said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        validate(resolve(given, nothing))
+        validate(resolve(given, nothing), Surveys())
     assert said in str(caught.value)
 
 
 def test_named_sets_are_expanded_for_each_host() -> None:
     settings = resolve({"topology": "article"}, nothing)
-    validate(settings)
-    keys = site_keys(settings, {})
+    validate(settings, Surveys())
+    keys = site_keys(settings, {}, Surveys())
     assert [key.topology for key in keys] == [
         "flask", "nginx1", "nginx4", "tornado", "nginx4-tornado",
     ]  # fmt: skip
-    everything = [key.topology for key in site_keys(resolve({"topology": "all"}, nothing), {})]
+    surveys = Surveys()
+    everything = [
+        key.topology for key in site_keys(resolve({"topology": "all"}, nothing), {}, surveys)
+    ]
     assert "nginx4-waitress" in everything
     assert "nginx4" in everything
     assert "command" not in everything
     with_command = resolve({"topology": "all", "command": "serve {port}"}, nothing)
-    assert "nginx4-command" in [key.topology for key in site_keys(with_command, {})]
+    assert "nginx4-command" in [key.topology for key in site_keys(with_command, {}, surveys)]
 
 
 def test_a_site_that_is_named_twice_is_one_site() -> None:
-    keys = site_keys(resolve({"topology": "flask, flask:threaded=yes,nginx4-flask"}, nothing), {})
+    settings = resolve({"topology": "flask, flask:threaded=yes,nginx4-flask"}, nothing)
+    keys = site_keys(settings, {}, Surveys())
     assert [key.topology for key in keys] == ["flask", "nginx4"]
 
 
 def test_a_marker_may_name_several_topologies() -> None:
     settings = resolve({"topology": "nginx4"}, nothing)
-    assert site_keys(settings, {"topology": ["flask", "tornado"]}) == site_keys(
-        settings, {"topology": "flask,tornado"}
+    surveys = Surveys()
+    assert site_keys(settings, {"topology": ["flask", "tornado"]}, surveys) == site_keys(
+        settings, {"topology": "flask,tornado"}, surveys
     )
-    assert site_keys(settings, {"topology": "flask", "app": "shop:app"}) == [
+    assert site_keys(settings, {"topology": "flask", "app": "shop:app"}, surveys) == [
         SiteKey("flask", "local", "shop:app", None, "/sleep?seconds=1", "/test")
     ]
 

@@ -8,7 +8,7 @@ from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.hosts import open_host
 from pytest_winserve.lab import expand
 from pytest_winserve.servers import get_server, server_names
-from pytest_winserve.survey import _survey, settings_that_matter, survey
+from pytest_winserve.survey import Surveys, settings_that_matter
 from pytest_winserve.topology import Topology
 
 
@@ -39,12 +39,13 @@ def test_every_server_has_settings_that_can_be() -> None:
 
 def test_the_sets() -> None:
     host = open_host("local")
-    everything = [str(each) for each in expand("all", host, None)]
-    settings = [str(each) for each in expand("servers", host, None)]
+    surveys = Surveys()
+    everything = [str(each) for each in expand("all", host, None, surveys)]
+    settings = [str(each) for each in expand("servers", host, None, surveys)]
     assert {"flask", "nginx4"} <= set(everything) <= set(settings)
     assert {"waitress:threads=8", "nginx4-waitress:threads=8"} <= set(settings)
     assert "command" not in everything
-    assert "command" in [str(each) for each in expand("all", host, "serve {port}")]
+    assert "command" in [str(each) for each in expand("all", host, "serve {port}", surveys)]
 
 
 def test_what_a_host_cannot_run_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,17 +57,29 @@ def test_what_a_host_cannot_run_is_told_with_the_reason(monkeypatch: pytest.Monk
             raise UsageError("waitress does not run here: no")
 
     monkeypatch.setattr("pytest_winserve.hosts.local.require_server", require)
-    _survey.cache_clear()
-    try:
-        found = survey(open_host("local"), None)
-    finally:
-        _survey.cache_clear()
+    found = Surveys().of(open_host("local"), None)
     assert not {"tornado", "waitress", "command"} & set(found.able)
     told = [(each.name, each.state, each.reason, each.mend) for each in found.left_out]
     assert told == [
         ("tornado", "missing", "it is not installed", "get it"),
         ("waitress", "never", "waitress does not run here: no", ""),
     ]
+
+
+def test_a_host_is_asked_once_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "pytest_winserve.hosts.local.require_server", lambda server, _: asked.append(server.name)
+    )
+    surveys = Surveys()
+    # Another object of the same host each time, as for each test that is collected.
+    bare, with_command = (surveys.of(open_host("local"), each) for each in (None, "serve {port}"))
+    once = len(asked)
+    assert {*asked} == {*server_names()}
+    assert asked.count("flask") == 1
+    assert {*with_command.able} - {*bare.able} == {"command"}
+    Surveys().of(open_host("local"), None)  # another run
+    assert len(asked) == 2 * once
 
 
 def test_how_a_topology_is_taken_apart() -> None:

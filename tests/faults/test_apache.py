@@ -3,9 +3,7 @@ as a front and around the app."""
 
 from __future__ import annotations
 
-import io
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -17,12 +15,12 @@ import pytest
 from core.conftest import eventually
 from platforms import no_apache
 
-from faults.conftest import Serve, Started, Traces, winserve
+from faults.conftest import Serve, Traces, winserve
 from faults.test_kill_during_load import killed, load_and, notes
+from faults.test_kill_of_the_lab import Start, up_until
 from faults.test_nginx import script
 from pytest_winserve import apache
-from pytest_winserve.backend import BackendJob
-from pytest_winserve.errors import MissingComponent, StartError, StopError, UsageError
+from pytest_winserve.errors import MissingComponent, StartError, StopError
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.servers import get_server, mod_wsgi, require_server
 
@@ -172,32 +170,6 @@ def test_the_systems_mod_wsgi_is_for_the_systems_python(
         mod_wsgi.find_module(debians)
 
 
-def test_processes_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mod_wsgi, "WINDOWS", True)
-    options = {"processes": 4, "threads": 15}
-    job = BackendJob({"options": options}, io.StringIO())
-    with pytest.raises(UsageError, match=r"processes=4: .* on Windows.* nginx4-mod_wsgi"):
-        mod_wsgi.SERVER.start(job)
-
-
-@pytest.mark.parametrize("topology", ["mod_wsgi", "cgi"])
-@pytest.mark.parametrize(
-    ("app", "says"),
-    [
-        ("apps.nowhere:app", "there is no module 'apps.nowhere'"),
-        ("apps.raises:app", "RuntimeError: out of stock"),
-    ],
-)
-def test_an_app_that_does_not_load(
-    httpd: apache.Httpd, serve: Serve, tmp_path: Path, topology: str, app: str, says: str
-) -> None:
-    (tmp_path / "raises.py").write_text("raise RuntimeError('out of stock')\n")
-    with pytest.raises(StartError) as caught:
-        serve(topology, app.replace("apps.raises", "raises"))
-    assert "the app answered 500 Internal Server Error to its first request" in str(caught.value)
-    assert says in str(caught.value)
-
-
 @pytest.mark.parametrize("topology", ["apache2", "apache2:front.retry=false"])
 def test_one_of_two_backends(httpd: apache.Httpd, serve: Serve, topology: str) -> None:
     with serve(topology) as site:
@@ -227,7 +199,8 @@ def test_a_daemon_of_mod_wsgi(httpd: apache.Httpd, serve: Serve) -> None:
         assert notes(result) == []
         assert site.deaths() == []
         assert site.deployment.in_flight(TOTALS) == 0
-        assert site.capacity(slow="/sleep?seconds=0.4").as_declared
+        # It loads the app meanwhile.
+        eventually(lambda: site.capacity(slow="/sleep?seconds=0.4").as_declared)
 
 
 def test_a_request_of_cgi_that_dies(httpd: apache.Httpd, serve: Serve) -> None:
@@ -295,17 +268,6 @@ def test_ignoring_the_request_to_stop(httpd: apache.Httpd, instead: Stand, serve
 @pytest.mark.parametrize("topology", ["apache2-mod_wsgi:processes=2", "cgi", "nginx2-fastcgi"])
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGINT"])
 def test_the_lab_ends(
-    httpd: apache.Httpd,
-    traces: Traces,
-    start: Callable[..., Started],
-    number: str,
-    topology: str,
+    httpd: apache.Httpd, traces: Traces, start: Start, number: str, topology: str
 ) -> None:
-    run = start("winserve", "up", topology)
-    run.wait_for("(Ctrl-C stops it)")
-    traces.look()
-    traces.killed = number != "SIGINT"
-    os.killpg(run.process.pid, getattr(signal, number))
-    run.process.wait(60)
-    traces.gone()
-    assert "Traceback" not in run.text()
+    up_until(number, topology, traces, start)

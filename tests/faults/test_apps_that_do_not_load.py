@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
-from platforms import WINE, not_on_windows
+from platforms import WINE, no_apache, not_on_windows
 
 from faults.conftest import Serve, Traces, run_pytest, winserve
-from pytest_winserve.errors import StartError, UsageError, WinserveError
+from pytest_winserve.errors import MissingComponent, StartError, UsageError, WinserveError
+from pytest_winserve.servers import get_server, require_server
+from pytest_winserve.topology import Topology
 
 LOADING = {
     "no module": ("", "absent:app", UsageError, "there is no module 'absent'", 0),
@@ -55,16 +58,14 @@ LOADING = {
 PATIENCE = 20 if WINE else 5  # its processes need seconds to start on a busy machine
 
 
-@pytest.mark.parametrize(
-    ("source", "app", "kind", "message", "tracebacks"), LOADING.values(), ids=list(LOADING)
-)
-def test_the_message_names_the_fault(
-    tmp_path: Path, serve: Serve, source: str, app: str, kind: type[WinserveError], message: str,
-    tracebacks: int,
+def tells(
+    serve: Serve, topology: str, folder: Path, source: str, app: str, kind: type[WinserveError],
+    message: str, tracebacks: int,
 ) -> None:  # fmt: skip
-    (tmp_path / "shop.py").write_text(source)
+    """Serving this source, a row of LOADING, fails with a message that names the fault."""
+    (folder / "shop.py").write_text(source)
     with pytest.raises(kind) as caught:
-        serve("flask", app)
+        serve(topology, app)
     text = str(caught.value)
     assert type(caught.value) is kind
     assert text.count(message) == 1
@@ -72,6 +73,11 @@ def test_the_message_names_the_fault(
     # The app's fault is shown where it is, without the lab's frames before it.
     assert text.count('shop.py", line') >= tracebacks
     assert 'backend.py", line' not in text
+
+
+@pytest.mark.parametrize("fault", LOADING)
+def test_the_message_names_the_fault(tmp_path: Path, serve: Serve, fault: str) -> None:
+    tells(serve, "flask", tmp_path, *LOADING[fault])
 
 
 FORKING = [
@@ -85,12 +91,32 @@ FORKING = [
 def test_servers_that_fork_tell_it_the_same(
     tmp_path: Path, serve: Serve, topology: str, fault: str
 ) -> None:
-    source, app, kind, message, tracebacks = LOADING[fault]
-    (tmp_path / "shop.py").write_text(source)
-    with pytest.raises(kind) as caught:
-        serve(topology, app)
-    assert str(caught.value).count(message) == 1
-    assert str(caught.value).count("Traceback") == tracebacks
+    tells(serve, topology, tmp_path, *LOADING[fault])
+
+
+@pytest.fixture(params=["mod_wsgi", "mod_wsgi:processes=2", "cgi", "nginx2-cgi"])
+def in_apache(request: pytest.FixtureRequest) -> str:
+    """A topology whose server starts the processes that load the app by itself."""
+    topology: str = request.param
+    try:
+        require_server(get_server(Topology.parse(topology).server), sys.platform)
+    except MissingComponent as missing:
+        pytest.skip(str(missing))
+    return topology
+
+
+@no_apache
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "no module", "imports what is absent", "syntax error", "raises", "exits", "a class",
+        "factory raises", "factory needs an argument", "an expression",
+    ],
+)  # fmt: skip
+def test_servers_that_load_it_in_processes_of_their_own_tell_it_the_same(
+    tmp_path: Path, serve: Serve, in_apache: str, fault: str
+) -> None:
+    tells(serve, in_apache, tmp_path, *LOADING[fault])
 
 
 BROKEN = """

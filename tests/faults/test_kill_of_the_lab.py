@@ -29,6 +29,18 @@ def signal_group(run: Started, number: int) -> None:
         os.killpg(run.process.pid, number)
 
 
+def up_until(number: str, topology: str, traces: Traces, start: Start) -> None:
+    """`winserve up` until a signal to its group, and nothing is left of it."""
+    run = start("winserve", "up", topology)
+    run.wait_for("(Ctrl-C stops it)")
+    traces.look()
+    traces.killed = number != "SIGINT"
+    signal_group(run, getattr(signal, number))
+    run.process.wait(60)
+    traces.gone()
+    assert "Traceback" not in run.text()
+
+
 @pytest.fixture
 def loading(tmp_path: Path, traces: Traces, start: Start) -> Callable[..., Started]:
     """Start a pytest whose load has begun; the folder of the lab has nginx's log of it."""
@@ -98,14 +110,7 @@ def test_the_end_while_a_site_starts(
 def test_the_end_of_a_server_that_forks(
     traces: Traces, start: Start, number: str, topology: str
 ) -> None:
-    run = start("winserve", "up", topology)
-    run.wait_for("(Ctrl-C stops it)")
-    traces.look()
-    traces.killed = number != "SIGINT"
-    os.killpg(run.process.pid, getattr(signal, number))
-    run.process.wait(60)
-    traces.gone()
-    assert "Traceback" not in run.text()
+    up_until(number, topology, traces, start)
 
 
 @posix

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +18,7 @@ from pytest_winserve.load import Plan, Progress, Request, Result, Target, get_en
 from pytest_winserve.load.engines.locust import LocustEngine, users_of
 from pytest_winserve.load.locust_crew import Machine
 
-from .test_tsung_engine import alive, ok, started, wait_until
+from .test_tsung_engine import alive, killed_lab, ok, started
 
 if TYPE_CHECKING:
     from .conftest import Connection, MakeServer
@@ -268,28 +266,9 @@ class TestReal:
         assert not [p for p in seen if alive(p)]
 
     def test_a_killed_lab_leaves_nothing(self, serve: MakeServer, tmp_path: Path) -> None:
-        code = (
-            "import sys\n"
-            "from pytest_winserve.load import Plan, Target\n"
-            "from pytest_winserve.load.engines.locust import LocustEngine\n"
-            "LocustEngine(2).run(Plan.make(users=2, duration=60), Target(sys.argv[1]), print)\n"
-        )
-        path = tmp_path / "out"
-        with path.open("wb") as out:
-            lab = subprocess.Popen(
-                [sys.executable, "-u", "-c", code, serve(ok).url],
-                stdout=out,
-                stderr=out,
-                env={**os.environ, "TMPDIR": str(tmp_path), "TEMP": str(tmp_path)},
-            )
-            wait_until(lambda: b"Progress(" in path.read_bytes(), 60)
-            started = psutil.Process(lab.pid).children(recursive=True)
-            assert sorted(filter(None, map(_locust_role, started))) == [
-                "master", "worker", "worker",
-            ]  # fmt: skip
-            lab.kill()
-            lab.wait()
-        wait_until(lambda: not [p for p in started if alive(p)], 30)
+        with killed_lab("locust.LocustEngine(2)", serve(ok).url, tmp_path) as family:
+            roles = sorted(filter(None, map(_locust_role, family)))
+            assert roles == ["master", "worker", "worker"]
 
     def test_ready_tells_the_version(self) -> None:
         assert get_engine("locust").ready()[0].isdigit()

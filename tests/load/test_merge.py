@@ -96,7 +96,7 @@ def test_any_split_among_workers_merges_exactly(
         counted([e for e in every if e.worker == worker], reports_at, open_model=open_model)
         for worker in range(3)
     ]
-    found = result_of("builtin", plan, "http://127.0.0.1:1", reports, 3, 0, None)
+    found = result_of("builtin", plan, "http://127.0.0.1:1", reports, 3, 0, None, None)
 
     def times(some: list[Event]) -> tuple[Histogram, Histogram | None]:
         service = histogram(event.service for event in some) if open_model else None

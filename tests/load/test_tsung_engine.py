@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,27 +172,8 @@ class TestReal:
             socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
     def test_a_killed_lab_leaves_nothing(self, serve: MakeServer, tmp_path: Path) -> None:
-        code = (
-            "import sys\n"
-            "from pytest_winserve.load import Plan, Target\n"
-            "from pytest_winserve.load.engines.tsung import TsungEngine\n"
-            "TsungEngine().run(Plan.make(users=2, duration=60), Target(sys.argv[1]), print)\n"
-        )
-        path = tmp_path / "out"
-        with path.open("wb") as out:
-            lab = subprocess.Popen(
-                [sys.executable, "-u", "-c", code, serve(ok).url],
-                stdout=out,
-                stderr=out,
-                env={**os.environ, "TMPDIR": str(tmp_path)},
-            )
-            wait_until(lambda: b"Progress(" in path.read_bytes(), 60)
-            family = psutil.Process(lab.pid).children(recursive=True)
-            names = {name_of(process) for process in family}
-            assert {"beam.smp", "epmd"} <= names
-            lab.kill()
-            lab.wait()
-        wait_until(lambda: not [p for p in family if alive(p)], 30)
+        with killed_lab("tsung.TsungEngine()", serve(ok).url, tmp_path) as family:
+            assert {"beam.smp", "epmd"} <= {name_of(process) for process in family}
 
     def test_a_vm_that_dies_is_an_error_with_what_is_known(self, serve: MakeServer) -> None:
         def kill_vm(_: Progress) -> None:
@@ -236,6 +218,34 @@ def alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+@contextlib.contextmanager
+def killed_lab(engine: str, url: str, folder: Path) -> Iterator[list[psutil.Process]]:
+    """A lab whose load has begun: its processes. It is killed, and they all end with it."""
+    module = engine.partition(".")[0]
+    code = (
+        "import sys\n"
+        "from pytest_winserve.load import Plan, Target\n"
+        f"from pytest_winserve.load.engines import {module}\n"
+        f"{engine}.run(Plan.make(users=2, duration=60), Target(sys.argv[1]), print)\n"
+    )
+    path = folder / "out"
+    with path.open("wb") as out:
+        lab = subprocess.Popen(
+            [sys.executable, "-u", "-c", code, url],
+            stdout=out,
+            stderr=out,
+            env={**os.environ, "TMPDIR": str(folder), "TEMP": str(folder)},
+        )
+    try:
+        wait_until(lambda: b"Progress(" in path.read_bytes(), 60)
+        family = psutil.Process(lab.pid).children(recursive=True)
+        yield family
+    finally:
+        lab.kill()
+        lab.wait()
+    wait_until(lambda: not [p for p in family if alive(p)], 30)
 
 
 def wait_until(condition: Any, seconds: float) -> None:

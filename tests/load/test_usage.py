@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from pytest_winserve.load.queues import ListenDrops
 from pytest_winserve.load.usage import PartUsage, SiteUsage, format_cpu, format_memory
 
 FRONT = PartUsage("nginx", 2, 6 * 2**20, 1.5)
@@ -16,6 +18,14 @@ def usage(*parts: PartUsage) -> SiteUsage:
 def test_it_survives_a_file() -> None:
     made = usage(FRONT, PartUsage("backend-0", 1, None, None, ended=True))
     assert SiteUsage.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    counted = replace(made, listen_drops=ListenDrops(overflows=3, drops=4))
+    assert SiteUsage.from_dict(json.loads(json.dumps(counted.to_dict()))) == counted
+
+
+def test_a_file_from_before_drops_were_counted() -> None:
+    older = usage(FRONT).to_dict()
+    del older["listen_drops"]
+    assert SiteUsage.from_dict(older) == usage(FRONT)
 
 
 def test_cpu_is_known_when_it_is_known_of_all() -> None:

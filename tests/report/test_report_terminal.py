@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.queues import ListenDrops
 from pytest_winserve.load.result import Generator, OutcomeTimes, RequestShare, Result
 from pytest_winserve.report import html, markdown, terminal, view
 
@@ -344,6 +345,24 @@ def test_a_machine_that_was_busy_is_told_and_is_no_failure(make: Make) -> None:
     assert sentence.text.startswith("the generator's machine was busy (97% of its processors)")
     assert sentence.text in result.summary()
     assert result.limited == ""
+
+
+def test_connects_that_were_dropped_are_told(make: Make) -> None:
+    generator = Generator(workers=1, lost=0, cpu=0.2, lag=0.0, limited_by="none", syn_retried=24)
+    connect = histogram(*[0.001] * 2376, *[1.001] * 24)
+    site = dataclasses.replace(make.usage(), listen_drops=ListenDrops(overflows=30, drops=31))
+    result = Result.from_dict(make.result(generator=generator, connect=connect, site=site))
+    (sentence,) = view.load_warnings(result)
+    assert sentence.good is False
+    assert sentence.text == (
+        "listen queue overflow or loss: 24 of 2400 connects (1.00%) were made by another try, "
+        "a second or more after the first; the site's machine counted 31 dropped connects, "
+        "30 of them by a full listen queue"
+    )
+    assert sentence.text in result.summary()
+    # What the machine counted alone may be somebody else's.
+    (sentence,) = view.load_warnings(Result.from_dict(make.result(site=site)))
+    assert (sentence.good, sentence.text[:18]) == (None, "the site's machine")
 
 
 def test_a_ledger_that_does_not_add_up_is_bad(make: Make) -> None:

@@ -31,6 +31,7 @@ from pytest_winserve.errors import (
 from pytest_winserve.hosts import open_host
 from pytest_winserve.lab import expand
 from pytest_winserve.ssh import client
+from pytest_winserve.survey import Surveys
 
 from .conftest import Server
 
@@ -206,7 +207,8 @@ def test_the_command_says_what_it_sent(there: Server, bare: str, tmp_path: Path)
 
 def test_what_it_can_run_is_asked_when_it_has_the_package(there: Server, bare: str) -> None:
     host = open_host(there.host(python=bare), provision=True)
-    assert {"flask", "nginx4-waitress"} <= {str(each) for each in expand("all", host, None)}
+    found = {str(each) for each in expand("all", host, None, Surveys())}
+    assert {"flask", "nginx4-waitress"} <= found
 
 
 def test_an_app_that_is_over_there_already(there: Server, tmp_path: Path) -> None:

@@ -250,7 +250,8 @@ def test_what_windows_cannot_run_is_refused_with_the_reason(lab: Lab, server: st
 
 def test_all_is_what_runs_on_windows(lab: Lab) -> None:
     from pytest_winserve.lab import expand
+    from pytest_winserve.survey import Surveys
 
-    found = {str(topology) for topology in expand("all", lab.host, None)}
+    found = {str(topology) for topology in expand("all", lab.host, None, Surveys())}
     assert {"flask", "nginx4", "tornado", "waitress", "nginx4-waitress"} <= found
     assert not {"gunicorn", "uwsgi", "nginx4-gunicorn"} & found

@@ -31,6 +31,7 @@ from pytest_winserve.load.locust_crew import Crew, Machine, find_locust, running
 from pytest_winserve.load.merge import added
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.programs import workspace
+from pytest_winserve.load.queues import syn_retries
 from pytest_winserve.load.reports import Report, result_of
 from pytest_winserve.load.result import Result
 from pytest_winserve.ports import ADDRESS, claim_port
@@ -203,8 +204,9 @@ class _Load:
         reports = list(self._reports.values())
         if not reports:
             raise LoadError(f"every worker of Locust was lost\n{self._crew.said()}")
+        retries = syn_retries() if self._all_here else None
         return result_of(
-            NAME, self._plan, self._url, reports, self._workers, self._lost, self._busy
+            NAME, self._plan, self._url, reports, self._workers, self._lost, self._busy, retries
         )
 
     def _take(self, message: Mapping[str, Any]) -> None:

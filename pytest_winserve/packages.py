@@ -24,21 +24,29 @@ HERE_ONLY = {"container", "vagrant"}
 def requirements(markers: Mapping[str, str]) -> set[str]:
     """What this package and its extra `all` need for the Python of these markers, in the versions
     installed here, so that both sides compare."""
-    found: set[str] = set()
-    todo, done = [""], set[str]()
+    # Build tools may write into `all` what it has of other extras, so names are left out.
+    wanted, left_out = _of_extra("all", markers), set[str]()
+    for extra in HERE_ONLY:
+        left_out |= {each.name for each in _of_extra(extra, markers) - _of_extra("", markers)}
+    return {_as_here(each) for each in wanted if each.name not in left_out}
+
+
+def _of_extra(extra: str, markers: Mapping[str, str]) -> set[Requirement]:
+    """What this package needs with an extra, or without any."""
+    found: set[Requirement] = set()
+    todo, done = [extra], set[str]()
     while todo:
         extra = todo.pop()
         done.add(extra)
-        todo += ["all"] if not extra else []
         for text in importlib.metadata.requires(DISTRIBUTION) or []:
             requirement = Requirement(text)
             marker = requirement.marker
             if marker is not None and not marker.evaluate({**markers, "extra": extra}):
                 continue
             if requirement.name == DISTRIBUTION:
-                todo += requirement.extras - done - HERE_ONLY
+                todo += requirement.extras - done
             else:
-                found.add(_as_here(requirement))
+                found.add(requirement)
     return found
 
 

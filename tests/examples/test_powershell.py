@@ -72,6 +72,7 @@ def test_the_known_scripts_are_found() -> None:
     assert "winserve check" in found["README.md-0"]
     assert "python -m pytest -n 2" in found.values()
     assert any("nginx.exe" in script for script in found.values())
+    assert "lab/vagrant/provision.ps1" in found
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.hosts import host_ready, open_host
+from pytest_winserve.packages import requirements
 from pytest_winserve.vm import box
 from pytest_winserve.vm.setup import write_files
+from pytest_winserve.wine.setup import windows_markers
 
 needs_vagrant = pytest.mark.skipif(
     shutil.which("vagrant") is None,
@@ -57,6 +60,39 @@ def test_no_vagrant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingComponent, match="no program `vagrant`"):
         host_ready("vagrant")
+
+
+def test_no_python_for_vagrant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vagrant", None)
+    with pytest.raises(MissingComponent, match=r"python-vagrant(.|\n)*pytest-winserve\[vagrant\]"):
+        host_ready("vagrant")
+
+
+@pytest.mark.vagrant
+@needs_vagrant
+def test_no_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vagrant").symlink_to(shutil.which("vagrant") or "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingComponent, match=r"no provider is ready(.|\n)*to get it: VirtualBox"):
+        host_ready("vagrant")
+
+
+def test_what_each_provider_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for program in ("virsh", "VBoxManage"):
+        (tmp_path / program).symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert dict(box.lacking({"vagrant-vmware-desktop"})) == {
+        "virtualbox": "",
+        "hyperv": "no program vmms",
+        "vmware_desktop": "no program vmrun",
+        "libvirt": "vagrant plugin install vagrant-libvirt",
+    }
+
+
+def test_a_guest_is_not_given_what_only_the_lab_needs() -> None:
+    given = {Requirement(each).name for each in requirements(windows_markers("3.11.9"))}
+    assert {"flask", "tornado", "requests", "pytest-xdist"} <= given
+    assert not {"python-vagrant", "testcontainers"} & given
 
 
 def test_no_vagrantfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def test_names_are_the_modules_of_the_package() -> None:
         "waitress",
     ]
     assert fronts.front_names() == ["apache", "nginx"]
-    assert hosts.host_names() == ["container", "local", "ssh", "wine"]
+    assert hosts.host_names() == ["container", "local", "ssh", "vagrant", "wine"]
 
 
 def test_each_kind_goes_by_the_name_of_its_file_and_says_what_it_is() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from platforms import not_on_windows
+from platforms import not_on_windows, not_on_wine
 
 from pytest_winserve import Lab, registry
 from pytest_winserve.errors import MissingComponent, StartError, UsageError
@@ -236,10 +236,13 @@ def test_options_that_contradict_each_other_are_refused(text: str, said: str) ->
 @pytest.mark.parametrize(
     ("name", "option", "said", "instead"),
     [
-        ("granian", "workers", "one worker on Windows", "nginx4-granian"),
+        pytest.param(
+            "granian", "workers", "one worker on Windows", "nginx4-granian",
+            marks=not_on_wine("does not run Granian at all"),
+        ),
         ("mod_wsgi", "processes", "one process on Windows", "nginx4-mod_wsgi"),
     ],
-)
+)  # fmt: skip
 def test_several_processes_are_refused_on_windows(
     name: str, option: str, said: str, instead: str
 ) -> None:

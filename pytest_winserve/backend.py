@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from pytest_winserve.errors import StartError, UsageError, WinserveError
+from pytest_winserve.errors import MissingComponent, StartError, UsageError, WinserveError
 from pytest_winserve.options import Options
 
 if TYPE_CHECKING:
@@ -220,6 +220,9 @@ def load_app(spec: str) -> WSGIApplication:
 
 def failure(app: str, error: BaseException) -> dict[str, str]:
     """What the lab is told of an error that kept the app from being served."""
+    if isinstance(error, MissingComponent):
+        # What the lab itself needs it has asked for before.
+        return {"error": str(error), "kind": StartError.__name__}
     if isinstance(error, WinserveError):
         return {"error": str(error), "kind": type(error).__name__}
     last = traceback.format_exception_only(error)[-1].strip()

@@ -39,6 +39,10 @@ LOADING = {
         "import sys\nsys.exit('no shop')\n", "shop:app", StartError,
         "could not be loaded: SystemExit: no shop", 1,
     ),
+    "tells what it lacks": (
+        "from pytest_winserve.errors import *\nraise MissingComponent('redis', 'gone', 'start')\n",
+        "shop:app", StartError, "redis: gone\n  to get it: start", 0,
+    ),
     "factory raises": (
         "def make():\n    raise OSError('no disk')\n", "shop:make()", StartError,
         "could not be loaded: OSError: no disk", 1,

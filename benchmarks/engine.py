@@ -451,7 +451,8 @@ def main() -> int:
     paths = {name: shutil.which(name) for name in (*VERSIONS,)} | {
         "locust": shutil.which(given.locust)
     }
-    names = [name for name in given.tools if name == "builtin" or paths[name]]
+    tools = dict.fromkeys(["builtin", *given.tools])  # that is whose goals these are
+    names = [name for name in tools if name == "builtin" or paths[name]]
     said = [version(name, path) for name, path in paths.items() if path]
     say(f"{machine()}; {', '.join(said)}")
     missing = [name for name in given.tools if name not in names]

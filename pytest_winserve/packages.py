@@ -25,10 +25,9 @@ def requirements(markers: Mapping[str, str]) -> set[str]:
     """What this package and its extra `all` need for the Python of these markers, in the versions
     installed here, so that both sides compare."""
     # Build tools may write into `all` what it has of other extras, so names are left out.
-    wanted, left_out = _of_extra("all", markers), set[str]()
-    for extra in HERE_ONLY:
-        left_out |= {each.name for each in _of_extra(extra, markers) - _of_extra("", markers)}
-    return {_as_here(each) for each in wanted if each.name not in left_out}
+    core, wanted = _of_extra("", markers), _of_extra("all", markers)
+    own = {each.name for extra in HERE_ONLY for each in _of_extra(extra, markers) - core}
+    return {_as_here(each) for each in wanted if each.name not in own}
 
 
 def _of_extra(extra: str, markers: Mapping[str, str]) -> set[Requirement]:

@@ -64,6 +64,15 @@ def watched(process: subprocess.Popen[str]) -> Sampler:
     return Sampler(families, {process.pid: "backend-0"})
 
 
+def watched_since_ready(process: subprocess.Popen[str]) -> Sampler:
+    """The same, started when the process says that it is ready."""
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+    sampler = watched(process)
+    sampler.start()
+    return sampler
+
+
 def say(process: subprocess.Popen[str]) -> str:
     """Have it go on, and wait until it says that it has."""
     assert process.stdin is not None
@@ -85,10 +94,7 @@ def test_the_cpu_of_children_that_came_and_went_counts(start: Start) -> None:
         "print('done', flush=True)\n"
         "input()\n"
     )
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == "ready"
-    sampler = watched(process)
-    sampler.start()
+    sampler = watched_since_ready(process)
     assert say(process) == "done"
     usage = sampler.stop()
     if sys.platform != "win32":
@@ -107,10 +113,7 @@ def test_the_cpu_of_children_whose_end_is_ignored_is_not_measured(start: Start) 
         "print('ready', flush=True)\n"
         "input()\n"
     )
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == "ready"
-    sampler = watched(process)
-    sampler.start()
+    sampler = watched_since_ready(process)
     usage = sampler.stop()
     assert (usage.cpu, usage.parts[0].cpu) == (None, None)
     assert usage.memory
@@ -128,10 +131,7 @@ def test_memory_is_the_most_at_once(start: Start) -> None:
         "print('small', flush=True)\n"
         "input()\n"
     )
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == "ready"
-    sampler = watched(process)
-    sampler.start()
+    sampler = watched_since_ready(process)
     assert say(process) == "big"
     sampler._look()
     assert say(process) == "small"

@@ -15,13 +15,17 @@ _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False,
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: its type is the type of its default; numbers have inclusive bounds."""
+    """One option: its type is the type of its default; numbers have inclusive bounds.
+
+    `of_connections`: a value that is given bounds connections, idle ones too, not only requests.
+    """
 
     name: str
     default: Value
     help: str
     minimum: float = 0
     maximum: float = float("inf")
+    of_connections: bool = False
 
     def parse(self, text: str) -> Value:
         """The value that `text` stands for; raises UsageError with what would be right."""

@@ -112,8 +112,7 @@ class Site:
     @property
     def declared(self) -> Concurrency:
         """How many requests the site runs at once, by what its server declares over there."""
-        each = self.deployment.backends[0].declared
-        return each * self.topology.count if isinstance(each, int) else each
+        return self.topology.runs(self.deployment.backends[0].declared)
 
     @property
     def backends(self) -> tuple[Backend, ...]:

@@ -90,8 +90,25 @@ class Topology:
     @property
     def declared(self) -> Concurrency:
         """How many requests a site of this machine runs at once, by what its server declares."""
-        each = get_server(self.server).concurrency(self.server_options)
-        return each * self.count if isinstance(each, int) else each
+        return self.runs(get_server(self.server).concurrency(self.server_options))
+
+    def runs(self, each: Concurrency) -> Concurrency:
+        """How many requests a site runs at once when one backend runs `each` of them.
+
+        Unknown where the front keeps idle connections and an option bounds connections: they take
+        places away, and which is chance.
+        """
+        if not isinstance(each, int):
+            return each
+        bounds = {o.name for o in get_server(self.server).options if o.of_connections}
+        if bounds & dict(self.options).keys() and self._keeps_connections():
+            return "unknown"
+        return each * self.count
+
+    def _keeps_connections(self) -> bool:
+        if self.front is None:
+            return False
+        return get_front(self.front).keeps_connections(self.all_front_options)
 
 
 def _parse(text: str) -> Topology:

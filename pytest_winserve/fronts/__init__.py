@@ -67,6 +67,9 @@ class Front(Protocol):
         StartError with the program's own message when it refuses the configuration.
         """
 
+    def keeps_connections(self, options: Options) -> bool:
+        """Whether its connections to the backends stay open between requests."""
+
     def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:
         """The command that asks it to stop, where a signal cannot."""
 

@@ -71,6 +71,9 @@ class ApacheFront:
             options={k: v if isinstance(v, bool) else int(v) for k, v in options.items()},
         )
 
+    def keeps_connections(self, options: Options) -> bool:
+        return bool(options["keepalive"])
+
     def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:
         return quit_command(folder)
 

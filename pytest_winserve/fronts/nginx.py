@@ -100,6 +100,9 @@ class NginxFront:
         (folder / "nginx.conf").write_text(text, encoding="utf-8")
         return self._command(binary, folder)
 
+    def keeps_connections(self, options: Options) -> bool:
+        return bool(options["keepalive"])
+
     def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:
         # A name of its own, because type checkers follow one platform only.
         windows = os.name == "nt"

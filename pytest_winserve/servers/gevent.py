@@ -21,7 +21,7 @@ class GeventServer:
     packages = (Package("gevent", "23.7"),)
     options = (
         Option("patch", True, "make the app's waiting cooperative: monkey.patch_all()"),
-        Option("pool", 0, "connections at a time; 0: no bound", maximum=100_000),
+        Option("pool", 0, "connections at a time; 0: no bound", 0, 100_000, of_connections=True),
         Option("log", True, "a line in the log for each request"),
     )
 

@@ -31,7 +31,8 @@ def limits(options: Options) -> tuple[int, int]:
 class GranianServer:
     """A worker accepts up to `backpressure` connections and runs up to `blocking_threads` requests.
 
-    One worker, the default, serves in the backend's process; Granian's own command has it in a
+    So of several workers one may have requests wait while another has threads to spare, unless both
+    numbers are the same. One worker, the default, serves in the backend's process; Granian's own command has it in a
     process below one that only watches. More are processes forked from the backend's, which
     accept from one socket.
     """
@@ -42,8 +43,11 @@ class GranianServer:
     options = (
         Option("workers", 1, "processes that run the app", minimum=1, maximum=64),
         Option("blocking_threads", 0, "threads of each worker; 0: half its backpressure", 0, 1000),
-        Option("backpressure", 0, "connections of each worker; 0: 1024 / workers", maximum=100_000),
-    )
+        Option(
+            "backpressure", 0, "connections of each worker; 0: 1024 / workers", 0, 100_000,
+            of_connections=True,
+        ),
+    )  # fmt: skip
 
     def unsupported(self, platform: str, options: Options) -> str | None:
         if platform == "win32" and int(options["workers"]) > 1:
@@ -62,7 +66,10 @@ class GranianServer:
         return None
 
     def concurrency(self, options: Options) -> Concurrency:
-        return int(options["workers"]) * limits(options)[0]
+        workers = int(options["workers"])
+        threads, backpressure = limits(options)
+        # A worker whose threads are all busy still takes connections, which another could serve.
+        return workers * threads if workers == 1 or threads == backpressure else "unknown"
 
     def start(self, job: Job) -> Running:
         from granian.constants import Interfaces

@@ -168,6 +168,17 @@ def test_what_is_wrong_where_and_what_would_be_right(text: str, parts: list[str]
         ("uwsgi:processes=3:threads=4", 12),
         ("mod_wsgi", 15),
         ("apache2-mod_wsgi:processes=2:threads=3", 12),
+        ("gevent:pool=2", 2),
+        ("nginx4-gevent", None),
+        # Idle connections of the front take places among those that the option bounds.
+        ("nginx4-gevent:pool=2", "unknown"),
+        ("nginx4-gevent:pool=2:front.keepalive=0", 8),
+        ("apache4-granian:blocking_threads=2", 8),
+        # A busy worker may take what another could serve.
+        ("granian:workers=2:blocking_threads=2", "unknown"),
+        ("granian:workers=2:blocking_threads=2:backpressure=2", 4),
+        ("apache4-granian:backpressure=8", "unknown"),
+        ("apache4-granian:backpressure=8:front.keepalive=false", 16),
         ("cgi", "unknown"),
         ("fastcgi", "unknown"),
         ("command", "unknown"),

@@ -21,8 +21,6 @@ from pytest_winserve.report.view import (
 )
 
 HEADER = ("met the criteria", "rate /s", "of the fastest", "p95", "processes", "memory", "runs")
-MOST_TOLD = 12
-"""Of how many candidates that failed the reasons are told in full."""
 
 _SEEN = {
     "refused": "refused the connection",
@@ -150,13 +148,12 @@ def _failed(ranking: Ranking, width: int) -> Iterator[str]:
         return
     yield ""
     yield "Did not meet the criteria, the nearest first:"
-    for number, each in enumerate(ranking.failed):
+    for each in ranking.failed:
         rate = f"{per_second(each.rate or None)}, " if each.results else ""
         missed = "; ".join(_missed_words(one) for one in each.missed) or _never(each, ranking)
         yield from _wrapped(f"{each.topology}: {rate}{missed}", width, "  ")
-        if number < MOST_TOLD:
-            for why in reasons(each):
-                yield from _wrapped(why, width, "    ")
+        for why in reasons(each):
+            yield from _wrapped(why, width, "    ")
 
 
 def _never(candidate: Candidate, ranking: Ranking) -> str:

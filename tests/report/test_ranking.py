@@ -184,6 +184,17 @@ def test_nothing_met_the_criteria(make: Make) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_of_each_that_failed_it_is_told_how(make: Make) -> None:
+    tests = [trial(make, f"s{n}", 0, 1000, fails="error_rate < 1%") for n in range(30)]
+    for number, test in enumerate(tests, 1):
+        test["results"][0]["outcomes"] = {"200": 50, "reset": number}
+        test["results"][0]["sent"] = 50 + number
+    lines = render(ranked(*tests), []).splitlines()
+    for number in range(1, 31):
+        why = f"{number} x reset: the server s{number - 1} broke the connection off"
+        assert f"    {why}" in lines
+
+
 @pytest.mark.parametrize(
     ("outcomes", "shares", "behind", "said"),
     [

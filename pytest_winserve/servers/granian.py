@@ -32,7 +32,9 @@ class GranianServer:
     """A worker accepts up to `backpressure` connections and runs up to `blocking_threads` requests.
 
     So of several workers one may have requests wait while another has threads to spare, unless both
-    numbers are the same. One worker, the default, serves in the backend's process; Granian's own command has it in a
+    numbers are the same.
+
+    One worker, the default, serves in the backend's process; Granian's own command has it in a
     process below one that only watches. More are processes forked from the backend's, which
     accept from one socket.
     """

@@ -371,8 +371,8 @@ def run_in_turns(
 @click.option("--duration", metavar="S", help="seconds of each run (default: 3)")
 @click.option("--margin", default="10%", metavar="SHARE",
               help="what a rate may be lower by and be the same (default: 10%)")  # fmt: skip
-@click.option("--rounds", type=click.IntRange(1), default=10,
-              help="the most runs of a candidate (default: 10)")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1), default=30,
+              help="the most runs of a candidate (default: 30)")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="begin anew, also where a run was interrupted")
 @options(*SERVING, *(name for name in LOADING if name != "duration"), "slow")
 def recommend(

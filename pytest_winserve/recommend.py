@@ -36,7 +36,7 @@ CRITERIA = ("non_blocking", "error_rate < 1%", "unaccounted == 0")
 DURATION, WARMUP = 3.0, 0.5
 """Seconds of each run, and before it."""
 
-LEAST_ROUNDS, MOST_ROUNDS = 4, 10
+MOST_ROUNDS = 30
 MARGIN = 0.10
 BACKENDS = (1, 4)
 WORTH = 4
@@ -144,13 +144,11 @@ class Search:
             self._once(lab, topology, 0, f"{number} of {len(topologies)}")
             self._give_up_early()
         for number in range(1, self.rules.rounds):
-            ranking = self.ranking()
-            finalists = ranking.finalists()
-            if not finalists or (number >= LEAST_ROUNDS and not ranking.doubtful):
+            names = [each.topology for each in self.ranking().next_round(number)]
+            if not names:
                 break
             # In turns: what drifts evenly weighs on all alike.
-            names = [each.topology for each in finalists][:: 1 if number % 2 else -1]
-            for place, name in enumerate(names, 1):
+            for place, name in enumerate(names[:: 1 if number % 2 else -1], 1):
                 where = f"round {number}, {place} of {len(names)}"
                 self._once(lab, Topology.parse(name), number, where)
         return self.ranking()

@@ -16,6 +16,12 @@ from pytest_winserve.load.intervals import Interval, paired_difference
 from pytest_winserve.load.result import Result
 from pytest_winserve.report.view import read_result
 
+LEAST_ROUNDS = 4
+ALL_ROUNDS = 10
+"""From then on only the fastest runs, and those that are in doubt."""
+SURE = 0.99
+"""The level of the intervals here: they are looked at after every round, and with 95 % one of
+the many looks goes wrong too often."""
 SURE_ROUNDS = 3
 """Rounds in common from which on an interval may put a candidate out."""
 LEAST_SHARE = 0.5
@@ -134,10 +140,13 @@ class Candidate:
         return self.topology < other.topology
 
     def against(self, other: Candidate) -> Interval | None:
-        """ln(its rate / the other's) over the rounds in common; None for fewer than two."""
+        """ln(its rate / the other's) over the rounds in common, with 99 %; None for fewer than
+        two."""
         common = sorted(self.rates.keys() & other.rates.keys())
         return paired_difference(
-            [math.log(other.rates[n]) for n in common], [math.log(self.rates[n]) for n in common]
+            [math.log(other.rates[n]) for n in common],
+            [math.log(self.rates[n]) for n in common],
+            SURE,
         )
 
     def in_common(self, other: Candidate) -> int:
@@ -185,26 +194,36 @@ class Ranking:
         best = self.fastest
         return best is not None and candidate.share_of(best) < 1 / (1 + self.margin)
 
-    def surely(self, candidate: Candidate) -> bool:
-        """Whether the interval leaves no doubt on which side of the margin it is."""
-        best = self.fastest
-        if best is None or candidate is best:
-            return True
-        found, bound = candidate.against(best), -math.log1p(self.margin)
+    def surely(self, candidate: Candidate, other: Candidate) -> bool:
+        """Whether the interval leaves no doubt on which side of the other's margin it is."""
+        found, bound = candidate.against(other), -math.log1p(self.margin)
         return found is not None and (found.low >= bound or found.high < bound)
 
     @property
-    def doubtful(self) -> list[Candidate]:
-        """Those on which it depends who wins, and of which more rounds could change the side: the
-        winner, and what is cheaper and still tried."""
-        winner = self.winner
-        if winner is None:
+    def doubtful(self) -> list[tuple[Candidate, Candidate]]:
+        """Of whom it is not sure whether he is within the margin of whom, and who wins depends on
+        it: the winner of the fastest and of what is dearer; what is cheaper of the fastest."""
+        winner, best = self.winner, self.fastest
+        if winner is None or best is None:
             return []
-        return [
-            each
-            for each in self.finalists()
-            if not self.surely(each) and (each is winner or each.cheaper_than(winner))
-        ]
+        found = []
+        for each in self.finalists():
+            if each is winner:
+                continue
+            pair = (each, best) if each.cheaper_than(winner) else (winner, each)
+            if not self.surely(*pair):
+                found.append(pair)
+        return found
+
+    def next_round(self, number: int) -> list[Candidate]:
+        """Who runs in round `number`, which begins with 0; nobody when it is decided."""
+        doubtful = self.doubtful
+        if self.fastest is None or (number >= LEAST_ROUNDS and not doubtful):
+            return []
+        if number < ALL_ROUNDS:
+            return self.finalists()
+        concerned = [self.fastest, *(each for pair in doubtful for each in pair)]
+        return [each for each in self.met if each in concerned]
 
     def finalists(self) -> list[Candidate]:
         """Those that may still win: not far behind, and not behind a cheaper one."""
@@ -218,7 +237,9 @@ class Ranking:
             or (
                 each.level >= best.level + math.log(LEAST_SHARE)
                 and not (
-                    each.in_common(best) >= SURE_ROUNDS and self.surely(each) and self.slower(each)
+                    each.in_common(best) >= SURE_ROUNDS
+                    and self.surely(each, best)
+                    and self.slower(each)
                 )
             )
         ]
@@ -258,14 +279,10 @@ def _set_levels(candidates: Sequence[Candidate]) -> None:
     """Rates that can be held against each other although not all ran in the same rounds, and the
     machine was not equally free in each: ln(rate) = level + what was the same in that round, by
     turns fitted until both agree."""
-    rounds: dict[int, float] = {n: 0.0 for each in candidates for n in each.rates}
+    logs = [(each, {n: math.log(rate) for n, rate in each.rates.items()}) for each in candidates]
+    rounds = {n: 0.0 for _, own in logs for n in own}
     for _ in range(FITS):
-        for each in candidates:
-            logs = [math.log(rate) - rounds[n] for n, rate in each.rates.items()]
-            each.level = fmean(logs) if logs else -math.inf
+        for each, own in logs:
+            each.level = fmean(log - rounds[n] for n, log in own.items()) if own else -math.inf
         for number in rounds:
-            rounds[number] = fmean(
-                math.log(each.rates[number]) - each.level
-                for each in candidates
-                if number in each.rates
-            )
+            rounds[number] = fmean(own[number] - each.level for each, own in logs if number in own)

@@ -77,10 +77,10 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
             "less memory, then the first by name is taken.",
             width,
         )
-    for each in ranking.doubtful:
+    for each, other in ranking.doubtful:
         yield from _wrapped(
             f"Not sure: whether {each.topology} is within {percent(ranking.margin)} of "
-            f"{best.topology} {_interval(each, best)}; these runs differ too much. More of them "
+            f"{other.topology} {_interval(each, other)}; these runs differ too much. More of them "
             "(--rounds), or a machine with less to do, would tell.",
             width,
         )
@@ -109,7 +109,7 @@ def _interval(one: Candidate, other: Candidate) -> str:
     if found is None:
         return "(one run has no scatter)"
     low, high = math.exp(found.low), math.exp(found.high)
-    return f"({one.share_of(other):.2f} of its rate, 95 % interval {low:.2f} to {high:.2f})"
+    return f"({one.share_of(other):.2f} of its rate, 99 % interval {low:.2f} to {high:.2f})"
 
 
 def _met(ranking: Ranking, width: int) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -140,25 +142,52 @@ def test_who_goes_into_the_next_round(make: Make) -> None:
     assert {each.topology for each in ranked(*tests).finalists()} == {"fast", "cheap"}
 
 
+def searched(make: Make, true: Mapping[str, tuple[float, int]], noise: random.Random) -> Ranking:
+    """A search of at most 30 rounds among candidates with these rates and processes. The runs of
+    a round differ by 12 %, as they did for 24 rounds of three sites on a shared machine, and the
+    machine is up to a third slower from round to round."""
+    tests: list[dict[str, Any]] = []
+    names = list(true)
+    for number in range(30):
+        machine = noise.uniform(0.67, 1)
+        for name in names:
+            rate, processes = true[name]
+            rate *= machine * math.exp(noise.gauss(0, 0.12))
+            tests.append(trial(make, name, number, rate, processes=processes))
+        names = [each.topology for each in ranked(*tests).next_round(number + 1)]
+    return ranked(*tests)
+
+
 def test_the_winner_is_the_same_whatever_the_noise(make: Make) -> None:
-    """20 searches on a machine that is up to a third slower from round to round: the rule about
-    equals, and rounds until it is decided, give one answer."""
-    true = {"fast": (1000, 6), "equal": (985, 1), "slow": (600, 1)}
-    found = set()
-    for seed in range(20):
-        random.seed(seed)
-        tests: list[dict[str, Any]] = []
-        for number in range(10):
-            names = [c.topology for c in ranked(*tests).finalists()] if tests else list(true)
-            if number >= 4 and not ranked(*tests).doubtful:
-                break
-            machine = random.uniform(0.67, 1)
-            for name in names:
-                rate, processes = true[name]
-                noise = random.gauss(1, 0.03)
-                tests.append(trial(make, name, number, rate * machine * noise, processes=processes))
-        found.add(winner(ranked(*tests)))
-    assert found == {"equal"}
+    """The rule about equals, and rounds until it is decided, give one answer in ten searches."""
+    for name, true in {
+        "equal": {"fast": (1000, 6), "equal": (1000, 1), "slow": (600, 1)},
+        "fast": {"fast": (1000, 6), "less": (800, 1), "slow": (600, 1)},
+    }.items():
+        found = [winner(searched(make, true, random.Random(seed))) for seed in range(10)]
+        assert found == [name] * 10
+
+
+def test_late_rounds_are_for_the_fastest_and_what_is_in_doubt(make: Make) -> None:
+    fast = rounds(make, "fast", *[1000, 1000] * 5, processes=6)
+    near = rounds(make, "near", *[1080, 855] * 5)
+    dear = rounds(make, "dear", *[1075, 851] * 5, processes=7)
+    found = ranked(*fast, *near, *dear)
+    assert {each.topology for each in found.next_round(9)} == {"fast", "near", "dear"}
+    assert {each.topology for each in found.next_round(10)} == {"fast", "near"}
+    sure = ranked(*fast, *rounds(make, "slow", *[700, 700] * 5))
+    assert sure.next_round(3)
+    assert not sure.next_round(4)
+
+
+def test_a_cheap_one_that_was_fastest_by_luck_is_not_taken_at_once(make: Make) -> None:
+    """What is dearer may be faster by more than the margin: four such rounds do not tell."""
+    cheap = rounds(make, "cheap", 1150, 950, 900, 1060)
+    dear = rounds(make, "dear", 1000, 1000, 1000, 1000, processes=6)
+    found = ranked(*cheap, *dear)
+    assert found.winner is found.fastest
+    assert {each.topology for each in found.next_round(4)} == {"cheap", "dear"}
+    assert "Not sure: whether cheap is within 10 % of dear" in " ".join(render(found, []).split())
 
 
 def test_a_load_that_was_limited_says_so(make: Make) -> None:

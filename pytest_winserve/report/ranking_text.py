@@ -22,6 +22,9 @@ from pytest_winserve.report.view import (
 
 HEADER = ("met the criteria", "rate /s", "of the fastest", "p95", "processes", "memory", "runs")
 
+OUTLASTING = 0.01
+"""The share of requests from which on it is told that they outlasted the load."""
+
 _SEEN = {
     "refused": "refused the connection",
     "reset": "broke the connection off",
@@ -130,6 +133,24 @@ def _met(ranking: Ranking, width: int) -> Iterator[str]:
             str(len(each.results)),
         ))  # fmt: skip
     yield from table(HEADER, rows, width)
+    for each in ranking.met:
+        for line in filter(None, map(_outlasting, each.results.values())):
+            yield from _wrapped(f"{each.topology}: {line}", width)
+            break
+
+
+def _outlasting(result: Result) -> str:
+    """How many requests took longer than the whole load, when it was a hundredth of them or more:
+    they met no timeout only because the load ended."""
+    load = result.plan.duration
+    waited = result.total.above(load) if load else 0
+    if not waited or waited < OUTLASTING * result.sent:
+        return ""
+    return (
+        f"{waited} of {result.sent} requests took longer than the whole load ({load:g} s): "
+        "who sent them was not served while others were. A longer --duration shows what becomes "
+        "of them."
+    )
 
 
 def _of(one: Candidate, best: Candidate) -> str:

@@ -196,6 +196,16 @@ def test_a_load_that_was_limited_says_so(make: Make) -> None:
     assert "the load generator was the limit" in text
 
 
+def test_it_is_told_who_was_served_only_after_the_load(make: Make) -> None:
+    """A server that takes a hundred connections lets the others wait until the load has ended."""
+    tests = [*rounds(make, "waitress", 1000, 1000), *rounds(make, "flask", 900, 900)]
+    for test in tests[:2]:
+        test["results"][0]["total"] = histogram(*[0.05] * 48, 13, 13).to_dict()
+    text = " ".join(render(ranked(*tests), []).split())
+    assert text.count("longer than the whole load") == 1
+    assert "waitress: 2 of 50 requests took longer than the whole load (12 s): who" in text
+
+
 def test_nothing_met_the_criteria(make: Make) -> None:
     near = trial(make, "near", 0, 1000, fails="error_rate < 1%", measured="1.2%")
     none: list[dict[str, Any]] = []

@@ -264,7 +264,7 @@ def rank(tests: Sequence[Mapping[str, Any]], criteria: Sequence[str], margin: fl
         for raw in test["results"]:
             candidate.results[test["round"]] = read_result(test["nodeid"], raw)
     met = [each for each in found.values() if each.meets(criteria)]
-    _set_levels(met)
+    set_levels(met)
     measured = [each for each in found.values() if each.started and each not in met]
     return Ranking(
         tuple(criteria),
@@ -275,7 +275,7 @@ def rank(tests: Sequence[Mapping[str, Any]], criteria: Sequence[str], margin: fl
     )
 
 
-def _set_levels(candidates: Sequence[Candidate]) -> None:
+def set_levels(candidates: Sequence[Candidate]) -> None:
     """Rates that can be held against each other although not all ran in the same rounds, and the
     machine was not equally free in each: ln(rate) = level + what was the same in that round, by
     turns fitted until both agree."""

@@ -133,24 +133,30 @@ def _met(ranking: Ranking, width: int) -> Iterator[str]:
             str(len(each.results)),
         ))  # fmt: skip
     yield from table(HEADER, rows, width)
-    for each in ranking.met:
-        for line in filter(None, map(_outlasting, each.results.values())):
-            yield from _wrapped(f"{each.topology}: {line}", width)
-            break
+    waited = [
+        f"{each.topology} ({told})"
+        for each in ranking.met
+        if (told := _outlasting(each)) is not None
+    ]
+    if waited:
+        yield from _wrapped(
+            "With these a hundredth of the requests or more took longer than the whole load: "
+            f"{', '.join(waited)}. Who sent them was not served while others were, and met no "
+            "timeout only because the load ended. A longer --duration shows what becomes of them.",
+            width,
+        )
 
 
-def _outlasting(result: Result) -> str:
-    """How many requests took longer than the whole load, when it was a hundredth of them or more:
-    they met no timeout only because the load ended."""
-    load = result.plan.duration
-    waited = result.total.above(load) if load else 0
+def _outlasting(candidate: Candidate) -> str | None:
+    """How many requests of its first run took longer than the whole load; None for less than a
+    hundredth."""
+    result = next(iter(candidate.results.values()), None)
+    if result is None or not result.plan.duration:
+        return None
+    waited = result.total.above(result.plan.duration)
     if not waited or waited < OUTLASTING * result.sent:
-        return ""
-    return (
-        f"{waited} of {result.sent} requests took longer than the whole load ({load:g} s): "
-        "who sent them was not served while others were. A longer --duration shows what becomes "
-        "of them."
-    )
+        return None
+    return f"{waited} of {result.sent}"
 
 
 def _of(one: Candidate, best: Candidate) -> str:

@@ -80,11 +80,15 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
             "less memory, then the first by name is taken.",
             width,
         )
+    doubts: dict[str, list[str]] = {}
     for each, other in ranking.doubtful:
+        near = f"{other.topology} {_interval(each, other)}"
+        doubts.setdefault(each.topology, []).append(near)
+    for name, rivals in doubts.items():
         yield from _wrapped(
-            f"Not sure: whether {each.topology} is within {percent(ranking.margin)} of "
-            f"{other.topology} {_interval(each, other)}; these runs differ too much. More of them "
-            "(--rounds), or a machine with less to do, would tell.",
+            f"Not sure: whether {name} is within {percent(ranking.margin)} of "
+            f"{', '.join(rivals)}; these runs differ too much. More of them (--rounds), or a "
+            "machine with less to do, would tell.",
             width,
         )
     if any(each.limited for each in ranking.met):

@@ -2,9 +2,9 @@
 
     python benchmarks/recommend.py [--searches N] [--scatter S]
 
-S is the standard deviation of ln(rate) of a run; 0.12 is what 24 runs each of three sites showed on
-a shared machine with 2 cores. The true rates are known here, so that it can also be told how often
-the answer is the right one: the cheapest of those within 10 % of the fastest.
+S is the standard deviation of ln(rate) of a run within a round; 0.12 is what 24 rounds of three
+sites showed on a shared machine with 2 cores. The true rates are known here, so that it can also be
+told how often the answer is the right one: the cheapest of those within 10 % of the fastest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from common import say
 
 from pytest_winserve.recommend import MARGIN, MOST_ROUNDS
-from pytest_winserve.report.ranking import Candidate, Ranking, set_levels
+from pytest_winserve.report.ranking import Candidate, Ranking, fastest_first
 
 CASES = {
     "equal": (1.0, 1.0),
@@ -58,9 +58,7 @@ def search(true: tuple[float, ...], scatter: float, noise: random.Random) -> tup
         for each in everybody:
             if each in tried:
                 each.made[number] = each.true * math.exp(noise.gauss(0, scatter))
-        set_levels(everybody)
-        met = tuple(sorted(everybody, key=lambda each: -each.level))
-        ranking = Ranking((), MARGIN, met, (), ())
+        ranking = Ranking((), MARGIN, fastest_first(everybody), (), ())
         tried = ranking.next_round(number + 1)
         if not tried:
             break

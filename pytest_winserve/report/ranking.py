@@ -97,7 +97,7 @@ class Candidate:
         return math.exp(fmean(map(math.log, rates))) if rates else 0.0
 
     level: float = 0.0
-    """ln of its rate in a round like the others; see `rank`."""
+    """ln of its rate in a round like the others; see `fastest_first`."""
 
     def share_of(self, other: Candidate) -> float:
         """Its rate over the other's, by the rounds in common where there are any."""
@@ -264,21 +264,20 @@ def rank(tests: Sequence[Mapping[str, Any]], criteria: Sequence[str], margin: fl
         for raw in test["results"]:
             candidate.results[test["round"]] = read_result(test["nodeid"], raw)
     met = [each for each in found.values() if each.meets(criteria)]
-    set_levels(met)
     measured = [each for each in found.values() if each.started and each not in met]
     return Ranking(
         tuple(criteria),
         margin,
-        tuple(sorted(met, key=lambda each: -each.level)),
+        fastest_first(met),
         tuple(sorted(measured, key=lambda each: (len(each.missed), -each.rate))),
         tuple(each for each in found.values() if not each.started),
     )
 
 
-def set_levels(candidates: Sequence[Candidate]) -> None:
-    """Rates that can be held against each other although not all ran in the same rounds, and the
-    machine was not equally free in each: ln(rate) = level + what was the same in that round, by
-    turns fitted until both agree."""
+def fastest_first(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates by their `level`, which is set here: a rate that can be held against another
+    although not all ran in the same rounds, and the machine was not equally free in each. ln(rate)
+    = level + what was the same in that round, by turns fitted until both agree."""
     logs = [(each, {n: math.log(rate) for n, rate in each.rates.items()}) for each in candidates]
     rounds = {n: 0.0 for _, own in logs for n in own}
     for _ in range(FITS):
@@ -286,3 +285,4 @@ def set_levels(candidates: Sequence[Candidate]) -> None:
             each.level = fmean(log - rounds[n] for n, log in own.items()) if own else -math.inf
         for number in rounds:
             rounds[number] = fmean(own[number] - each.level for each, own in logs if number in own)
+    return tuple(sorted(candidates, key=lambda each: -each.level))

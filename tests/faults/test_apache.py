@@ -23,6 +23,7 @@ from pytest_winserve import apache
 from pytest_winserve.errors import MissingComponent, StartError, StopError
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.servers import get_server, mod_wsgi, require_server
+from pytest_winserve.topology import Topology
 
 pytestmark = no_apache
 
@@ -35,6 +36,15 @@ def httpd() -> apache.Httpd:
     """The real Apache."""
     try:
         return apache.find_httpd()
+    except MissingComponent as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def able(httpd: apache.Httpd, topology: str) -> None:
+    """Skips the test where this Python does not have the topology's server."""
+    try:
+        require_server(get_server(Topology.parse(topology).server), sys.platform)
     except MissingComponent as missing:
         pytest.skip(str(missing))
 
@@ -115,6 +125,7 @@ def test_apache_without_a_module(
     assert "to get it: " in done.err
 
 
+@pytest.mark.usefixtures("able")
 @pytest.mark.parametrize("topology", EACH)
 def test_refusing_its_configuration(httpd: apache.Httpd, instead: Stand, topology: str) -> None:
     instead(asked(httpd, f"exec '{httpd.path}' \"$@\" -c 'BadDirective On'"))
@@ -191,8 +202,10 @@ def test_the_process_of_the_front(httpd: apache.Httpd, serve: Serve) -> None:
         assert site.get("/test").status_code == 200
 
 
-def test_a_daemon_of_mod_wsgi(httpd: apache.Httpd, serve: Serve) -> None:
-    with serve("mod_wsgi:processes=2") as site:
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize("topology", ["mod_wsgi:processes=2"])
+def test_a_daemon_of_mod_wsgi(serve: Serve, topology: str) -> None:
+    with serve(topology) as site:
         worker = psutil.Process(site.get("/test").json()["pid"])
         result = load_and(site, worker.kill)
         # Apache has started another one; what the dead one ran is over.
@@ -215,16 +228,19 @@ def test_a_request_of_cgi_that_dies(httpd: apache.Httpd, serve: Serve) -> None:
         assert site.deaths() == []
 
 
-def test_locks_of_processes_and_threads_are_no_deadlock(httpd: apache.Httpd, serve: Serve) -> None:
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize("topology", ["mod_wsgi:processes=4:threads=8"])
+def test_locks_of_processes_and_threads_are_no_deadlock(serve: Serve, topology: str) -> None:
     # mod_wsgi's processes take turns with a lock of a file's, and so do the counters.
-    with serve("mod_wsgi:processes=4:threads=8") as site:
+    with serve(topology) as site:
         result = site.load(users=32, count=2000)
         assert result.outcomes == {"200": 2000}
         assert "deadlock" not in site.logs()["backend-0"]
 
 
+@pytest.mark.usefixtures("able")
 @pytest.mark.parametrize("topology", ["mod_wsgi", "fastcgi"])
-def test_a_program_that_is_only_kept(httpd: apache.Httpd, serve: Serve, topology: str) -> None:
+def test_a_program_that_is_only_kept(serve: Serve, topology: str) -> None:
     with serve(topology) as site:
         # It is the backend's own child, and what it runs is its.
         kept = psutil.Process(site.backends[0].pid)
@@ -265,9 +281,8 @@ def test_ignoring_the_request_to_stop(httpd: apache.Httpd, instead: Stand, serve
         site.close()
 
 
+@pytest.mark.usefixtures("able")
 @pytest.mark.parametrize("topology", ["apache2-mod_wsgi:processes=2", "cgi", "nginx2-fastcgi"])
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGINT"])
-def test_the_lab_ends(
-    httpd: apache.Httpd, traces: Traces, start: Start, number: str, topology: str
-) -> None:
+def test_the_lab_ends(traces: Traces, start: Start, number: str, topology: str) -> None:
     up_until(number, topology, traces, start)

@@ -35,14 +35,10 @@ def first_answer(
     """The answer to GET `path` at an address, retried while nobody answers.
 
     `look` is called at every turn and raises when it is pointless to go on. Raises StartTimeout at
-    the deadline.
+    the deadline, after one try at least.
     """
-    last = "nothing answered"
     while True:
         look()
-        if not deadline.left:
-            where = "{}:{}".format(*address)
-            raise StartTimeout(f"no answer to GET {path} at {where} in time: {last}")
         connection = http.client.HTTPConnection(*address, timeout=CONNECT_SECONDS)
         try:
             connection.request("GET", path, headers=dict(headers))
@@ -61,3 +57,6 @@ def first_answer(
             time.sleep(0.01)
         finally:
             connection.close()
+        if not deadline.left:
+            where = "{}:{}".format(*address)
+            raise StartTimeout(f"no answer to GET {path} at {where} in time: {last}")

@@ -46,7 +46,9 @@ ANSWER_SECONDS = 60.0
 """How long a call may take, beyond the time that it is given for its work."""
 LOOK_EVERY = 0.5
 CLOSE_SECONDS = 5.0
-REACH_SECONDS = 5.0
+REACH_SECONDS = 10.0
+"""How long a site that answers over there may take to answer from here; through a forward to an
+emulated machine an answer takes seconds."""
 
 SERVE = "from pytest_winserve.agent import serve; serve(channel)"
 
@@ -503,9 +505,10 @@ class RemoteDeployment:
                 raise StartError("; ".join(deaths))
 
         headers = {REQUEST_HEADER: lab_tag(READY_RUN)}
+        address = self.address  # the way there may take seconds to make
         deadline = Deadline.after(REACH_SECONDS)
         try:
-            answer = first_answer(self.address, self._spec.fast, headers, deadline, look)
+            answer = first_answer(address, self._spec.fast, headers, deadline, look)
         except StartTimeout as error:
             raise StartError(
                 f"the site answers on the host {self._host.name} itself, but not from here: {error}"
@@ -515,7 +518,7 @@ class RemoteDeployment:
         mark = answer.headers.get(BACKEND_HEADER.lower(), "")
         if all(info.instrumented for info in self.backends) and not mark.startswith(self.nonce):
             raise StartError(
-                "{}:{} is answered by somebody else, not by this site".format(*self.address)
+                "{}:{} is answered by somebody else, not by this site".format(*address)
                 + f" on the host {self._host.name} (status {answer.status})"
             )
 

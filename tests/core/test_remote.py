@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,7 @@ class Beside:
     closed: int = 0
     address: str = ADDRESS
     listen: Listen = ANYWHERE
+    way_seconds: float = 0.0
 
     def commands(self, code: str) -> list[list[str]]:
         return [[*self.command, "-u", "-c", code]]
@@ -74,6 +76,7 @@ class Beside:
         return self.base
 
     def reach(self, port: int) -> Address:
+        time.sleep(self.way_seconds)
         return self.address, port
 
     def translate(self, path: Path) -> str:
@@ -199,6 +202,16 @@ def test_a_command_that_is_not_reached_from_outside(beside: Lab) -> None:
     assert len(relays()) == 1
     with beside.serve("command", command=f"{COMMAND} {{address}}", fast="/") as site:
         assert site.get("/").status_code == 200
+
+
+def test_a_way_there_that_takes_long_to_make(
+    beside: Lab, machine: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "REACH_SECONDS", 3.0)
+    machine.way_seconds = 3.5
+    with beside.serve("flask") as site:
+        machine.way_seconds = 0.0
+        assert site.get("/test").status_code == 200
 
 
 def test_errors_of_over_there_are_raised_here(beside: Lab) -> None:

@@ -136,8 +136,13 @@ class Processes:
             self._keeper = new_keeper(self.nonce)
             for index in range(self.spec.topology.count):
                 self._start_backend(index)
-            self._start_front(deadline)
-            self._wait_for_backends(deadline)
+            steps = [self._start_front, self._wait_for_backends]
+            if self.spec.port:
+                # Others know it and may ask at once; a front takes what does not listen yet for
+                # down, and answers 502 by itself from then on.
+                steps.reverse()
+            for step in steps:
+                step(deadline)
             if self._front is not None:
                 self._wait_for_front(deadline)
         except BaseException:
@@ -307,7 +312,7 @@ class Processes:
         program.tell(json.dumps(order))
 
     def _start_front(self, deadline: Deadline) -> None:
-        """Start it as soon as the backends' addresses are known, while they still load the app."""
+        """Start it with the backends' addresses, which are known while they still load the app."""
         if self._front is None or self.binary is None:
             return
         addresses = []

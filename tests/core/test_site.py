@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,48 @@ def test_a_port_of_ones_own(lab: Lab) -> None:
         with lab.serve(topology, port=port) as site:
             assert site.url == f"http://127.0.0.1:{port}"
             assert site.get("/test").ok
+
+
+# Goes on when it has been asked for in vain often enough for a front to be up by then.
+LATE = """
+import pathlib, time
+while not pathlib.Path("asked").exists():
+    time.sleep(0.01)
+from pytest_winserve.sample_app import app
+"""
+
+
+def test_who_asks_at_a_port_of_ones_own_before_the_app_is_loaded(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "late.py").write_text(LATE)
+    with bound_socket() as sock:
+        port = sock.getsockname()[1]
+    answers: list[int] = []
+    up = threading.Event()
+
+    def ask() -> None:
+        for n in itertools.count():
+            with suppress(requests.RequestException):
+                # A refused connect alone takes 2 s on Windows.
+                answer = requests.get(f"http://127.0.0.1:{port}/test", timeout=(0.2, 5))
+                answers.append(answer.status_code)
+            if n == 100:
+                (tmp_path / "asked").touch()
+            if up.wait(0.01):
+                return
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    with ExitStack() as stack:
+        try:
+            site = stack.enter_context(lab.serve("nginx2", "late:app", port=port))
+            assert site.get("/test").ok
+        finally:
+            up.set()
+            thread.join()
+    assert set(answers) <= {200}
 
 
 def test_a_parsed_topology_is_as_good_as_its_name(lab: Lab) -> None:

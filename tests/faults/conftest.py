@@ -21,8 +21,11 @@ import pytest
 from platforms import WINE
 
 from pytest_winserve import Lab, Site
+from pytest_winserve.errors import MissingComponent
 from pytest_winserve.ports import ADDRESS, shared_folder
+from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.settings import SETTINGS
+from pytest_winserve.topology import Topology
 from pytest_winserve.tree import describe
 
 MARK = "WINSERVE_TEST_MARK"
@@ -240,6 +243,15 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
         if each.process.poll() is None:
             each.process.kill()
         each.process.wait()
+
+
+@pytest.fixture
+def able(topology: str) -> None:
+    """Skips the test where this Python does not have the topology's server."""
+    try:
+        require_server(get_server(Topology.parse(topology).server), sys.platform)
+    except MissingComponent as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture

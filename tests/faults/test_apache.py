@@ -23,7 +23,6 @@ from pytest_winserve import apache
 from pytest_winserve.errors import MissingComponent, StartError, StopError
 from pytest_winserve.instrument import TOTALS
 from pytest_winserve.servers import get_server, mod_wsgi, require_server
-from pytest_winserve.topology import Topology
 
 pytestmark = no_apache
 
@@ -36,15 +35,6 @@ def httpd() -> apache.Httpd:
     """The real Apache."""
     try:
         return apache.find_httpd()
-    except MissingComponent as missing:
-        pytest.skip(str(missing))
-
-
-@pytest.fixture
-def able(httpd: apache.Httpd, topology: str) -> None:
-    """Skips the test where this Python does not have the topology's server."""
-    try:
-        require_server(get_server(Topology.parse(topology).server), sys.platform)
     except MissingComponent as missing:
         pytest.skip(str(missing))
 

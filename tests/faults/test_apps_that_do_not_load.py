@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 from platforms import WINE, no_apache, not_on_windows
 
 from faults.conftest import Serve, Traces, run_pytest, winserve
-from pytest_winserve.errors import MissingComponent, StartError, UsageError, WinserveError
-from pytest_winserve.servers import get_server, require_server
-from pytest_winserve.topology import Topology
+from pytest_winserve.errors import StartError, UsageError, WinserveError
 
 LOADING = {
     "no module": ("", "absent:app", UsageError, "there is no module 'absent'", 0),
@@ -98,18 +95,10 @@ def test_servers_that_fork_tell_it_the_same(
     tells(serve, topology, tmp_path, *LOADING[fault])
 
 
-@pytest.fixture(params=["mod_wsgi", "mod_wsgi:processes=2", "cgi", "nginx2-cgi"])
-def in_apache(request: pytest.FixtureRequest) -> str:
-    """A topology whose server starts the processes that load the app by itself."""
-    topology: str = request.param
-    try:
-        require_server(get_server(Topology.parse(topology).server), sys.platform)
-    except MissingComponent as missing:
-        pytest.skip(str(missing))
-    return topology
-
-
+# Their servers start the processes that load the app by themselves.
 @no_apache
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize("topology", ["mod_wsgi", "mod_wsgi:processes=2", "cgi", "nginx2-cgi"])
 @pytest.mark.parametrize(
     "fault",
     [
@@ -118,9 +107,9 @@ def in_apache(request: pytest.FixtureRequest) -> str:
     ],
 )  # fmt: skip
 def test_servers_that_load_it_in_processes_of_their_own_tell_it_the_same(
-    tmp_path: Path, serve: Serve, in_apache: str, fault: str
+    tmp_path: Path, serve: Serve, topology: str, fault: str
 ) -> None:
-    tells(serve, in_apache, tmp_path, *LOADING[fault])
+    tells(serve, topology, tmp_path, *LOADING[fault])
 
 
 BROKEN = """

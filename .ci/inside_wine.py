@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from pytest_winserve.wine.layout import default_layout, find_wine
+from pytest_winserve.hosts.wine.layout import default_layout, find_wine
 
 
 def main() -> int:

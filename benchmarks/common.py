@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_winserve.environment import cpu_model
+from pytest_winserve.deployment.this_machine import cpu_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,10 @@ from pathlib import Path
 
 from common import machine, say
 
-from pytest_winserve.load.engine import BuiltinEngine, Target
+from pytest_winserve.load.engine import Target
+from pytest_winserve.load.engines.builtin import BuiltinEngine
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.ports import claim_port
+from pytest_winserve.system.ports import claim_port
 
 GOALS = {"wrk": 1.25, "tsung": 1 / 4, "locust": 1 / 10}
 """The engine's CPU per request, at most so many times a tool's."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 from common import say
 
-from pytest_winserve.recommend import MARGIN, MOST_ROUNDS
-from pytest_winserve.report.ranking import Candidate, Ranking, fastest_first
+from pytest_winserve.recommend.ranking import Candidate, Ranking, fastest_first
+from pytest_winserve.recommend.search import MARGIN, MOST_ROUNDS
 
 CASES = {
     "equal": (1.0, 1.0),

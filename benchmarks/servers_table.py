@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_winserve.report import expectation, read_json
+from pytest_winserve.report import declared
 from pytest_winserve.report.markdown import table_lines
-from pytest_winserve.report.store import write_text
+from pytest_winserve.report.store import read_json, write_text
 
 PAGE = Path(__file__).parent.parent / "docs" / "servers.md"
 LOAD = ("--users=20", "--duration=1")
@@ -40,9 +40,9 @@ def section(data: Mapping[str, Any], host: str) -> list[str]:
     system = re.sub(r"^(Linux-\d+\.\d+)\S*", r"\1", machine["os"])
     where = f"{system}, Python {machine['python']}, {machine['cores']} cores"
     lines = [f"{data['created'][:10]}, {where}.", "", f"Versions: {', '.join(told)}.", ""]
-    for table in expectation.tables(data):
+    for table in declared.tables(data):
         lines += [*table_lines(table.header, table.rows), ""]
-    lacking = expectation.left_out(data)
+    lacking = declared.left_out(data)
     if lacking is not None:
         lines += [*table_lines(lacking.header, lacking.rows, texts=len(lacking.header)), ""]
     return lines

@@ -23,7 +23,7 @@ from common import interleave, machine, row, say
 from pytest_winserve import Lab
 from pytest_winserve.fronts import get_front
 from pytest_winserve.options import defaults
-from pytest_winserve.ports import ADDRESS, claim_port
+from pytest_winserve.system.ports import ADDRESS, claim_port
 
 GOAL = 1.3
 PATIENCE = 120.0

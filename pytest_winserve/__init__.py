@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_winserve.lab import Lab as Lab
+    from pytest_winserve.lab.lab import Lab as Lab
+    from pytest_winserve.lab.site import Site as Site
     from pytest_winserve.load.plan import Request as Request
-    from pytest_winserve.site import Site as Site
     from pytest_winserve.topology import Topology as Topology
 
-__version__ = "0.1.0"
+
 __all__ = ["Lab", "Request", "Site", "Topology", "__version__"]
 
 
 def __getattr__(name: str) -> object:
     if name == "Lab":
-        from pytest_winserve.lab import Lab
+        from pytest_winserve.lab.lab import Lab
 
         return Lab
     if name == "Request":
@@ -28,7 +28,7 @@ def __getattr__(name: str) -> object:
 
         return Request
     if name == "Site":
-        from pytest_winserve.site import Site
+        from pytest_winserve.lab.site import Site
 
         return Site
     if name == "Topology":

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
         from locust.main import main as locust
     except ModuleNotFoundError:
         sys.exit("Locust is not installed: pip install 'pytest-winserve[locust]'")
-    file = Path(__file__).with_name("load") / "locust_file.py"
+    file = Path(__file__).parent / "load" / "engines" / "locust" / "locustfile.py"
     where = ["--master-host", host, "--master-port", port]
     sys.argv = ["locust", "-f", str(file), "--worker", *where, *arguments[1:]]
     locust()

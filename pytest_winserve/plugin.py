@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
-from pytest_winserve.settings import SETTINGS, Settings, resolve, validate
+from pytest_winserve.session.settings import SETTINGS, Settings, resolve
 
 if TYPE_CHECKING:
-    from pytest_winserve.pool import Record, SiteKey, SitePool
-    from pytest_winserve.site import Site
-    from pytest_winserve.survey import Surveys
+    from pytest_winserve.lab.available import Surveys
+    from pytest_winserve.lab.site import Site
+    from pytest_winserve.session.record import Record
+    from pytest_winserve.session.site_keys import SiteKey
+    from pytest_winserve.session.site_pool import SitePool
 
 SETTINGS_KEY = pytest.StashKey[Settings]()
 SURVEYS_KEY = pytest.StashKey["Surveys"]()
@@ -57,7 +59,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
     if not config.stash[GROUPED_KEY]:
         return None
-    from pytest_winserve.distribution import TopologyScheduling
+    from pytest_winserve.session.scheduling import TopologyScheduling
 
     return TopologyScheduling(config, log)
 
@@ -66,6 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     settings = _settings(config)
     if settings.given:
+        from pytest_winserve.session.site_keys import validate
+
         try:
             validate(settings, _surveys(config))
         except WinserveError as error:
@@ -89,7 +93,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "winserve" not in metafunc.fixturenames:
         return
-    from pytest_winserve.pool import site_keys
+    from pytest_winserve.session.site_keys import site_keys
 
     settings = _settings(metafunc.config)
     try:
@@ -118,7 +122,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def _winserve_pool(request: pytest.FixtureRequest) -> Iterator[SitePool]:
-    from pytest_winserve.pool import SitePool
+    from pytest_winserve.session.site_pool import SitePool
 
     wanted = map(_key_of, filter(_wants_site, request.session.items))
     pool = SitePool(_settings(request.config), wanted)
@@ -151,7 +155,7 @@ def winserve_factory(
     be used as a context; one that is still up at the end of the test is stopped then."""
     from contextlib import ExitStack
 
-    from pytest_winserve.pool import site_keys
+    from pytest_winserve.session.site_keys import site_keys
 
     settings = _settings(request.config)
     with ExitStack() as stack:
@@ -200,7 +204,7 @@ def pytest_runtest_makereport(
 
 def _not_started(item: pytest.Item, error: WinserveError) -> list[dict[str, Any]]:
     """The record of a test whose site did not come up; of several for one site, the first's."""
-    from pytest_winserve.pool import FAILED_BEFORE
+    from pytest_winserve.session.site_keys import FAILED_BEFORE
 
     reason = str(error).partition("\n")[0]
     if FAILED_BEFORE in reason:
@@ -221,7 +225,7 @@ def _settings(config: pytest.Config) -> Settings:
 
 def _surveys(config: pytest.Config) -> Surveys:
     """What the run has found out about its hosts."""
-    from pytest_winserve.survey import Surveys
+    from pytest_winserve.lab.available import Surveys
 
     return config.stash.setdefault(SURVEYS_KEY, Surveys())
 
@@ -230,7 +234,7 @@ def _collect_results(config: pytest.Config) -> None:
     """Have the results of the run gathered here, unless this is a worker of xdist."""
     if hasattr(config, "workerinput") or config.pluginmanager.has_plugin("winserve-results"):
         return
-    from pytest_winserve.run import RunResults
+    from pytest_winserve.session.results import RunResults
 
     results = RunResults(_settings(config), lambda: _surveys(config))
     config.pluginmanager.register(results, "winserve-results")
@@ -253,7 +257,7 @@ def _uses_lab(item: pytest.Item) -> bool:
 
 
 def _header(config: pytest.Config) -> list[str]:
-    from pytest_winserve.environment import header
+    from pytest_winserve.session.environment import header
 
     return header(_settings(config))
 
@@ -298,8 +302,8 @@ def _marker_arguments(
 
 
 def _follow(request: pytest.FixtureRequest, site: Site) -> Record:
-    from pytest_winserve.live import live_of
-    from pytest_winserve.pool import attach
+    from pytest_winserve.session.display import live_of
+    from pytest_winserve.session.record import attach
 
     record = attach(site, live_of(request.config))
     request.node.stash.setdefault(RECORDS_KEY, []).append(record)

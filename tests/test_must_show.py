@@ -9,7 +9,7 @@ import pytest
 from platforms import needs_locust, needs_tsung
 
 from pytest_winserve import Lab
-from pytest_winserve.report import read_json
+from pytest_winserve.report.store import read_json
 
 
 def stock_checks(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_winserve import Site
-from pytest_winserve.settings import Settings
+from pytest_winserve.lab.site import Site
+from pytest_winserve.session.settings import Settings
 
 
 def test_answers(winserve: Site) -> None:

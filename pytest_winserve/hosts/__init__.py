@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
-from pytest_winserve.deployment import Deployment, Spec
+from pytest_winserve.deployment.contract import Deployment, Spec
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.registry import member, names
 

@@ -13,9 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_winserve import __version__
-from pytest_winserve.container import watch
-from pytest_winserve.container.engine import (
+from pytest_winserve.docker import first_process
+from pytest_winserve.docker.engine import (
     NAME,
     SETUP,
     engine_version,
@@ -25,14 +24,16 @@ from pytest_winserve.container.engine import (
     require_image,
 )
 from pytest_winserve.errors import MissingComponent, StartError, UsageError
-from pytest_winserve.ports import ADDRESS, FIRST, Address, Listen
-from pytest_winserve.remote import Failure, RemoteHost, own_path
+from pytest_winserve.remote.host import RemoteHost
+from pytest_winserve.remote.machine import Failure, own_path
+from pytest_winserve.system.ports import ADDRESS, FIRST, Address, Listen
+from pytest_winserve.version import __version__
 
 if TYPE_CHECKING:
     import execnet
     from testcontainers.core.docker_client import DockerClient
 
-    from pytest_winserve.deployment import Spec
+    from pytest_winserve.deployment.contract import Spec
 
 PORTS = 32
 """How many ports a container has: one for each backend and each front that run at a time. Each
@@ -152,7 +153,7 @@ class ContainerMachine:
         from requests import RequestException
         from testcontainers.core.docker_client import DockerClient
 
-        code = Path(watch.__file__).read_text("utf-8")
+        code = Path(first_process.__file__).read_text("utf-8")
         try:
             self._client = client = DockerClient(timeout=ENGINE_SECONDS)
             # Not its DockerContainer, which starts a reaper from an image of its own, if need be

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_winserve.deployment import Deployment, Spec
+from pytest_winserve.deployment.contract import Deployment, Spec
+from pytest_winserve.deployment.processes import Processes
 from pytest_winserve.errors import UsageError
-from pytest_winserve.processes import Processes
 from pytest_winserve.servers import get_server, require_server
 
 

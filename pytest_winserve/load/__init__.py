@@ -5,15 +5,15 @@ from __future__ import annotations
 from pytest_winserve.load.criteria import Check, Criterion, Measured, evaluate, require
 from pytest_winserve.load.engine import Engine, Progress, Target
 from pytest_winserve.load.engines import get_engine
-from pytest_winserve.load.histogram import Histogram
-from pytest_winserve.load.ledger import Ledger
+from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan, Request, Stage
-from pytest_winserve.load.result import (
+from pytest_winserve.load.results.ledger import Ledger
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import (
     BackendShare,
     Generator,
     OutcomeTimes,
     RequestShare,
-    Result,
     Second,
 )
 

@@ -14,19 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from pytest_winserve.errors import CriterionFailed, UsageError
-from pytest_winserve.load.histogram import RELATIVE_ERROR
-from pytest_winserve.load.intervals import wilson
-
-OUTCOMES = (
-    "refused",
-    "reset",
-    "connect_timeout",
-    "timeout",
-    "closed_early",
-    "bad_response",
-    "client_limit",
-)
-"""Outcomes of a request that are not an HTTP status."""
+from pytest_winserve.load.measures.histogram import RELATIVE_ERROR
+from pytest_winserve.load.measures.intervals import wilson
+from pytest_winserve.load.measures.outcomes import OUTCOMES
 
 Kind = Literal["share", "latency", "rate", "count", "truth"]
 Subject = Literal["load", "probe", "capacity"]

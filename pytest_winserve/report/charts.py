@@ -14,9 +14,10 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from pytest_winserve.load.histogram import Histogram
-from pytest_winserve.load.result import Result, Second
-from pytest_winserve.report.view import QUANTILES, percent, plural, seconds
+from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import Second
+from pytest_winserve.report.numbers import QUANTILES, percent, plural, seconds
 
 WIDTH = 480
 _LEFT, _RIGHT = 62, 14

@@ -7,7 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pytest_winserve.report import charts, expectation, view
+from pytest_winserve.report import charts, declared, findings, numbers, overview, tables
+from pytest_winserve.report.blocks import blocks
 
 _EVENT_LINES = 200
 
@@ -21,14 +22,17 @@ def render(data: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    blocks = view.blocks(data)
+    tests = blocks(data)
     return environment.get_template("report.html.j2").render(
         data=data,
-        blocks=blocks,
-        expectation=expectation,
-        comparison=view.comparison(blocks),
-        environment_rows=view.environment_rows(data),
+        blocks=tests,
+        declared=declared,
+        comparison=overview.comparison(tests),
+        environment_rows=tables.environment_rows(data),
         event_lines=_EVENT_LINES,
         charts=charts,
-        view=view,
+        findings=findings,
+        numbers=numbers,
+        overview=overview,
+        tables=tables,
     )

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_winserve.report import expectation, view
-from pytest_winserve.report.view import Block, Load, Row, Sentence
+from pytest_winserve.report import blocks, declared, findings, numbers, overview, tables
+from pytest_winserve.report.blocks import Block, Load
+from pytest_winserve.report.findings import Sentence
+from pytest_winserve.report.overview import Row
 
 _EVENT_LINES = 40
 _SPECIAL = re.compile(r"[\\`*_\[\]|~#]")
@@ -17,21 +19,21 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}
 
 def render(data: Mapping[str, Any]) -> str:
     """The content of results.json as Markdown; says so when no test measured anything."""
-    found = view.blocks(data)
+    found = blocks.blocks(data)
     lines = ["# pytest-winserve", ""]
     if not found:
         lines += ["No test used a site.", ""]
     if "recommendation" in data:
         lines += ["## Recommendation", "", "```text", *data["recommendation"], "```", ""]
-    rows = view.comparison(found)
+    rows = overview.comparison(found)
     if rows:
         lines += ["## Comparison", "", *_comparison(rows), ""]
     if data["requirements"]:
-        lines += [_item(view.requirement_sentence(r)) for r in data["requirements"]] + [""]
-    for part in expectation.tables(data):
+        lines += [_item(findings.requirement_sentence(r)) for r in data["requirements"]] + [""]
+    for part in declared.tables(data):
         lines += ["## Declared and measured", "", escape(part.caption), ""]
         lines += [*table_lines(part.header, part.rows), ""]
-    lacking = expectation.left_out(data)
+    lacking = declared.left_out(data)
     if lacking is not None:
         lines += ["## Not tried", "", *table_lines(lacking.header, lacking.rows, texts=5), ""]
     for block in found:
@@ -68,12 +70,12 @@ def _item(sentence: Sentence) -> str:
 
 
 def _comparison(rows: Sequence[Row]) -> Iterator[str]:
-    cells = [row.cells(missing=view.NOT_MEASURED) for row in rows]
-    yield from table_lines(view.COMPARISON_HEADER, cells)
+    cells = [row.cells(missing=numbers.NOT_MEASURED) for row in rows]
+    yield from table_lines(overview.COMPARISON_HEADER, cells)
     yield ""
-    yield view.COMPARISON_NOTE
+    yield overview.COMPARISON_NOTE
     if any(row.doubtful for row in rows):
-        yield escape(view.DOUBTFUL_NOTE)
+        yield escape(overview.DOUBTFUL_NOTE)
 
 
 def _block(block: Block) -> Iterator[str]:
@@ -82,13 +84,13 @@ def _block(block: Block) -> Iterator[str]:
     yield f"App: {escape(block.app)}"
     yield ""
     if not block.measured:
-        yield f"- **{view.NOT_MEASURED}**: no probe, capacity or load came to an end"
+        yield f"- **{numbers.NOT_MEASURED}**: no probe, capacity or load came to an end"
     for verdict in block.verdicts:
-        yield _item(view.verdict_sentence(verdict))
-        yield from _details(view.verdict_details(verdict))
+        yield _item(findings.verdict_sentence(verdict))
+        yield from _details(findings.verdict_details(verdict))
     for capacity in block.capacities:
-        yield _item(view.capacity_sentence(capacity, block.topology))
-        yield from _details(view.capacity_details(capacity))
+        yield _item(findings.capacity_sentence(capacity, block.topology))
+        yield from _details(findings.capacity_details(capacity))
     for load in block.loads:
         yield ""
         yield from _load(load)
@@ -96,7 +98,7 @@ def _block(block: Block) -> Iterator[str]:
         yield ""
         yield "**Criteria**"
         yield ""
-        yield from (_item(view.check_sentence(check)) for check in block.checks)
+        yield from (_item(findings.check_sentence(check)) for check in block.checks)
     if block.events:
         yield ""
         yield "**Events**"
@@ -114,7 +116,7 @@ def _details(text: str) -> list[str]:
 
 
 def _event(event: str) -> Iterator[str]:
-    first, rest, left_out = view.event_parts(event, _EVENT_LINES)
+    first, rest, left_out = findings.event_parts(event, _EVENT_LINES)
     yield f"- event: {escape(first)}" + (f" ({left_out} lines left out)" if left_out else "")
     if rest:
         # A fence longer than any run of backticks inside cannot be closed from inside.
@@ -127,35 +129,35 @@ def _event(event: str) -> Iterator[str]:
 
 def _load(load: Load) -> Iterator[str]:
     result = load.result
-    yield f"### {escape(view.load_title(result))}"
+    yield f"### {escape(findings.load_title(result))}"
     yield ""
     yield f"Test: {escape(load.nodeid)}"
     yield ""
-    warnings = view.load_warnings(result)
+    warnings = findings.load_warnings(result)
     if warnings:
         yield from (_item(warning) for warning in warnings)
         yield ""
-    for table in [*view.article_tables(load), *view.detail_tables(result)]:
+    for table in [*tables.article_tables(load), *tables.detail_tables(result)]:
         yield from table_lines(table.header, table.rows)
         yield ""
-    yield _item(view.load_counts(result))
-    for text in filter(None, (view.pace(result), view.latency(result))):
+    yield _item(findings.load_counts(result))
+    for text in filter(None, (findings.pace(result), findings.latency(result))):
         yield _item(Sentence(text))
-    yield _item(view.ledger_text(result))
+    yield _item(findings.ledger_text(result))
     if result.unmeasured:
-        yield _item(Sentence(view.unmeasured_text(result)))
+        yield _item(Sentence(findings.unmeasured_text(result)))
     if result.by_backend:
         rows = [
-            [share.name, str(share.answers), view.percent(share.fraction), share.latency]
-            for share in view.shares(result)
+            [share.name, str(share.answers), numbers.percent(share.fraction), share.latency]
+            for share in tables.shares(result)
         ]
         yield ""
         yield from table_lines(["Backend", "Answers", "Share", "Latency"], rows)
-    used = view.usage_table(result)
+    used = tables.usage_table(result)
     if used is not None:
         yield ""
         yield from table_lines(used.header, used.rows)
 
 
 def _environment(data: Mapping[str, Any]) -> list[str]:
-    return table_lines(["what", "value"], view.environment_rows(data), texts=2)
+    return table_lines(["what", "value"], tables.environment_rows(data), texts=2)

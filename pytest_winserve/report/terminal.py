@@ -11,8 +11,10 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_winserve.report import expectation, view
-from pytest_winserve.report.view import Block, Load, Row, Sentence
+from pytest_winserve.report import blocks, declared, findings, numbers, overview, tables
+from pytest_winserve.report.blocks import Block, Load
+from pytest_winserve.report.findings import Sentence
+from pytest_winserve.report.overview import Row
 
 MIN_WIDTH = 20
 _STYLES = {"bold": "1", "good": "32", "bad": "1;31"}
@@ -41,21 +43,21 @@ def render(data: Mapping[str, Any], *, width: int = 80, color: bool = False) -> 
     newline unless it is empty.
     """
     width = max(width, MIN_WIDTH)
-    found = view.blocks(data)
+    found = blocks.blocks(data)
     lines: list[_Line] = []
     for block in found:
         lines += [*_block(block, width), ("", "")]
     if not found:
         return ""
-    rows = view.comparison(found)
+    rows = overview.comparison(found)
     if rows:
         lines += [*_comparison(rows, width), ("", "")]
-    lacking = expectation.left_out(data)
+    lacking = declared.left_out(data)
     for name, host, state, reason, mend in lacking.rows if lacking is not None else ():
         text = f"not tried on {host}: {name} ({state}): {reason}" + (f"; {mend}" if mend else "")
         lines += _sentence(Sentence(text), width, indent="")
     for requirement in data["requirements"]:
-        lines += _sentence(view.requirement_sentence(requirement), width, indent="")
+        lines += _sentence(findings.requirement_sentence(requirement), width, indent="")
     while lines[-1][0] == "":
         lines.pop()
     return "".join(_styled(line, color) + "\n" for line in lines)
@@ -139,27 +141,29 @@ def _block(block: Block, width: int) -> Iterator[_Line]:
     for line in _wrapped(f"{block.topology} on {block.host}: {block.app}", width, "", "  "):
         yield line, "bold"
     if not block.measured:
-        text = f"{view.NOT_MEASURED}: no probe, capacity or load came to an end ({block.outcomes})"
+        text = (
+            f"{numbers.NOT_MEASURED}: no probe, capacity or load came to an end ({block.outcomes})"
+        )
         yield from _sentence(Sentence(text), width)
     for verdict in block.verdicts:
-        yield from _sentence(view.verdict_sentence(verdict), width)
-        yield from _sentence(Sentence(view.verdict_details(verdict)), width, "    ")
+        yield from _sentence(findings.verdict_sentence(verdict), width)
+        yield from _sentence(Sentence(findings.verdict_details(verdict)), width, "    ")
     for capacity in block.capacities:
-        yield from _sentence(view.capacity_sentence(capacity, block.topology), width)
-        yield from _sentence(Sentence(view.capacity_details(capacity)), width, "    ")
+        yield from _sentence(findings.capacity_sentence(capacity, block.topology), width)
+        yield from _sentence(Sentence(findings.capacity_details(capacity)), width, "    ")
     for load in block.loads:
         yield "", ""
         yield from _load(load, width)
     if block.loads and (block.telling_checks or block.events):
         yield "", ""
     for check in block.telling_checks:
-        yield from _sentence(view.check_sentence(check), width)
+        yield from _sentence(findings.check_sentence(check), width)
     for event in block.events:
         yield from _event(event, width)
 
 
 def _event(event: str, width: int) -> Iterator[_Line]:
-    first, rest, left_out = view.event_parts(event, _EVENT_LINES)
+    first, rest, left_out = findings.event_parts(event, _EVENT_LINES)
     for line in _wrapped(f"event: {first}", width, "  ", "    "):
         yield line, "bad"
     if left_out:
@@ -171,21 +175,21 @@ def _event(event: str, width: int) -> Iterator[_Line]:
 
 def _load(load: Load, width: int) -> Iterator[_Line]:
     result = load.result
-    yield from _sentence(Sentence(f"{view.load_title(result)} ({load.nodeid})"), width)
-    for warning in view.load_warnings(result):
+    yield from _sentence(Sentence(f"{findings.load_title(result)} ({load.nodeid})"), width)
+    for warning in findings.load_warnings(result):
         yield from _sentence(warning, width)
-    for part in [*view.article_tables(load), *view.detail_tables(result)]:
+    for part in [*tables.article_tables(load), *tables.detail_tables(result)]:
         rows = [[clean(cell) for cell in row] for row in part.rows]
         for line in table(part.header, rows, width):
             yield line, ""
         yield "", ""
-    yield from _sentence(view.load_counts(result), width)
-    for text in filter(None, (view.pace(result), view.latency(result))):
+    yield from _sentence(findings.load_counts(result), width)
+    for text in filter(None, (findings.pace(result), findings.latency(result))):
         yield from _sentence(Sentence(text), width)
-    yield from _sentence(view.ledger_text(result), width)
+    yield from _sentence(findings.ledger_text(result), width)
     if result.unmeasured:
-        yield from _sentence(Sentence(view.unmeasured_text(result)), width)
-    used = view.usage_table(result)
+        yield from _sentence(Sentence(findings.unmeasured_text(result)), width)
+    used = tables.usage_table(result)
     if used is not None:
         yield "", ""
         for line in table(used.header, used.rows, width - 2):
@@ -195,14 +199,14 @@ def _load(load: Load, width: int) -> Iterator[_Line]:
 def _comparison(rows: Sequence[Row], width: int) -> Iterator[_Line]:
     yield "Comparison", "bold"
     cells = [[clean(cell) for cell in row.cells(missing="-")] for row in rows]
-    for line in table(view.COMPARISON_HEADER, cells, width):
+    for line in table(overview.COMPARISON_HEADER, cells, width):
         yield line, ""
     notes = []
     if any("-" in row[1:] for row in cells):
-        notes.append(f"-: {view.NOT_MEASURED}.")
-    notes.append(view.COMPARISON_NOTE)
+        notes.append(f"-: {numbers.NOT_MEASURED}.")
+    notes.append(overview.COMPARISON_NOTE)
     if any(row.doubtful for row in rows):
-        notes.append(f"{view.DOUBTFUL_NOTE}.")
+        notes.append(f"{overview.DOUBTFUL_NOTE}.")
     for line in _wrapped(" ".join(notes), width, "", "  "):
         yield line, ""
 

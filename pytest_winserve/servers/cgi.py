@@ -7,7 +7,9 @@ import re
 import shlex
 import sys
 
-from pytest_winserve.apache import (
+from pytest_winserve.options import Option, Options
+from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.webservers.apache import (
     ERROR_LOG,
     PID_FILE,
     WINDOWS,
@@ -16,9 +18,7 @@ from pytest_winserve.apache import (
     quit_command,
     socket_folder,
 )
-from pytest_winserve.kept import Kept
-from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.webservers.kept_program import Kept
 
 MODULES = ("alias", "env", "cgi" if WINDOWS else "cgid")
 NOT_PASSED = ("HTTP_", "CONTENT_", "REQUEST_", "SERVER_", "REMOTE_", "SCRIPT_", "PATH_INFO")

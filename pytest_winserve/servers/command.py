@@ -19,9 +19,9 @@ import psutil
 
 from pytest_winserve.errors import StartError, UsageError
 from pytest_winserve.options import Option, Options
-from pytest_winserve.ports import ADDRESS, holder_of
 from pytest_winserve.servers import Concurrency, Job, Package, Running
-from pytest_winserve.windows import tells_who_listens
+from pytest_winserve.system.ports import ADDRESS, holder_of
+from pytest_winserve.system.windows import tells_who_listens
 
 STOP_SECONDS = 3.0
 CONNECT_SECONDS = 5.0  # a refused connect alone takes 2 s on Windows

@@ -11,10 +11,10 @@ import threading
 
 from pytest_winserve.fronts import get_front
 from pytest_winserve.fronts.nginx import NginxFront
-from pytest_winserve.kept import Kept
 from pytest_winserve.options import Option, Options, defaults
-from pytest_winserve.ports import ADDRESS, bound_socket
 from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.system.ports import ADDRESS, bound_socket
+from pytest_winserve.webservers.kept_program import Kept
 
 LOOK_EVERY = 0.05
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Package, Running
-from pytest_winserve.windows import has_library
+from pytest_winserve.system.windows import has_library
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -12,7 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from textwrap import indent
 
-from pytest_winserve.apache import (
+from pytest_winserve.errors import MissingComponent
+from pytest_winserve.options import Option, Options
+from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.webservers.apache import (
     ERROR_LOG,
     PID_FILE,
     WINDOWS,
@@ -22,10 +25,7 @@ from pytest_winserve.apache import (
     quit_command,
     socket_folder,
 )
-from pytest_winserve.errors import MissingComponent
-from pytest_winserve.kept import Kept
-from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.webservers.kept_program import Kept
 
 APACHE_THREADS = 400  # Apache's own default: event's ServerLimit 16 x ThreadsPerChild 25
 GET_IT = (

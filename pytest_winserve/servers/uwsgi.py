@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Option, Options
-from pytest_winserve.process import describe_exit
 from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.system.program import describe_exit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

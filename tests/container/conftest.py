@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 from faults.conftest import start, traces
 
-from pytest_winserve.container.engine import LABEL, ask, lab_image
+from pytest_winserve.docker.engine import LABEL, ask, lab_image
 from pytest_winserve.errors import MissingComponent
 from pytest_winserve.hosts import host_ready
 

@@ -22,8 +22,8 @@ from platforms import not_on_windows
 from wine.test_ends import BEFORE, LONG, SECONDS, USERS, WAITS, strike_in_load
 
 from pytest_winserve import Lab
-from pytest_winserve.container import watch
-from pytest_winserve.container.engine import ask, labels
+from pytest_winserve.docker import first_process
+from pytest_winserve.docker.engine import ask, labels
 from pytest_winserve.errors import HostLost, MissingComponent
 
 from .conftest import Containers
@@ -93,7 +93,9 @@ def test_ctrl_c(engine: str, start: Start, kind: str) -> None:
 
 
 def test_a_container_that_nobody_comes_to(mine: Containers, engine: str) -> None:
-    code = Path(watch.__file__).read_text("utf-8").replace("SECONDS = 30.0", "SECONDS = 0.5")
+    code = (
+        Path(first_process.__file__).read_text("utf-8").replace("SECONDS = 30.0", "SECONDS = 0.5")
+    )
     options = [f"--label={name}={value}" for name, value in labels().items()]
     ask("run", "--detach", "--rm", *options, "--entrypoint", "python3", engine, "-c", code)
     mine.gone()

@@ -13,7 +13,7 @@ import pytest
 from platforms import not_on_windows
 
 from pytest_winserve import Lab
-from pytest_winserve.container.engine import ask
+from pytest_winserve.docker.engine import ask
 from pytest_winserve.errors import MissingComponent, StartError, UsageError, WinserveError
 from pytest_winserve.hosts.container import ContainerMachine
 
@@ -180,7 +180,7 @@ def test_an_image_that_is_not_there(mine: Containers) -> None:
 
 
 def test_no_lab_image_of_this_version(mine: Containers, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_winserve.container import engine
+    from pytest_winserve.docker import engine
 
     monkeypatch.setattr(engine, "fingerprint", lambda: "0123456789ab")
     said = refused()

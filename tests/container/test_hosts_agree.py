@@ -8,8 +8,8 @@ import pytest
 from faults.conftest import PYTEST_OPTIONS, run
 from wine.conftest import wine
 
-from pytest_winserve.report import read_json
-from pytest_winserve.wine.layout import Layout
+from pytest_winserve.hosts.wine.layout import Layout
+from pytest_winserve.report.store import read_json
 
 __all__ = ["wine"]  # a fixture, found here by its name
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_winserve import Lab, Site
-from pytest_winserve.processes import Processes
+from pytest_winserve.deployment.processes import Processes
 
 SLOW = "/sleep?seconds=0.4"
 FLASK_COMMAND = (

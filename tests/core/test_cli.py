@@ -16,9 +16,10 @@ import requests
 from click import Group
 from platforms import not_on_windows, not_on_wine
 
-from pytest_winserve import Lab, __version__
+from pytest_winserve import Lab
 from pytest_winserve.cli import cli
-from pytest_winserve.report import read_json
+from pytest_winserve.report.store import read_json
+from pytest_winserve.version import __version__
 
 from .conftest import clean_environment, eventually, run_winserve, winserve_command
 

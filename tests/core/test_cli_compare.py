@@ -9,9 +9,9 @@ import pytest
 from report.conftest import Make
 from report.test_compare import load
 
+from pytest_winserve.compare.turns import Turn, are_files, share, turns
 from pytest_winserve.errors import UsageError
-from pytest_winserve.report import read_json, write_json
-from pytest_winserve.versus import Turn, are_files, share, turns
+from pytest_winserve.report.store import read_json, write_json
 
 from .conftest import run_winserve
 

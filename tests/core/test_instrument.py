@@ -13,18 +13,9 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 
-from pytest_winserve.instrument import (
-    _SLOTS,
-    BACKEND_HEADER,
-    PROCESS_HEADER,
-    TOTALS,
-    Counters,
-    Counts,
-    Instrument,
-    lab_tag,
-    load_tag,
-    read_counts,
-)
+from pytest_winserve.backend.counters import _SLOTS, Counters, Counts, read_counts
+from pytest_winserve.backend.instrument import Instrument
+from pytest_winserve.tags import BACKEND_HEADER, PROCESS_HEADER, TOTALS, lab_tag, load_tag
 
 from .conftest import eventually
 
@@ -348,7 +339,8 @@ def test_nothing_is_lost_between_workers_that_count_at_once(
 ATTACHED = """
 import sys
 from pathlib import Path
-from pytest_winserve.instrument import Counters, load_tag
+from pytest_winserve.backend.counters import Counters
+from pytest_winserve.tags import load_tag
 
 counters = Counters.attach(Path(sys.argv[1]))
 print(counters._own, flush=True)
@@ -439,7 +431,8 @@ def test_counts_are_read_while_the_process_runs_and_after_it_was_killed(path: Pa
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from pytest_winserve.instrument import Counters, load_tag\n"
+        "from pytest_winserve.backend.counters import Counters\n"
+        "from pytest_winserve.tags import load_tag\n"
         "counters = Counters(Path(sys.argv[1]))\n"
         "done = counters.start(load_tag(9))\n"
         "counters.start(load_tag(9))\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_winserve.load.ledger import (
+from pytest_winserve.load.results.ledger import (
     MAYBE_SERVED,
     BackendCounts,
     FrontCounts,

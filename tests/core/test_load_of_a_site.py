@@ -10,8 +10,9 @@ from platforms import shows_resets
 
 from pytest_winserve import Lab, Request, Site
 from pytest_winserve.errors import CriterionFailed, UsageError
-from pytest_winserve.load.histogram import RELATIVE_ERROR
-from pytest_winserve.load.result import NO_BACKEND, Result
+from pytest_winserve.load.measures.histogram import RELATIVE_ERROR
+from pytest_winserve.load.measures.outcomes import NO_BACKEND
+from pytest_winserve.load.results.result import Result
 
 from .conftest import FLASK_COMMAND
 

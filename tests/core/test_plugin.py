@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_winserve.report import read_json
-from pytest_winserve.settings import SETTINGS
+from pytest_winserve.report.store import read_json
+from pytest_winserve.session.settings import SETTINGS
 
 from .conftest import FLASK_COMMAND, clean_environment
 
@@ -304,7 +304,7 @@ def test_a_suite_that_does_not_use_it_imports_no_lab(pytester: pytest.Pytester) 
         """
         import sys
         def pytest_unconfigure():
-            lab = "lab site pool deployment probe process hosts report run"
+            lab = "lab deployment probe hosts remote report session.site_pool session.results"
             names = [f"pytest_winserve.{name}" for name in lab.split()]
             names += ["requests", "psutil", "jinja2", "filelock", "flask", "tornado"]
             print("IMPORTED", [name for name in names if name in sys.modules])

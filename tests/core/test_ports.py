@@ -13,7 +13,8 @@ import pytest
 from platforms import WINE
 
 from pytest_winserve.errors import StartError, UsageError
-from pytest_winserve.ports import (
+from pytest_winserve.system.locks import measuring, shared_folder
+from pytest_winserve.system.ports import (
     ADDRESS,
     FIRST,
     LAST,
@@ -21,13 +22,11 @@ from pytest_winserve.ports import (
     bound_socket,
     claim_port,
     holder_of,
-    measuring,
-    shared_folder,
 )
 
 CLAIMER = """
 import sys
-from pytest_winserve.ports import claim_port
+from pytest_winserve.system.ports import claim_port
 claimed = [claim_port() for _ in range(20)]
 print(*[port.number for port in claimed], flush=True)
 sys.stdin.read()
@@ -35,7 +34,7 @@ sys.stdin.read()
 
 HOLDER = """
 import sys
-from pytest_winserve.ports import measuring
+from pytest_winserve.system.locks import measuring
 with measuring() as waited:
     print("held", flush=True)
     sys.stdin.read()

@@ -19,11 +19,12 @@ import psutil
 import pytest
 from platforms import not_on_windows
 
+from pytest_winserve.deployment.readiness import first_answer
 from pytest_winserve.errors import StartError
-from pytest_winserve.keepers import TAG_VARIABLE, Keeper, new_keeper
-from pytest_winserve.process import Deadline, Program, describe_exit, indent, tail
-from pytest_winserve.ready import first_answer
-from pytest_winserve.tree import describe, kill, members
+from pytest_winserve.system.keeper import Keeper, new_keeper
+from pytest_winserve.system.process_tag import TAG_VARIABLE
+from pytest_winserve.system.process_tree import describe, kill, members
+from pytest_winserve.system.program import Deadline, Program, describe_exit, indent, tail
 
 from .conftest import eventually
 

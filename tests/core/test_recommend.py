@@ -16,9 +16,9 @@ from platforms import not_on_windows
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import open_host
-from pytest_winserve.recommend import Rules, candidates, chosen
-from pytest_winserve.report import read_json
-from pytest_winserve.survey import Surveys
+from pytest_winserve.lab.available import Surveys
+from pytest_winserve.recommend.search import Rules, candidates, chosen
+from pytest_winserve.report.store import read_json
 
 from .conftest import clean_environment, eventually, run_winserve, winserve_command
 

@@ -17,8 +17,8 @@ import execnet
 import psutil
 import pytest
 
-from pytest_winserve import Lab, __version__, contents, remote
-from pytest_winserve.deployment import Spec
+from pytest_winserve import Lab
+from pytest_winserve.deployment.contract import Spec
 from pytest_winserve.errors import (
     HostLost,
     MissingComponent,
@@ -26,9 +26,14 @@ from pytest_winserve.errors import (
     UsageError,
     WinserveError,
 )
-from pytest_winserve.ports import ADDRESS, ANYWHERE, Address, Listen
-from pytest_winserve.remote import Failure, Link, RemoteHost, own_path
-from pytest_winserve.site import Silent
+from pytest_winserve.lab.observer import Silent
+from pytest_winserve.remote import deployment, gateway, link
+from pytest_winserve.remote.host import RemoteHost
+from pytest_winserve.remote.link import Link
+from pytest_winserve.remote.machine import Failure, own_path
+from pytest_winserve.shipping import contents
+from pytest_winserve.system.ports import ADDRESS, ANYWHERE, Address, Listen
+from pytest_winserve.version import __version__
 
 from .conftest import eventually
 
@@ -39,7 +44,7 @@ pytestmark = pytest.mark.skipif(
 
 IMPATIENT = """
 import sys
-from pytest_winserve import relay
+from pytest_winserve.remote import relay
 relay.GREETING_SECONDS = 0.5
 relay.main(*sys.argv[1:])
 """
@@ -113,7 +118,8 @@ def relays() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and "pytest_winserve.relay" in child.cmdline()
+        if child.status() != psutil.STATUS_ZOMBIE
+        and "pytest_winserve.remote.relay" in child.cmdline()
     ]
 
 
@@ -207,14 +213,14 @@ def test_a_command_that_is_not_reached_from_outside(beside: Lab) -> None:
 def test_a_way_there_that_takes_long_to_make(
     beside: Lab, machine: Beside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "REACH_SECONDS", 3.0)
+    monkeypatch.setattr(deployment, "REACH_SECONDS", 3.0)
     machine.way_seconds = 3.5
     with beside.serve("flask") as site:
         machine.way_seconds = 0.0
         assert site.get("/test").status_code == 200
 
 
-def test_errors_of_over_there_are_raised_here(beside: Lab) -> None:
+def test_errors_of_over_there_are_raised_here(beside: Lab, machine: Beside) -> None:
     with pytest.raises(
         UsageError, match=r"there is no module 'nosuch'(.|\n)*install it over there"
     ):
@@ -224,20 +230,25 @@ def test_errors_of_over_there_are_raised_here(beside: Lab) -> None:
     with pytest.raises(MissingComponent, match=r"'/no/nginx', on the host beside\n.*: auto, sys"):
         lab.serve("nginx2")
     # What pip brings, the machine's own way of mending does.
-    assert isinstance(beside.host, RemoteHost)
-    missing = beside.host.rebuilt("MissingComponent", "gone", "flask", "python -m pip install it")
+    missing = gateway.Gateway(machine).rebuilt(
+        "MissingComponent", "gone", "flask", "python -m pip install it"
+    )
     assert str(missing) == "flask: gone, on the host beside\n  to get it: mend it"
     with pytest.raises(StartError, match="answered 500"):
         beside.serve("tornado", fast="/misbehave?status=500")
     beside.host.require("tornado")
 
 
-def test_what_fails_without_a_name_is_shown_with_its_traceback(host: RemoteHost) -> None:
-    with host.open():
-        link = Link(host, host.channel())
+def test_what_fails_without_a_name_is_shown_with_its_traceback(machine: Beside) -> None:
+    opened = gateway.Gateway(machine)
+    opened.enter()
+    try:
+        calls = opened.link()
         with pytest.raises(WinserveError, match=r"Traceback(.|\n)*AttributeError"):
-            link("nosuch")
-        link.close()
+            calls("nosuch")
+        calls.close()
+    finally:
+        opened.leave()
 
 
 @pytest.mark.parametrize(
@@ -261,7 +272,7 @@ def test_a_machine_that_asks_something_is_given_up(host: RemoteHost, machine: Be
     machine.command = ["sh", "-c", "exec sleep 600"]
     relay = [sys.executable, "-c", IMPATIENT]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(remote, "relay", lambda folder, log, words: [
+        patch.setattr(gateway, "relay", lambda folder, log, words: [
             *relay, str(folder), str(log), *words, "--"
         ])  # fmt: skip
         with pytest.raises(MissingComponent, match=r"does not start: .*it said nothing for 0\.5 s"):
@@ -294,7 +305,7 @@ def test_a_package_of_another_version_is_refused(
     host: RemoteHost, machine: Beside, tmp_path: Path
 ) -> None:
     contents.copy_to(tmp_path / "other")
-    changed = tmp_path / "other" / "pytest_winserve" / "__init__.py"
+    changed = tmp_path / "other" / "pytest_winserve" / "version.py"
     changed.write_text(changed.read_text("utf-8").replace(__version__, "0.0.9"), "utf-8")
     machine.command = ["env", f"PYTHONPATH={tmp_path / 'other'}", sys.executable]
     here = f"{__version__} \\({contents.fingerprint()}\\) here"
@@ -306,7 +317,7 @@ def test_a_package_of_another_version_is_refused(
 
 def test_the_same_package_has_the_same_fingerprint_elsewhere(tmp_path: Path) -> None:
     contents.copy_to(tmp_path)
-    code = "from pytest_winserve.contents import *; print(fingerprint(), PACKAGE.parent)"
+    code = "from pytest_winserve.shipping.contents import *; print(fingerprint(), PACKAGE.parent)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -369,7 +380,7 @@ def test_a_machine_that_does_not_answer_is_given_up(
     beside: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with beside.serve("flask") as site:
-        monkeypatch.setattr(remote, "ANSWER_SECONDS", 0.5)
+        monkeypatch.setattr(link, "ANSWER_SECONDS", 0.5)
         python = over_there()
         python.send_signal(signal.SIGSTOP)
         assert site.deaths() == ["the gateway to the host beside was lost: no answer for 0.5 s"]
@@ -380,7 +391,7 @@ def test_the_answer_to_an_interrupted_call_is_not_taken_for_the_next(
     beside: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with beside.serve("flask") as site:
-        assert isinstance(site.deployment, remote.RemoteDeployment)
+        assert isinstance(site.deployment, deployment.RemoteDeployment)
         link = site.deployment._link
 
         def interrupt(_: object) -> None:
@@ -399,7 +410,7 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = {[str(Path(__file__).parents[2])]!r}
 from pytest_winserve import Lab
-from pytest_winserve.remote import RemoteHost
+from pytest_winserve.remote.host import RemoteHost
 from tests.core.test_remote import Beside
 lab = Lab()
 lab.host = RemoteHost(Beside(Path({str(tmp_path)!r})))

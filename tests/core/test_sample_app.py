@@ -11,8 +11,8 @@ import pytest
 from platforms import WINE, shows_resets
 
 from pytest_winserve import Lab, Site
-from pytest_winserve.instrument import TOTALS
 from pytest_winserve.sample_app import app
+from pytest_winserve.tags import TOTALS
 
 from .conftest import Reply, eventually, exchange
 

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from pytest_winserve import Lab
-from pytest_winserve.load.usage import SiteUsage
-from pytest_winserve.ports import ADDRESS
-from pytest_winserve.sampler import Sampler
-from pytest_winserve.windows import tells_cpu_of_others
+from pytest_winserve.deployment.sampler import Sampler
+from pytest_winserve.load.results.usage import SiteUsage
+from pytest_winserve.system.ports import ADDRESS
+from pytest_winserve.system.windows import tells_cpu_of_others
 
 from .conftest import eventually
 
@@ -173,7 +173,7 @@ def test_connects_that_a_full_queue_dropped_are_counted() -> None:
 
 
 def test_what_goes_wrong_in_the_thread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_winserve.sampler.EVERY", 0.001)
+    monkeypatch.setattr("pytest_winserve.deployment.sampler.EVERY", 0.001)
     looks: list[dict[int, list[int]]] = [{}, {}, {}]
 
     def families() -> dict[int, list[int]]:

@@ -18,7 +18,7 @@ from pytest_winserve.errors import MissingComponent, ProbeError, UsageError
 from pytest_winserve.options import defaults
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.servers.hypercorn import default_threads
-from pytest_winserve.windows import wine_version
+from pytest_winserve.system.windows import wine_version
 
 from .conftest import FLASK_COMMAND, SLOW, eventually
 

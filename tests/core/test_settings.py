@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from pytest_winserve.errors import UsageError
-from pytest_winserve.pool import SiteKey, site_keys
-from pytest_winserve.settings import SETTINGS, Setting, Settings, resolve, validate
-from pytest_winserve.survey import Surveys
+from pytest_winserve.lab.available import Surveys
+from pytest_winserve.session.settings import SETTINGS, Setting, Settings, resolve
+from pytest_winserve.session.site_keys import SiteKey, site_keys, validate
 
 # Per setting four texts, for the command line, the environment, the ini file and the marker.
 TEXTS = {

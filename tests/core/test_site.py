@@ -24,9 +24,13 @@ from pytest_winserve.errors import (
     UsageError,
     WinserveError,
 )
-from pytest_winserve.load import Plan, Progress, Result, Target, get_engine
 from pytest_winserve.load.criteria import Criterion
-from pytest_winserve.ports import bound_socket, measuring
+from pytest_winserve.load.engine import Progress, Target
+from pytest_winserve.load.engines import get_engine
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.system.locks import measuring
+from pytest_winserve.system.ports import bound_socket
 
 from .conftest import SLOW, clean_environment, eventually, folder_of
 
@@ -315,7 +319,7 @@ class BusyEngine:
 def test_a_criterion_of_the_run_fails_on_the_generator_s_limit_unless_allowed(
     monkeypatch: pytest.MonkeyPatch, allowed: bool
 ) -> None:
-    monkeypatch.setattr("pytest_winserve.sender.get_engine", lambda name: BusyEngine())
+    monkeypatch.setattr("pytest_winserve.deployment.sender.get_engine", lambda name: BusyEngine())
     with Lab(require=["rate > 0"], allow_limited=allowed).serve("flask") as site:
         site.observer = notes = Notes()
         if allowed:

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import open_host
-from pytest_winserve.ssh.client import Destination
+from pytest_winserve.hosts.ssh.client import Destination
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ import pytest
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.hosts import open_host
-from pytest_winserve.lab import expand
+from pytest_winserve.lab.available import Surveys, expand, settings_that_matter
 from pytest_winserve.servers import get_server, server_names
-from pytest_winserve.survey import Surveys, settings_that_matter
 from pytest_winserve.topology import Topology
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_winserve.errors import UsageError
-from pytest_winserve.trials import app_fingerprint, open_trials, place_of
+from pytest_winserve.recommend.trials import app_fingerprint, open_trials, place_of
 
 KEY = {"app": "shop:app", "code of the app": "abc", "criteria": ["non_blocking"]}
 TEST: dict[str, Any] = {"topology": "flask", "round": 0}

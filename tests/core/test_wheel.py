@@ -36,13 +36,13 @@ def files(folder: Path) -> set[Path]:
 
 def test_the_wheel_is_the_package_and_the_labs_files(names: set[str]) -> None:
     expected = {f"pytest_winserve/{p.as_posix()}" for p in files(ROOT / "pytest_winserve")}
-    expected |= {f"pytest_winserve/lab/{p.as_posix()}" for p in files(ROOT / "lab")}
+    expected |= {f"pytest_winserve/lab_files/{p.as_posix()}" for p in files(ROOT / "lab")}
     assert {name for name in names if ".dist-info/" not in name} == expected
 
 
 def test_what_is_not_python_is_there_and_tests_are_not(names: set[str]) -> None:
     assert {
-        "pytest_winserve/lab/nginx/nginx.conf.j2",
+        "pytest_winserve/lab_files/nginx/nginx.conf.j2",
         "pytest_winserve/report/templates/report.html.j2",
         "pytest_winserve/py.typed",
     } <= names

@@ -17,10 +17,11 @@ from platforms import windows_only
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import StartError
-from pytest_winserve.keepers import new_keeper
-from pytest_winserve.ports import bound_socket, shared_folder
-from pytest_winserve.process import Program
-from pytest_winserve.tree import alive
+from pytest_winserve.system.keeper import new_keeper
+from pytest_winserve.system.locks import shared_folder
+from pytest_winserve.system.ports import bound_socket
+from pytest_winserve.system.process_tree import alive
+from pytest_winserve.system.program import Program
 
 from .conftest import clean_environment, eventually, folder_of
 

@@ -99,7 +99,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     made = Runner(tmp_path_factory.mktemp("runner"))
     done = made.install()
     assert done.status == 0, done.log
-    assert (made.site / "pytest_winserve" / "lab" / "nginx" / "nginx.conf.j2").is_file()
+    assert (made.site / "pytest_winserve" / "lab_files" / "nginx" / "nginx.conf.j2").is_file()
     return made
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from platforms import needs_locust
 
-from pytest_winserve.load.locust_crew import find_locust
+from pytest_winserve.load.engines.locust.crew import find_locust
 
 pytestmark = [pytest.mark.locust, needs_locust]
 

@@ -19,9 +19,10 @@ import pytest
 from platforms import WINE, shows_resets
 
 from pytest_winserve.fronts import front_names, get_front
-from pytest_winserve.load.criteria import _PLAIN, OUTCOMES
+from pytest_winserve.load.criteria import _PLAIN
+from pytest_winserve.load.measures.outcomes import OUTCOMES
 from pytest_winserve.servers import get_server, server_names
-from pytest_winserve.settings import SETTINGS
+from pytest_winserve.session.settings import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

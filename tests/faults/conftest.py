@@ -22,11 +22,12 @@ from platforms import WINE
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import MissingComponent
-from pytest_winserve.ports import ADDRESS, shared_folder
 from pytest_winserve.servers import get_server, require_server
-from pytest_winserve.settings import SETTINGS
+from pytest_winserve.session.settings import SETTINGS
+from pytest_winserve.system.locks import shared_folder
+from pytest_winserve.system.ports import ADDRESS
+from pytest_winserve.system.process_tree import describe
 from pytest_winserve.topology import Topology
-from pytest_winserve.tree import describe
 
 MARK = "WINSERVE_TEST_MARK"
 GONE_SECONDS = 2.0

@@ -19,10 +19,10 @@ from faults.conftest import Serve, Traces, winserve
 from faults.test_kill_during_load import killed, load_and, notes
 from faults.test_kill_of_the_lab import Start, up_until
 from faults.test_nginx import script
-from pytest_winserve import apache
 from pytest_winserve.errors import MissingComponent, StartError, StopError
-from pytest_winserve.instrument import TOTALS
 from pytest_winserve.servers import get_server, mod_wsgi, require_server
+from pytest_winserve.tags import TOTALS
+from pytest_winserve.webservers import apache
 
 pytestmark = no_apache
 

@@ -12,8 +12,8 @@ import pytest
 from faults.conftest import Serve, Traces
 from pytest_winserve import Site
 from pytest_winserve.errors import StartError, StopError
-from pytest_winserve.ports import shared_folder
-from pytest_winserve.tree import alive
+from pytest_winserve.system.locks import shared_folder
+from pytest_winserve.system.process_tree import alive
 
 POSIX = sys.platform != "win32"
 FORKING = ("gunicorn:workers=2", "uwsgi:processes=2") if POSIX else ()

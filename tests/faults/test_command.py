@@ -13,7 +13,7 @@ from platforms import not_on_windows, tells_who_listens
 
 from faults.conftest import Serve, Traces, winserve
 from pytest_winserve.errors import StartError, StopError, UsageError
-from pytest_winserve.ports import shared_folder
+from pytest_winserve.system.locks import shared_folder
 
 SERVES = """
 import http.server, json, os, sys

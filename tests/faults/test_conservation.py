@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from faults.conftest import Serve
 from pytest_winserve import Request, Site
 from pytest_winserve.errors import StopError
-from pytest_winserve.load.result import Result
+from pytest_winserve.load.results.result import Result
 
 TOPOLOGIES = (
     "flask",

@@ -12,7 +12,7 @@ import pytest
 from platforms import needs_tsung
 
 from faults.conftest import command_line
-from pytest_winserve.load import Result
+from pytest_winserve.load.results.result import Result
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="platform: mount namespaces are Linux's"

@@ -14,8 +14,8 @@ from platforms import not_on_windows
 
 from faults.conftest import Serve, run_pytest
 from pytest_winserve import Site
-from pytest_winserve.instrument import TOTALS
-from pytest_winserve.load.result import Result
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.tags import TOTALS
 
 pytestmark = not_on_windows("Windows has no signals, which the notes name")
 

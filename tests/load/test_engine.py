@@ -15,9 +15,11 @@ import pytest
 
 import pytest_winserve
 from pytest_winserve.errors import CriterionFailed, LoadError, UsageError
-from pytest_winserve.load import Plan, Progress, Request, Result, Target, get_engine
-from pytest_winserve.load.engine import BuiltinEngine, resolve
-from pytest_winserve.load.engines import engine_names
+from pytest_winserve.load.engine import Progress, Target, resolve
+from pytest_winserve.load.engines import engine_names, get_engine
+from pytest_winserve.load.engines.builtin import BuiltinEngine
+from pytest_winserve.load.plan import Plan, Request
+from pytest_winserve.load.results.result import Result
 
 if TYPE_CHECKING:
     from .conftest import Connection, MakeServer
@@ -433,7 +435,7 @@ def test_a_worker_ends_when_nobody_holds_its_input(serve: MakeServer) -> None:
         "of": 1,
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "pytest_winserve.load.worker"],
+        [sys.executable, "-m", "pytest_winserve.load.engines.builtin.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

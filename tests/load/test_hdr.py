@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_winserve.errors import MissingComponent, UsageError
-from pytest_winserve.load import Histogram, Plan, Result, Second, hdr
-from pytest_winserve.load.histogram import RELATIVE_ERROR
-from pytest_winserve.load.result import Generator
+from pytest_winserve.load.measures.histogram import RELATIVE_ERROR, Histogram
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results import hdr
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import Generator, Second
 
 hdrh: Any = pytest.importorskip(
     "hdrh.histogram", reason="hdrhistogram is not installed: pip install 'pytest-winserve[hdr]'"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_winserve.load.histogram import COUNTERS, Histogram, highest_of, index_of
+from pytest_winserve.load.measures.histogram import COUNTERS, Histogram, highest_of, index_of
 
 microseconds = st.integers(min_value=0, max_value=2**32 - 1)
 

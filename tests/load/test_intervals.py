@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_winserve.load.intervals import (
+from pytest_winserve.load.measures.intervals import (
     Interval,
     difference,
     paired_difference,

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_winserve.load import Plan, Target
-from pytest_winserve.load.engine import BuiltinEngine
-from pytest_winserve.load.histogram import RELATIVE_ERROR
+from pytest_winserve.load.engine import Target
+from pytest_winserve.load.engines.builtin import BuiltinEngine
+from pytest_winserve.load.measures.histogram import RELATIVE_ERROR
+from pytest_winserve.load.plan import Plan
 
 if TYPE_CHECKING:
     from .conftest import Connection, MakeServer

@@ -16,8 +16,11 @@ import pytest
 from platforms import not_on_windows
 
 from pytest_winserve.errors import CriterionFailed, UsageError
-from pytest_winserve.load import Plan, Result, Target, limits, loops
-from pytest_winserve.load.engine import BuiltinEngine
+from pytest_winserve.load.engine import Target
+from pytest_winserve.load.engines.builtin import BuiltinEngine, event_loops
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.recording import generator_limits
+from pytest_winserve.load.results.result import Result
 
 if TYPE_CHECKING:
     from .conftest import Connection, MakeServer
@@ -26,7 +29,7 @@ RUN = """
 import json, sys
 from pytest_winserve.errors import UsageError
 from pytest_winserve.load import Plan, Target
-from pytest_winserve.load.engine import BuiltinEngine
+from pytest_winserve.load.engines.builtin import BuiltinEngine
 
 if __name__ == "__main__":
     url, plan = json.loads(sys.argv[1])
@@ -171,7 +174,7 @@ def test_arrivals_that_one_process_cannot_send(serve: MakeServer) -> None:
     assert limit in {"generator-cpu", "generator-schedule"}
     fails_for(result, limit)
     assert result.generator.lag is not None
-    assert result.generator.lag > limits.LAG_LIMIT
+    assert result.generator.lag > generator_limits.LAG_LIMIT
     assert result.service is not None
     assert result.service.sum_us < result.total.sum_us
 
@@ -199,23 +202,23 @@ def test_what_tells_that_the_generator_was_the_limit(
     changes: dict[str, Any], elapsed: float, of_closed: str, of_open: str
 ) -> None:
     reports = [snapshot(), snapshot(**changes)]
-    assert limits.limited_by(reports, elapsed, open_model=False) == of_closed
-    assert limits.limited_by(reports, elapsed, open_model=True) == of_open
+    assert generator_limits.limited_by(reports, elapsed, open_model=False) == of_closed
+    assert generator_limits.limited_by(reports, elapsed, open_model=True) == of_open
 
 
 def test_what_select_can_watch_is_known_and_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     most = 512 if sys.platform == "win32" else 1024
     with selectors.SelectSelector() as selector:
         loop = asyncio.SelectorEventLoop(selector)
-        monkeypatch.setattr(loops, "_asyncio_loop", lambda: loop)
-        assert loops.AsyncioLoop().sockets == most
+        monkeypatch.setattr(event_loops, "_asyncio_loop", lambda: loop)
+        assert event_loops.AsyncioLoop().sockets == most
         loop.close()
-    assert loops.new_loop().sockets is None
+    assert event_loops.new_loop().sockets is None
     shares = Plan.make(users=900, duration=1).split(2)
-    limits.check_sockets(shares, [None, None])
-    limits.check_sockets(shares, [514, 514])
+    generator_limits.check_sockets(shares, [None, None])
+    generator_limits.check_sockets(shares, [514, 514])
     with pytest.raises(UsageError, match=r"users=450 in one worker: .* takes 512 sockets"):
-        limits.check_sockets(shares, [None, 512])
+        generator_limits.check_sockets(shares, [None, 512])
 
 
 @linux_only
@@ -231,7 +234,7 @@ def test_select_takes_no_descriptor_from_1024_on() -> None:
 
 
 def test_how_busy_the_machine_was() -> None:
-    host = limits.HostCpu()
+    host = generator_limits.HostCpu()
     assert host.share() is None  # too short to tell
     while (busy := host.share()) is None:
         sum(range(1_000_000))

@@ -14,9 +14,12 @@ import pytest
 from platforms import needs_locust
 
 from pytest_winserve.errors import LoadError, MissingComponent, UsageError
-from pytest_winserve.load import Plan, Progress, Request, Result, Target, get_engine
+from pytest_winserve.load.engine import Progress, Target
+from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.engines.locust import LocustEngine, users_of
-from pytest_winserve.load.locust_crew import Machine
+from pytest_winserve.load.engines.locust.crew import Machine
+from pytest_winserve.load.plan import Plan, Request
+from pytest_winserve.load.results.result import Result
 
 from .test_tsung_engine import alive, killed_lab, ok, started
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_winserve.load import loops
-from pytest_winserve.load.loops import Loop, Transport
+from pytest_winserve.load.engines.builtin import event_loops
+from pytest_winserve.load.engines.builtin.event_loops import Loop, Transport
 
 from .conftest import Connection, MakeServer
 
@@ -22,7 +22,7 @@ BIG = 8_000_000
 
 @pytest.fixture(params=KINDS)
 def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
-    loop: Any = getattr(loops, request.param)()
+    loop: Any = getattr(event_loops, request.param)()
     loop.call_later(SECONDS, pytest.fail, "it never came to its end")
     yield loop
     if request.param == "AsyncioLoop":

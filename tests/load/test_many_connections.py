@@ -11,10 +11,11 @@ import psutil
 import pytest
 
 from pytest_winserve.fronts.nginx import NginxFront
-from pytest_winserve.load import Plan, Target
-from pytest_winserve.load.engine import BuiltinEngine
-from pytest_winserve.load.limits import descriptors
-from pytest_winserve.ports import claim_port
+from pytest_winserve.load.engine import Target
+from pytest_winserve.load.engines.builtin import BuiltinEngine
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.recording.generator_limits import descriptors
+from pytest_winserve.system.ports import claim_port
 
 USERS = 3000
 # With fewer than a sixteenth of its connections free, nginx closes those that are idle.

@@ -11,10 +11,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_winserve.load import Histogram, Plan, Result
-from pytest_winserve.load.reports import Report, result_of
-from pytest_winserve.load.result import is_status
-from pytest_winserve.load.tally import Tally
+from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.measures.outcomes import is_status
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.recording.tally import Tally
+from pytest_winserve.load.recording.worker_reports import Report, result_of
+from pytest_winserve.load.results.result import Result
 
 REQUESTS = ["/a", "/b", "/a"]
 LABELS = ("GET /a", "GET /b", "GET /a #2")

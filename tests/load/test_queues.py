@@ -13,9 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_winserve.load import Plan, Result, Target, queues
-from pytest_winserve.load.engine import BuiltinEngine
-from pytest_winserve.load.histogram import Histogram
+from pytest_winserve.load.engine import Target
+from pytest_winserve.load.engines.builtin import BuiltinEngine
+from pytest_winserve.load.measures import listen_queues
+from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.result import Result
 
 linux = pytest.mark.skipif(
     sys.platform != "linux", reason="platform: elsewhere a full queue refuses, or does not tell"
@@ -64,7 +67,7 @@ def load(url: str) -> Result:
 
 @linux
 def test_connects_that_found_no_place_are_counted() -> None:
-    before = queues.listen_drops()
+    before = listen_queues.listen_drops()
     # One more than the backlog finds a place (sk_acceptq_is_full).
     with accepting_late(backlog=1, waiting=USERS - 2) as url:
         result = load(url)
@@ -72,7 +75,7 @@ def test_connects_that_found_no_place_are_counted() -> None:
     assert result.connect.count == USERS
     assert result.generator.syn_retried == USERS - 2
     assert "listen queue overflow or loss: 4 of 6 connects (66.67%)" in result.summary()
-    now = queues.listen_drops()
+    now = listen_queues.listen_drops()
     assert before is not None
     assert now is not None
     # Of the whole machine: others may have dropped some, too.
@@ -106,27 +109,27 @@ def test_when_a_machine_tries_again(
 ) -> None:  # fmt: skip
     for name, value in settings.items():
         (tmp_path / name).write_text(value)
-    monkeypatch.setattr(queues, "_SYSCTL", tmp_path)
-    assert queues.syn_retries() == expected
+    monkeypatch.setattr(listen_queues, "_SYSCTL", tmp_path)
+    assert listen_queues.syn_retries() == expected
 
 
 def test_what_took_another_time_was_not_tried_again() -> None:
     connect = Histogram()
     for seconds in (0.0, 0.3, 0.98, 1.2, 1.5, 2.9, 3.4, 6.0, 20.0):
         connect.record(seconds)
-    assert queues.retried(connect, (1.0, 3.0, 7.0)) == 0
+    assert listen_queues.retried(connect, (1.0, 3.0, 7.0)) == 0
     # The last three are what was measured: see LATER.
     tried_again = (1.0, 1.0012, 3.0, 7.0, 2.0475, 5.129, 7.138)
     for seconds in tried_again:
         connect.record(seconds)
-    assert queues.retried(connect, (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0)) == len(tried_again)
+    assert listen_queues.retried(connect, (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0)) == len(tried_again)
 
 
 def test_a_machine_that_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "netstat"
-    monkeypatch.setattr(queues, "_NETSTAT", path)
-    assert queues.listen_drops() is None
+    monkeypatch.setattr(listen_queues, "_NETSTAT", path)
+    assert listen_queues.listen_drops() is None
     path.write_text("IpExt: ListenDrops\nIpExt: 5\n")
-    assert queues.listen_drops() is None
+    assert listen_queues.listen_drops() is None
     path.write_text("TcpExt: ListenDrops TW ListenOverflows\nTcpExt: 5 6 4\nIpExt: A\nIpExt: 1\n")
-    assert queues.listen_drops() == queues.ListenDrops(overflows=4, drops=5)
+    assert listen_queues.listen_drops() == listen_queues.ListenDrops(overflows=4, drops=5)

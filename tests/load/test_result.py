@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from pytest_winserve.errors import CriterionFailed
-from pytest_winserve.load import (
+from pytest_winserve.load.criteria import Criterion
+from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.measures.units import format_duration, format_rate
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import (
     BackendShare,
-    Criterion,
     Generator,
-    Histogram,
     OutcomeTimes,
-    Plan,
     RequestShare,
-    Result,
     Second,
 )
-from pytest_winserve.load.tables import format_duration, format_rate
 
 
 def histogram(n: int, seconds: float) -> Histogram:

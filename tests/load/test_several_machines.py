@@ -22,8 +22,8 @@ import pytest
 from machines import Machine, machines, needs_machines, wait_until
 from platforms import needs_locust, needs_tsung
 
-from pytest_winserve.contents import copy_to
-from pytest_winserve.load import Result
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.shipping.contents import copy_to
 
 pytestmark = [pytest.mark.netns, needs_machines]
 
@@ -101,7 +101,7 @@ def logged(net: dict[str, Machine], tag: str) -> Counter[str]:
 def test_tsung_sends_from_two_machines_by_weight(net: dict[str, Machine], tmp_path: Path) -> None:
     engine = """
 from pytest_winserve.load.engines.tsung import TsungEngine
-from pytest_winserve.load.tsung_config import Client
+from pytest_winserve.load.engines.tsung.config import Client
 engine = TsungEngine([Client("gen1", weight=2), Client("gen2")])
 """
     result = load(net, tmp_path, "tsung", engine, users=30, count=600)
@@ -135,7 +135,7 @@ def locust_python(tmp_path: Path) -> Path:
 class TestLocust:
     ENGINE = """
 from pytest_winserve.load.engines.locust import LocustEngine
-from pytest_winserve.load.locust_crew import Machine
+from pytest_winserve.load.engines.locust.crew import Machine
 engine = LocustEngine(machines=[Machine("gen1", workers=2, python={python!r})], {more}
     address="control:5557")
 """

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pytest_winserve.errors import UsageError
-from pytest_winserve.load import Plan, Request, Target
-from pytest_winserve.load.tsung_config import (
+from pytest_winserve.load.engine import Target
+from pytest_winserve.load.engines.tsung.config import (
     MOST_USERS,
     Client,
     User,
@@ -18,6 +18,7 @@ from pytest_winserve.load.tsung_config import (
     configuration,
     users_of,
 )
+from pytest_winserve.load.plan import Plan, Request
 
 FOREVER = 10**12
 

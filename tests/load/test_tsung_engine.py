@@ -19,9 +19,12 @@ import pytest
 from platforms import needs_tsung, not_on_windows
 
 from pytest_winserve.errors import LoadError, MissingComponent, UsageError
-from pytest_winserve.load import Plan, Progress, Request, Result, Target, get_engine
+from pytest_winserve.load.engine import Progress, Target
+from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.engines.tsung import TsungEngine
-from pytest_winserve.load.tsung_config import Client
+from pytest_winserve.load.engines.tsung.config import Client
+from pytest_winserve.load.plan import Plan, Request
+from pytest_winserve.load.results.result import Result
 
 from .tsung_runs import epmd
 

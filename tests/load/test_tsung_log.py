@@ -10,7 +10,8 @@ import pytest
 from platforms import needs_tsung
 
 from pytest_winserve.errors import LoadError
-from pytest_winserve.load.tsung_log import format_size, format_time, read_log
+from pytest_winserve.load.engines.tsung.log import read_log
+from pytest_winserve.load.results.tsung_report import format_size, format_time
 
 from .tsung_runs import LOGS, Tables, json_as_text, run_report, run_tsung
 

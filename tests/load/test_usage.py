@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from pytest_winserve.load.queues import ListenDrops
-from pytest_winserve.load.usage import PartUsage, SiteUsage, format_cpu, format_memory
+from pytest_winserve.load.measures.listen_queues import ListenDrops
+from pytest_winserve.load.measures.units import format_cpu, format_memory
+from pytest_winserve.load.results.usage import PartUsage, SiteUsage
 
 FRONT = PartUsage("nginx", 2, 6 * 2**20, 1.5)
 

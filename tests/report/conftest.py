@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from pytest_winserve.load.histogram import Histogram
-from pytest_winserve.load.ledger import Ledger, Side
+from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.result import BackendShare, Generator, Result, Second
-from pytest_winserve.load.usage import PartUsage, SiteUsage
+from pytest_winserve.load.results.ledger import Ledger, Side
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import BackendShare, Generator, Second
+from pytest_winserve.load.results.usage import PartUsage, SiteUsage
 from pytest_winserve.report.store import SCHEMA
 
 APP = "pytest_winserve.sample_app:app"

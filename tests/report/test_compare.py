@@ -10,18 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_winserve.compare.comparison import Comparison, Row, Rules, Verdict
+from pytest_winserve.compare.sides import compare, compare_sides
+from pytest_winserve.compare.text import render
 from pytest_winserve.errors import UsageError
-from pytest_winserve.load import Generator, Histogram, Ledger, Plan, Result
-from pytest_winserve.load.ledger import Side
-from pytest_winserve.report.compare import (
-    Comparison,
-    Row,
-    Rules,
-    Verdict,
-    compare,
-    compare_sides,
-)
-from pytest_winserve.report.compare_text import render
+from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.ledger import Ledger, Side
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import Generator
 
 from .conftest import Make
 

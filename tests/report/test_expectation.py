@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_winserve.report import expectation, html, markdown, terminal
+from pytest_winserve.report import declared, html, markdown, terminal
 
 from .conftest import Make
 
@@ -40,7 +40,7 @@ def measured(
 
 
 def table(*tests: dict[str, Any], make: Make) -> dict[str, tuple[str, ...]]:
-    (found,) = expectation.tables(make.data(*tests))
+    (found,) = declared.tables(make.data(*tests))
     return {row[0]: row[1:] for row in found.rows} | {"": found.header[1:]}
 
 
@@ -90,9 +90,9 @@ def test_what_did_not_start_is_not_a_number(make: Make) -> None:
 
 
 def test_older_files_and_single_topologies_have_no_table(make: Make) -> None:
-    assert expectation.tables(make.data(make.full(), make.full("tornado"))) == []
-    assert expectation.tables(make.data(measured(make, "tornado", None, 1, 1))) == []
-    assert expectation.left_out(make.data(make.full())) is None
+    assert declared.tables(make.data(make.full(), make.full("tornado"))) == []
+    assert declared.tables(make.data(measured(make, "tornado", None, 1, 1))) == []
+    assert declared.left_out(make.data(make.full())) is None
 
 
 def test_every_form_of_the_report_has_it(make: Make) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from pytest_winserve.load.result import BackendShare, Result
-from pytest_winserve.load.usage import PartUsage, SiteUsage
-from pytest_winserve.report.ranking import Ranking, rank
-from pytest_winserve.report.ranking_text import errors_by_side, render
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import BackendShare
+from pytest_winserve.load.results.usage import PartUsage, SiteUsage
+from pytest_winserve.recommend.ranking import Ranking, rank
+from pytest_winserve.recommend.text import errors_by_side, render
 
 from .conftest import Make, histogram
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_winserve.load.result import Result, Second
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import Second
 from pytest_winserve.report import charts, html
 
 from .conftest import Make, histogram

@@ -14,8 +14,8 @@ from platforms import not_on_windows
 
 import pytest_winserve
 from pytest_winserve.errors import UsageError
-from pytest_winserve.report import read_json, write_json, write_report
-from pytest_winserve.report.store import write_text
+from pytest_winserve.report import write_report
+from pytest_winserve.report.store import read_json, write_json, write_text
 
 from .conftest import Make
 

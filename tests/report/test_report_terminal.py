@@ -10,10 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_winserve.load.measures.listen_queues import ListenDrops
 from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.queues import ListenDrops
-from pytest_winserve.load.result import Generator, OutcomeTimes, RequestShare, Result
-from pytest_winserve.report import html, markdown, terminal, view
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import Generator, OutcomeTimes, RequestShare
+from pytest_winserve.report import (
+    blocks,
+    findings,
+    html,
+    markdown,
+    numbers,
+    overview,
+    tables,
+    terminal,
+)
 
 from .conftest import Make, histogram
 
@@ -127,7 +137,7 @@ def test_the_articles_first_table_at_80_columns(make: Make) -> None:
         names = ("highest_10sec_mean", "lowest_10sec_mean", "highest_rate", "mean_rate", "mean")
         return dict(zip((*names, "count"), values, strict=True))
 
-    tables = {
+    measured = {
         "rows": {
             "connect": row(0.0343, 0.03191, 506, 356.6, 0.03319, 103908),
             "page": row(0.42, 0.29, 505, 356.32, 0.39, 103782),
@@ -137,8 +147,8 @@ def test_the_articles_first_table_at_80_columns(make: Make) -> None:
         "codes": {"200": {"highest_rate": 505, "mean_rate": 356.32, "total": 104792}},
         "errors": {"refused": {"highest_rate": 58.6, "total": 1667}},
     }
-    load = dataclasses.replace(view.blocks(make.data(make.full()))[0].loads[0], tables=tables)
-    main, codes, errors = view.article_tables(load)
+    load = dataclasses.replace(blocks.blocks(make.data(make.full()))[0].loads[0], tables=measured)
+    main, codes, errors = tables.article_tables(load)
     assert terminal.table(main.header, main.rows, 80) == [
         "            highest      lowest     Highest          Mean",
         "Name     10sec mean  10sec mean        Rate          Rate        Mean   Count",
@@ -180,14 +190,14 @@ def test_errors_make_a_table_only_when_there_are_any(make: Make) -> None:
 )
 def test_verdicts_in_words(make: Make, blocked: int, fast: int, words: str) -> None:
     verdict = make.verdict(blocked=blocked, fast=fast)
-    assert words in view.verdict_sentence(verdict).text
-    assert view.verdict_sentence(verdict).good is (blocked == 0 and fast > 0)
+    assert words in findings.verdict_sentence(verdict).text
+    assert findings.verdict_sentence(verdict).good is (blocked == 0 and fast > 0)
     assert words in _text(make.data(make.test(verdicts=[verdict])), width=200)
 
 
 def test_a_verdict_tells_of_answers_that_are_errors(make: Make) -> None:
     requests = [make.request(0.1, status=status) for status in (200, 500, 500, 304, 404, None)]
-    details = view.verdict_details(make.verdict(fast=6, fast_requests=requests))
+    details = findings.verdict_details(make.verdict(fast=6, fast_requests=requests))
     assert "/test answered 404 1 time; /test answered 500 2 times" in details
     assert "/test got no answer 1 time" in details
     assert "304" not in details
@@ -226,7 +236,7 @@ def test_a_verdict_tells_of_answers_that_are_errors(make: Make) -> None:
 def test_capacities_in_words(
     make: Make, capacity: dict[str, Any], words: str, good: bool | None
 ) -> None:
-    sentence = view.capacity_sentence(make.capacity(**capacity), "waitress")
+    sentence = findings.capacity_sentence(make.capacity(**capacity), "waitress")
     assert (sentence.text, sentence.good) == (words, good)
 
 
@@ -256,8 +266,8 @@ def test_what_an_engine_cannot_measure_has_no_count(make: Make) -> None:
     result |= {"connect": empty, "unmeasured": ["connect", "sessions"]}
     for second in result["timeline"]:
         second |= {"connect_count": 0, "connect_sum": 0.0}
-    load = view.blocks(make.data(make.full(results=[result])))[0].loads[0]
-    rows = {row[0]: row[1:] for row in view.article_tables(load)[0].rows}
+    load = blocks.blocks(make.data(make.full(results=[result])))[0].loads[0]
+    rows = {row[0]: row[1:] for row in tables.article_tables(load)[0].rows}
     assert set(rows["connect"]) == set(rows["session"]) == {"-"}
     assert rows["request"][-1] == "2380"
     text = _text(make.data(make.full(results=[result])))
@@ -266,20 +276,22 @@ def test_what_an_engine_cannot_measure_has_no_count(make: Make) -> None:
 
 def test_a_total_that_was_not_measured_is_not_zero(make: Make) -> None:
     result = Result.from_dict({**make.result(unmeasured=frozenset({"total"})), "checks": None})
-    assert view.latency(result) == "p50, p95, p99 and max not measured"
+    assert findings.latency(result) == "p50, p95, p99 and max not measured"
 
 
 def test_quantiles_of_few_samples_say_so(make: Make) -> None:
     result = Result.from_dict(make.result(outcomes={"200": 200}))
-    latency = view.latency(result)
+    latency = findings.latency(result)
     assert re.fullmatch(r"p50 \S+ ms, p95 \S+ ms, p99 n small, max \S+ ms \(200 answers\)", latency)
 
 
 def test_no_number_stands_for_a_quantile_of_few_samples(make: Make) -> None:
     few = [make.full(name, results=[make.result(outcomes={"200": 19})]) for name in ("a", "b")]
-    found = view.blocks(make.data(*few))
-    assert [row.p95 for row in view.comparison(found)] == ["n small"] * 2
-    assert view.latency(found[0].loads[0].result).startswith("p50 n small, p95 n small, p99 n sm")
+    found = blocks.blocks(make.data(*few))
+    assert [row.p95 for row in overview.comparison(found)] == ["n small"] * 2
+    assert findings.latency(found[0].loads[0].result).startswith(
+        "p50 n small, p95 n small, p99 n sm"
+    )
 
 
 def test_requests_and_outcomes_have_tables_when_there_are_several(make: Make) -> None:
@@ -290,7 +302,7 @@ def test_requests_and_outcomes_have_tables_when_there_are_several(make: Make) ->
     }
     times = {"200": OutcomeTimes(fast), "timeout": OutcomeTimes(slow)}
     result = make.result(by_request=shares, by_outcome=times, service=fast)
-    requests, outcomes = view.detail_tables(Result.from_dict(result))
+    requests, outcomes = tables.detail_tables(Result.from_dict(result))
     quick = ("10.0 ms", *["10.0 ms"] * 3, "10.0 ms")
     assert requests.rows == (
         ("GET /a", "2000", "0", *quick),
@@ -305,13 +317,13 @@ def test_requests_and_outcomes_have_tables_when_there_are_several(make: Make) ->
     assert "from the intended start p50" in text
     assert "; service time p50 10.0 ms, p95 10.0 ms, p99 10.0 ms, max 10.0 ms" in text
     one = make.result(by_request={"GET /a": shares["GET /a"]}, by_outcome={"200": times["200"]})
-    assert view.detail_tables(Result.from_dict(one)) == []
+    assert tables.detail_tables(Result.from_dict(one)) == []
 
 
 def test_the_page_has_the_tables_by_tsungs_definitions_too(make: Make) -> None:
     data = make.data(make.full())
-    load = view.blocks(data)[0].loads[0]
-    main, codes, errors = view.tsung_tables_of(load)
+    load = blocks.blocks(data)[0].loads[0]
+    main, codes, errors = tables.tsung_tables_of(load)
     # Of 12 seconds the last two: what ended in them, and the mean of the ten before.
     request = {row[0]: row[1:] for row in main.rows}["request"]
     rest = sum(second.total_count for second in load.result.timeline[10:])
@@ -331,7 +343,7 @@ def test_the_open_model_tells_what_was_offered_and_what_was_late(make: Make) -> 
     for text in (_text(data), markdown.render(data), html.render(data)):
         assert said in text
     unknown = Result.from_dict(make.result(plan=plan))
-    assert view.pace(unknown).endswith("; late not measured")
+    assert findings.pace(unknown).endswith("; late not measured")
     closed = make.data(make.full())
     for text in (_text(closed), markdown.render(closed), html.render(closed)):
         assert "offered" not in text
@@ -340,7 +352,7 @@ def test_the_open_model_tells_what_was_offered_and_what_was_late(make: Make) -> 
 def test_a_machine_that_was_busy_is_told_and_is_no_failure(make: Make) -> None:
     busy = Generator(workers=1, lost=0, cpu=0.2, lag=0.0, limited_by="none", host_cpu=0.973)
     result = Result.from_dict(make.result(generator=busy))
-    (sentence,) = view.load_warnings(result)
+    (sentence,) = findings.load_warnings(result)
     assert sentence.good is None
     assert sentence.text.startswith("the generator's machine was busy (97% of its processors)")
     assert sentence.text in result.summary()
@@ -352,7 +364,7 @@ def test_connects_that_were_dropped_are_told(make: Make) -> None:
     connect = histogram(*[0.001] * 2376, *[1.001] * 24)
     site = dataclasses.replace(make.usage(), listen_drops=ListenDrops(overflows=30, drops=31))
     result = Result.from_dict(make.result(generator=generator, connect=connect, site=site))
-    (sentence,) = view.load_warnings(result)
+    (sentence,) = findings.load_warnings(result)
     assert sentence.good is False
     assert sentence.text == (
         "listen queue overflow or loss: 24 of 2400 connects (1.00%) were made by another try, "
@@ -361,13 +373,13 @@ def test_connects_that_were_dropped_are_told(make: Make) -> None:
     )
     assert sentence.text in result.summary()
     # What the machine counted alone may be somebody else's.
-    (sentence,) = view.load_warnings(Result.from_dict(make.result(site=site)))
+    (sentence,) = findings.load_warnings(Result.from_dict(make.result(site=site)))
     assert (sentence.good, sentence.text[:18]) == (None, "the site's machine")
 
 
 def test_a_ledger_that_does_not_add_up_is_bad(make: Make) -> None:
     result = Result.from_dict(make.result(ledger=make.ledger(2400, 2380, seen=2377)))
-    sentence = view.ledger_text(result)
+    sentence = findings.ledger_text(result)
     assert sentence.good is False
     assert sentence.text.endswith("unaccounted: 3")
 
@@ -428,7 +440,9 @@ def test_the_comparison_takes_the_worst_and_the_biggest(make: Make) -> None:
         capacities=[make.capacity(64, at_least=True), make.capacity(64), make.capacity(65)],
         results=[make.result(), small],
     )
-    row, other = view.comparison(view.blocks(make.data(block, make.test("flask", host="wine"))))
+    row, other = overview.comparison(
+        blocks.blocks(make.data(block, make.test("flask", host="wine")))
+    )
     assert row.cells("-")[:4] == ["nginx4 on local", "25 %", "64", "198.3"]
     assert row.error_rate == 70 / 2400
     assert other.cells("-") == ["flask on wine", *["-"] * 7]
@@ -436,7 +450,7 @@ def test_the_comparison_takes_the_worst_and_the_biggest(make: Make) -> None:
 
 def test_blocks_are_apart_by_host_topology_and_app(make: Make) -> None:
     tests = [make.test(), make.test(host="wine"), make.test(app="shop:app"), make.test("flask")]
-    found = view.blocks(make.data(*tests, *tests))
+    found = blocks.blocks(make.data(*tests, *tests))
     assert [(b.host, b.topology, b.app, b.outcomes) for b in found] == [
         (test["host"], test["topology"], test["app"], "2 passed") for test in tests
     ]
@@ -457,7 +471,7 @@ def test_blocks_are_apart_by_host_topology_and_app(make: Make) -> None:
     ],
 )
 def test_seconds(value: float | None, text: str) -> None:
-    assert view.seconds(value) == text
+    assert numbers.seconds(value) == text
 
 
 @pytest.mark.parametrize(
@@ -474,13 +488,13 @@ def test_seconds(value: float | None, text: str) -> None:
     ],
 )
 def test_percent(value: float | None, text: str) -> None:
-    assert view.percent(value) == text
+    assert numbers.percent(value) == text
 
 
 @given(st.floats(min_value=0, max_value=1))
 def test_only_all_and_nothing_print_as_such(fraction: float) -> None:
-    assert (view.percent(fraction) == "0 %") == (fraction == 0)
-    assert (view.percent(fraction) == "100 %") == (fraction == 1)
+    assert (numbers.percent(fraction) == "0 %") == (fraction == 0)
+    assert (numbers.percent(fraction) == "100 %") == (fraction == 1)
 
 
 @given(

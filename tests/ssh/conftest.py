@@ -20,7 +20,8 @@ import pytest
 from core.conftest import eventually
 from faults.conftest import MARK
 
-from pytest_winserve.ports import ADDRESS, claim_port, shared_folder
+from pytest_winserve.system.locks import shared_folder
+from pytest_winserve.system.ports import ADDRESS, claim_port
 
 PRIVILEGES = Path("/run/sshd")
 MORTAL = ("setpriv", "--pdeathsig", "TERM")

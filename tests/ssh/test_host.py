@@ -20,7 +20,7 @@ import pytest
 from core.conftest import clean_environment, eventually, winserve_command
 from faults.conftest import PYTEST_OPTIONS
 
-from pytest_winserve import Lab, __version__, contents
+from pytest_winserve import Lab
 from pytest_winserve.errors import (
     HostLost,
     MissingComponent,
@@ -29,9 +29,10 @@ from pytest_winserve.errors import (
     WinserveError,
 )
 from pytest_winserve.hosts import open_host
-from pytest_winserve.lab import expand
-from pytest_winserve.ssh import client
-from pytest_winserve.survey import Surveys
+from pytest_winserve.hosts.ssh import client
+from pytest_winserve.lab.available import Surveys, expand
+from pytest_winserve.shipping import contents
+from pytest_winserve.version import __version__
 
 from .conftest import Server
 
@@ -103,7 +104,7 @@ def test_an_interrupted_load_ends_over_there_too(there: Server) -> None:
 
 
 def workers(server: Server) -> list[psutil.Process]:
-    return server.running("pytest_winserve.load.worker")
+    return server.running("pytest_winserve.load.engines.builtin.worker")
 
 
 def test_the_same_tests_on_both_hosts(there: Server, tmp_path: Path) -> None:
@@ -241,7 +242,7 @@ def test_a_folder_that_is_not_sent(
 
 def test_a_package_of_another_version_there(there: Server, tmp_path: Path) -> None:
     contents.copy_to(tmp_path / "other")
-    changed = tmp_path / "other" / "pytest_winserve" / "__init__.py"
+    changed = tmp_path / "other" / "pytest_winserve" / "version.py"
     changed.write_text(changed.read_text("utf-8").replace(__version__, "0.0.9"), "utf-8")
     python = f"env PYTHONPATH={tmp_path / 'other'} {sys.executable}"
     with pytest.raises(
@@ -455,7 +456,7 @@ def test_pytest_is_killed(there: Server, tmp_path: Path) -> None:
 def test_a_forward_takes_another_port_when_its_own_is_taken(
     there: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pytest_winserve.ports import ClaimedPort, claim_port
+    from pytest_winserve.system.ports import ClaimedPort, claim_port
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         claims = [ClaimedPort(taken.getsockname()[1], None), claim_port()]

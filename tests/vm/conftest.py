@@ -15,7 +15,7 @@ import pytest
 from core.conftest import clean_environment, winserve_command
 from faults.conftest import Done, Started
 
-from pytest_winserve.packages import pip, requirements
+from pytest_winserve.shipping.wheels import pip, requirements
 
 HERE = Path(__file__).parent
 TOOLS = ("vagrant", "virsh", "debootstrap", "qemu-img", "mkfs.ext4", "unshare", "nsenter")

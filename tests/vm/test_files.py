@@ -13,10 +13,10 @@ from packaging.requirements import Requirement
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.hosts import host_ready, open_host
-from pytest_winserve.packages import requirements
-from pytest_winserve.vm import box
-from pytest_winserve.vm.setup import write_files
-from pytest_winserve.wine.setup import windows_markers
+from pytest_winserve.hosts.vagrant import box
+from pytest_winserve.hosts.vagrant.setup import write_files
+from pytest_winserve.shipping.wheels import requirements
+from pytest_winserve.shipping.windows_python import windows_markers
 
 needs_vagrant = pytest.mark.skipif(
     shutil.which("vagrant") is None,

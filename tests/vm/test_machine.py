@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from faults.conftest import Started
 
-from pytest_winserve.contents import PACKAGE
+from pytest_winserve.shipping.contents import PACKAGE
 
 from .conftest import COMMAND_SECONDS, Inside
 

@@ -21,10 +21,10 @@ from faults.conftest import MARK, Done, Started, answered, command_line
 
 from pytest_winserve.errors import MissingComponent
 from pytest_winserve.hosts import host_ready
-from pytest_winserve.ports import shared_folder
-from pytest_winserve.settings import SETTINGS
-from pytest_winserve.tree import describe, kill
-from pytest_winserve.wine.layout import Layout, default_layout
+from pytest_winserve.hosts.wine.layout import Layout, default_layout
+from pytest_winserve.session.settings import SETTINGS
+from pytest_winserve.system.locks import shared_folder
+from pytest_winserve.system.process_tree import describe, kill
 
 SUITE = Path(__file__).parents[1]
 GONE_SECONDS = 15.0

@@ -19,7 +19,7 @@ from core.conftest import clean_environment, run_winserve
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import why_missing
-from pytest_winserve.wine.layout import Layout
+from pytest_winserve.hosts.wine.layout import Layout
 
 pytestmark = pytest.mark.wine
 
@@ -249,8 +249,7 @@ def test_what_windows_cannot_run_is_refused_with_the_reason(lab: Lab, server: st
 
 
 def test_all_is_what_runs_on_windows(lab: Lab) -> None:
-    from pytest_winserve.lab import expand
-    from pytest_winserve.survey import Surveys
+    from pytest_winserve.lab.available import Surveys, expand
 
     found = {str(topology) for topology in expand("all", lab.host, None, Surveys())}
     assert {"flask", "nginx4", "tornado", "waitress", "nginx4-waitress"} <= found

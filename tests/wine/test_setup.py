@@ -16,14 +16,15 @@ import psutil
 import pytest
 from faults.conftest import Started
 
-from pytest_winserve import __version__
-from pytest_winserve.contents import fingerprint
 from pytest_winserve.errors import UsageError
-from pytest_winserve.packages import _missing, requirements
-from pytest_winserve.tree import alive
-from pytest_winserve.wine import setup as making
-from pytest_winserve.wine.layout import Layout
-from pytest_winserve.wine.setup import PE_AMD64, PYTHON, check_python, windows_markers
+from pytest_winserve.hosts.wine import setup as making
+from pytest_winserve.hosts.wine.layout import Layout
+from pytest_winserve.hosts.wine.setup import PE_AMD64, check_python
+from pytest_winserve.shipping.contents import fingerprint
+from pytest_winserve.shipping.wheels import _missing, requirements
+from pytest_winserve.shipping.windows_python import PYTHON, windows_markers
+from pytest_winserve.system.process_tree import alive
+from pytest_winserve.version import __version__
 from wine.conftest import ALL, OwnWine, ended, over_there, winserve
 
 pytestmark = pytest.mark.wine

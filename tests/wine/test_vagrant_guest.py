@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_winserve import __version__
-from pytest_winserve.contents import lab_folder
-from pytest_winserve.vm.setup import ensure_guest
-from pytest_winserve.wine.layout import dropped
+from pytest_winserve.hosts.vagrant.setup import ensure_guest
+from pytest_winserve.hosts.wine.layout import dropped
+from pytest_winserve.shipping.contents import lab_folder
+from pytest_winserve.version import __version__
 from wine.conftest import COMMAND_SECONDS, OwnWine
 
 pytestmark = pytest.mark.wine

@@ -1,0 +1,137 @@
+"""What a server in this process is given: the app, its options, a socket, a line to the lab."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pytest_winserve.backend.apps import load_app_in_time
+from pytest_winserve.errors import StartError
+from pytest_winserve.options import Options
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from pytest_winserve.backend.counters import Counters
+    from pytest_winserve.system.ports import ClaimedPort, Listen
+
+
+@dataclass(slots=True)
+class BackendJob:
+    """What the server of this process is given; see `pytest_winserve.servers.Job`."""
+
+    spec: dict[str, Any]
+    control: IO[str]
+    _socket: socket.socket | None = field(default=None, init=False)
+    _backlog: int = field(default=0, init=False)
+    _claim: ClaimedPort | None = field(default=None, init=False)
+    _counters: Counters | None = field(default=None, init=False)
+
+    @property
+    def options(self) -> Options:
+        options: Options = self.spec["options"]
+        return options
+
+    @property
+    def command(self) -> str | None:
+        command: str | None = self.spec["command"]
+        return command
+
+    @property
+    def nginx(self) -> str:
+        nginx: str = self.spec["nginx"]
+        return nginx
+
+    @property
+    def patience(self) -> float:
+        patience: float = self.spec["patience"]
+        return patience
+
+    def bind(self, backlog: int) -> socket.socket:
+        from pytest_winserve.system.ports import bound_socket
+
+        listen, port = self._listen_at(), self.spec["port"]
+        if listen.first and not port:
+            port = self._claimed(listen)
+        self._socket, self._backlog = bound_socket(port, listen.address), backlog
+        self.tell(address=self._socket.getsockname()[1])
+        return self._socket
+
+    def port(self) -> int:
+        port = self._claimed(self._listen_at())
+        self.tell(address=port)
+        return port
+
+    @property
+    def address(self) -> str:
+        return self._listen_at().address
+
+    def _listen_at(self) -> Listen:
+        from pytest_winserve.system.ports import Listen
+
+        return Listen(**self.spec["listen"])
+
+    def _claimed(self, listen: Listen) -> int:
+        from pytest_winserve.system.ports import claim_port
+
+        # Kept, because the claim goes with the value that holds it.
+        self._claim = claim_port(self.spec["port"], listen)
+        return self._claim.number
+
+    def app(self, workers: int = 0) -> WSGIApplication:
+        from pytest_winserve.backend.counters import Counters
+        from pytest_winserve.backend.instrument import Instrument
+
+        app = load_app_in_time(self.spec["app"], self.patience)
+        self._counters = Counters(Path(self.spec["counters"]), workers)
+        if self._socket is not None:
+            self._listen(self._socket)
+        return Instrument(app, self.spec["nonce"], self.spec["index"], self._counters)
+
+    def join(self, worker: int) -> None:
+        assert self._counters is not None, "join() before app()"
+        self._counters.join(worker)
+
+    def worker_code(self, workers: int) -> str:
+        from pytest_winserve.backend.counters import Counters
+
+        self._counters = Counters(Path(self.spec["counters"]), workers)
+        order = {name: self.spec[name] for name in ("app", "counters", "failure", "nonce", "index")}
+        order |= {"folder": os.getcwd(), "patience": self.patience}  # noqa: PTH109
+        return (
+            f"import sys\nsys.path[:] = {sys.path!r}\n"
+            "from pytest_winserve.backend.apps import app_of_worker\n"
+            f"application = app_of_worker({order!r})\n"
+        )
+
+    @property
+    def folder(self) -> Path:
+        folder = Path(self.spec["counters"]).with_suffix(".files")
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def instrumented(self) -> bool:
+        return self._counters is not None
+
+    def _listen(self, sock: socket.socket) -> None:
+        try:
+            sock.listen(self._backlog)
+        except OSError as error:
+            # On Linux a wanted port is safe from others (SO_REUSEADDR) only from here on.
+            from pytest_winserve.system.ports import holder_of
+
+            port = sock.getsockname()[1]
+            raise StartError(
+                f"port {port} was taken while the app loaded: {error.strerror}{holder_of(port)}"
+            ) from None
+
+    def tell(self, **message: Any) -> None:
+        """Send a message to the lab."""
+        self.control.write(json.dumps(message) + "\n")
+        self.control.flush()

@@ -1,0 +1,132 @@
+"""`winserve compare`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pytest_winserve.cli.load import judged_record, load_site, plan_of, show_unmet
+from pytest_winserve.cli.shared import (
+    FAILED,
+    LOADING,
+    SERVING,
+    explained,
+    options,
+    plan_options,
+    served,
+    settings_of,
+)
+from pytest_winserve.errors import UsageError, WinserveError
+from pytest_winserve.session.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_winserve.compare.comparison import Comparison, Rules, Side
+    from pytest_winserve.load.results.result import Result
+    from pytest_winserve.topology import Topology
+
+
+SIDES = "A.json B.json | AB.json | TOPOLOGY_A TOPOLOGY_B"
+
+
+@click.command()
+@click.argument("sides", nargs=-1, required=True, metavar=SIDES)
+@click.option("--margin", default="5%", metavar="SHARE",
+              help="what a rate or time may differ by and be the same (default: 5%)")  # fmt: skip
+@click.option("--error-margin", default="0.1%", metavar="SHARE",
+              help="what an error rate may differ by and be the same (default: 0.1%)")  # fmt: skip
+@click.option("--strict", is_flag=True, help="status 1 also when something stays undecided")
+@click.option("--runs", type=click.IntRange(2), help="runs of each topology (default: 6)")
+@click.option("--warmup", type=click.FloatRange(0), metavar="S",
+              help="seconds before each run that are not counted (default: 1)")  # fmt: skip
+@plan_options
+@options(*SERVING, *LOADING)
+def compare(
+    sides: tuple[str, ...], margin: str, error_margin: str, strict: bool, runs: int | None,
+    warmup: float | None, path: str | None, count: int | None, rate: float | None,
+    no_keepalive: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Compare results, run by run: is B better or worse than A?
+
+    A.json and B.json are the results.json of two reports, or folders with several of them. AB.json
+    is what this command has written with --report. Two topologies are run here, in turns.
+    """
+    from pytest_winserve.compare import turns
+    from pytest_winserve.compare.comparison import Rules
+    from pytest_winserve.compare.text import render
+
+    with explained():
+        settings = settings_of(given)
+        rules = Rules(
+            turns.share("--margin", margin),
+            turns.share("--error-margin", error_margin),
+            settings.limited == "allow",
+        )
+        if turns.are_files(sides):
+            own = {"runs": runs, "warmup": warmup, "path": path, "count": count, "rate": rate,
+                   "no-keepalive": no_keepalive, **given, "limited": None}  # fmt: skip
+            needless = [
+                f"--{name}" for name, value in own.items() if value not in (None, False, ())
+            ]
+            if needless:
+                raise UsageError(f"{', '.join(needless)}: for topologies only, not for files")
+            found, good = turns.compare_files(sides, rules), True
+            click.echo(render(found, rules), nl=False)
+        else:
+            plan = plan_of(settings, path, count, rate, no_keepalive)
+            plan["warmup"] = 1.0 if warmup is None else warmup
+            found, good = run_in_turns(turns.topologies(sides), plan, settings, runs or 6, rules)
+        sys.exit(0 if good and not found.failed(strict=strict) else FAILED)
+
+
+def run_in_turns(
+    topologies: Mapping[Side, Topology],
+    plan: Mapping[str, Any],
+    settings: Settings,
+    runs: int,
+    rules: Rules,
+) -> tuple[Comparison, bool]:
+    """Load two topologies in turns, both up all the time; show and write what came back.
+
+    The comparison, and whether every criterion holds and the report was written. Raises
+    WinserveError when a process of a site died.
+    """
+    from pytest_winserve.compare.sides import compare_sides
+    from pytest_winserve.compare.text import render
+    from pytest_winserve.compare.turns import turns
+    from pytest_winserve.report import findings
+    from pytest_winserve.session.results import RunResults
+
+    results = RunResults(settings)
+    order = turns(runs)
+    good = True
+    with ExitStack() as stack:
+        sites = {side: stack.enter_context(served(str(topology), settings, 0))
+                 for side, topology in topologies.items()}  # fmt: skip
+        for number, turn in enumerate(order, 1):
+            site = sites[turn.side]
+            before = f"run {number} of {len(order)}, {turn.side} "
+            record = load_site(site, plan, before)
+            result: Result = record["results"][0]
+            click.echo(f"{before}{site.topology}: {findings.load_counts(result).text}")
+            for warning in findings.load_warnings(result):
+                click.echo(f"  {warning.text}")
+            made = judged_record("winserve compare", record, settings)
+            results.add({**made, "side": turn.side, "pair": turn.pair})
+            good = good and made["outcome"] == "passed"
+            show_unmet(result, settings)
+            deaths = site.deaths()
+            if deaths:
+                raise WinserveError("\n".join([f"{before}{site.topology}:", *deaths]))
+        data = results.data()
+        found = compare_sides(data, rules)
+        click.echo("\n" + render(found, rules), nl=False)
+        for requirement in data["requirements"]:
+            click.echo(findings.requirement_sentence(requirement).text)
+        good = results.write() and good
+        for line in (*results.hints("--require"), *results.told):
+            click.echo(line)
+    return found, good

@@ -1,0 +1,163 @@
+"""`winserve load`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+
+from pytest_winserve.cli.shared import (
+    FAILED,
+    LOADING,
+    SERVING,
+    explained,
+    options,
+    plan_options,
+    served,
+    settings_of,
+)
+from pytest_winserve.errors import CriterionFailed
+from pytest_winserve.session.display import Watch
+from pytest_winserve.session.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_winserve.lab.site import Site
+    from pytest_winserve.load.criteria import Criterion
+    from pytest_winserve.load.results.result import Result
+
+
+LOG_LINES = 6
+
+
+@click.command()
+@click.argument("target", metavar="TOPOLOGY|URL")
+@plan_options
+@options(*SERVING, *LOADING)
+def load(
+    target: str, path: str | None, count: int | None, rate: float | None, no_keepalive: bool,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Send a load to an app in a TOPOLOGY, or to a URL that is served already."""
+    with explained():
+        settings = settings_of(given)
+        plan = plan_of(settings, path, count, rate, no_keepalive)
+        logs: dict[str, str] = {}
+        record = load_url(target, plan, settings) if "://" in target else None
+        if record is None:
+            with served(target, settings, 0) as site:
+                record = load_site(site, plan)
+                logs = site.logs()
+        status = show(record, settings)
+        if record["results"][0].errors or status:
+            show_logs(logs)
+        sys.exit(status)
+
+
+def plan_of(
+    settings: Settings, path: str | None, count: int | None, rate: float | None, no_keepalive: bool
+) -> dict[str, Any]:
+    """The arguments of a plan from the command line's. UsageError when it cannot be."""
+    from pytest_winserve.load.plan import Plan
+
+    plan: dict[str, Any] = {
+        # In the open model it limits the requests in flight, and only if it was given.
+        "users": settings.users if rate is None or "users" in settings.given else None,
+        "duration": None if count is not None else settings.duration,
+        "count": count,
+        "rate": rate,
+        "path": path,
+        "keepalive": not no_keepalive,
+    }
+    Plan.make(**plan)  # now, and not only when all is up
+    return plan
+
+
+def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Load what is served at a URL; the record as in `results.json`."""
+    from pytest_winserve.load.engine import Target
+    from pytest_winserve.load.engines import get_engine
+    from pytest_winserve.load.plan import Plan
+    from pytest_winserve.system.locks import measuring
+
+    parts = urlsplit(url)
+    base = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
+    own_path = urlunsplit(("", "", parts.path, parts.query, "")) or "/"
+    target = Target(base)
+    made = Plan.make(**{**plan, "path": plan["path"] or own_path})
+    live = Watch()
+    with measuring(lambda seconds: live.waiting(f"waits for another measurement, {seconds:.0f} s")):
+        result = get_engine(settings.engine).run(made, target, live.follow)
+    live.progress("")
+    return {"topology": base, "host": "-", "app": "-", "declared": "unknown", "verdicts": [],
+            "capacities": [], "results": [result], "events": []}  # fmt: skip
+
+
+def load_site(site: Site, plan: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Load a site; the record as in `results.json`. `before` stands before what is shown."""
+    from pytest_winserve.session.record import attach
+
+    record = attach(site, Watch(before))
+    result = site.load(**plan)
+    return {**record.to_dict(), "results": [result]}
+
+
+def show_logs(logs: Mapping[str, str]) -> None:
+    """Print the end of each log, where a server says what it could not do."""
+    for name, text in logs.items():
+        lines = text.splitlines()[-LOG_LINES:]
+        if lines:
+            click.echo(f"the end of the log of {name}:")
+            click.echo("".join(f"  {line}\n" for line in lines))
+
+
+def show(record: dict[str, Any], settings: Settings) -> int:
+    """Print a load's record with the run's criteria on it, write the report, return the status.
+
+    A load that was not answered at all, or lost a worker, is no good one, whatever is required.
+    """
+    from pytest_winserve.report import terminal
+    from pytest_winserve.session.results import RunResults
+
+    results = RunResults(settings)
+    made = judged_record("winserve load", record, settings)
+    results.add(made)
+    result: Result = record["results"][0]
+    passed = made["outcome"] == "passed" and result.answered > 0 and not result.broken
+    data = results.data()
+    click.echo(terminal.render(data, width=80, color=sys.stdout.isatty()))
+    show_unmet(result, settings)
+    written = results.write()
+    for line in (*results.hints("--require"), *results.told):
+        click.echo(line)
+    if not result.answered:
+        click.echo(f"winserve: nothing was answered by {result.url}")
+    return 0 if passed and written else FAILED
+
+
+def judged_record(name: str, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """A load's record with the run's criteria on it, as in `results.json`."""
+    from pytest_winserve.session.record import judged
+
+    result: Result = record["results"][0]
+    checks = result.checks(*load_criteria(settings), allow_limited=settings.limited == "allow")
+    passed = all(check.passed for check in checks) and len(checks) == len(settings.require)
+    return {"nodeid": name, "outcome": "passed" if passed else "failed", **record,
+            "results": [result.to_dict() | judged(checks)]}  # fmt: skip
+
+
+def load_criteria(settings: Settings) -> list[Criterion]:
+    """The run's criteria that can be judged on a load."""
+    from pytest_winserve.load.criteria import parse_all
+
+    return [each for each in parse_all(settings.require) if each.subject == "load"]
+
+
+def show_unmet(result: Result, settings: Settings) -> None:
+    """Print the criteria of the run that do not hold on a load, with the evidence as in a test."""
+    try:
+        result.require(*load_criteria(settings), allow_limited=settings.limited == "allow")
+    except CriterionFailed as error:
+        click.echo(error)

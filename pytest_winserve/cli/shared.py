@@ -1,0 +1,101 @@
+"""What the commands share: options, settings, the site, exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pytest_winserve.errors import CriterionFailed, MissingComponent, UsageError, WinserveError
+from pytest_winserve.session.settings import SETTINGS, Setting, Settings, resolve
+
+if TYPE_CHECKING:
+    from pytest_winserve.lab.site import Site
+
+
+FAILED, USAGE, MISSING = 1, 2, 3
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def options(*names: str) -> Callable[[Command], Command]:
+    """The options of these settings, spelled without the plugin's prefix."""
+
+    def decorate(command: Command) -> Command:
+        for setting in reversed([each for each in SETTINGS if each.name in names]):
+            shape: dict[str, Any] = {"is_flag": True}
+            if not setting.flag:
+                shape = {"metavar": setting.metavar, "multiple": setting.many != "no"}
+            command = click.option(f"--{setting.word}", help=setting.described, **shape)(command)
+        return command
+
+    return decorate
+
+
+def plan_options(command: Command) -> Command:
+    """The options of a load that are no settings."""
+    for option in (
+        click.option("--no-keepalive", is_flag=True, help="a connection for each request"),
+        click.option("--rate", type=float, help="requests per second, whatever the answers do"),
+        click.option("--count", type=click.IntRange(1), help="stop after so many requests"),
+        click.option("--path", help="the path to load (default: the fast path, or the URL's)"),
+    ):
+        command = option(command)
+    return command
+
+
+SERVING = ("app", "command", "fast", "nginx", "host", "provision")
+LOADING = ("load_from", "engine", "users", "duration", "require", "limited", "report")
+
+
+def setting_named(name: str) -> Setting:
+    """The setting of that name."""
+    return next(each for each in SETTINGS if each.name == name)
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """The settings: these options, the environment, the defaults. Raises UsageError."""
+    from pytest_winserve.lab.available import Surveys
+    from pytest_winserve.session.site_keys import validate
+
+    try:
+        settings = resolve({name: value or None for name, value in given.items()}, lambda key: None)
+    except UsageError as error:  # the options are called differently here
+        raise UsageError(str(error).replace("--winserve-", "--")) from None
+    validate(settings, Surveys())
+    if len(settings.host) > 1:
+        raise UsageError(f"--host={','.join(settings.host)}: one host is needed here")
+    return settings
+
+
+@contextmanager
+def served(topology: str, settings: Settings, port: int) -> Iterator[Site]:
+    """A site with these settings."""
+    from pytest_winserve.lab.lab import Lab
+
+    lab = Lab(
+        settings.host[0], provision=settings.provision, load_from=settings.load_from,
+        nginx=settings.nginx, engine=settings.engine,
+    )  # fmt: skip
+    with lab, lab.serve(
+        topology, settings.app, command=settings.command, slow=settings.slow, fast=settings.fast,
+        port=port,
+    ) as site:  # fmt: skip
+        yield site
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns the package's errors into a message and the right exit status."""
+    try:
+        yield
+    except CriterionFailed as error:
+        click.echo(f"winserve: {error}", err=True)
+        sys.exit(FAILED)
+    except WinserveError as error:
+        click.echo(f"winserve: {error}", err=True)
+        status = {UsageError: USAGE, MissingComponent: MISSING}.get(type(error), FAILED)
+        sys.exit(status)

@@ -1,0 +1,98 @@
+"""What `winserve compare` compares: the files of earlier runs, or two topologies run in turns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_winserve.compare.comparison import Comparison, Rules, Side
+from pytest_winserve.compare.sides import compare, compare_sides
+from pytest_winserve.errors import UsageError
+from pytest_winserve.report.store import read_json
+from pytest_winserve.topology import Topology
+
+RESULTS = "results.json"
+
+_SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")
+
+
+def share(option: str, text: str) -> float:
+    """The share that `5%` or `0.05` stands for. UsageError names the option."""
+    found = _SHARE.fullmatch(text.strip())
+    if not found:
+        raise UsageError(f"{option}={text}: a share such as 5% is needed")
+    return float(found[1]) / (100 if found[2] else 1)
+
+
+def are_files(sides: Sequence[str]) -> bool:
+    """Whether files (or folders) are to be compared, and not topologies.
+
+    UsageError when neither can be: a mixture, or the wrong number.
+    """
+    files = [_is_file(each) for each in sides]
+    if all(files) and len(sides) <= 2:
+        return True
+    if not any(files) and len(sides) == 2:
+        return False
+    given = " ".join(sides)
+    raise UsageError(
+        f"compare {given}: two results files, one file that `winserve compare --report` has "
+        "written, or two topologies are needed"
+    )
+
+
+def _is_file(text: str) -> bool:
+    # No topology has a slash. A folder may be named like one: then `./nginx4` says it is meant.
+    if text.endswith(".json") or "/" in text or "\\" in text:
+        return True
+    try:
+        Topology.parse(text)
+    except UsageError:
+        return Path(text).exists()
+    return False
+
+
+def compare_files(sides: Sequence[str], rules: Rules) -> Comparison:
+    """Compare two files (or folders of them), or the two sides of one. Raises UsageError."""
+    read = [_read(each) for each in sides]
+    if len(read) == 2:
+        return compare(read[0], read[1], rules)
+    if len(read[0]) > 1:
+        raise UsageError(f"{sides[0]}: has {len(read[0])} results files; name one of them")
+    return compare_sides(read[0][0], rules)
+
+
+def _read(place: str) -> list[dict[str, Any]]:
+    """The content of a results file, or of all results.json in a folder and below it."""
+    path = Path(place)
+    if not path.is_dir():
+        return [read_json(path)]
+    found = sorted(path.rglob(RESULTS))
+    if not found:
+        raise UsageError(f"{place}: there is no {RESULTS} in this folder or below it")
+    return [read_json(each) for each in found]
+
+
+def topologies(sides: Sequence[str]) -> dict[Side, Topology]:
+    """The topologies of both sides. UsageError when one cannot be."""
+    return {"A": Topology.parse(sides[0]), "B": Topology.parse(sides[1])}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One run: the pair that it belongs to, from 1, and its side."""
+
+    pair: int
+    side: Side
+
+
+def turns(pairs: int) -> list[Turn]:
+    """A B, B A, A B, ...: what drifts evenly (heat, memory) then weighs on both sides alike."""
+    return [
+        Turn(pair, side)
+        for pair in range(1, pairs + 1)
+        for side in (("A", "B") if pair % 2 else ("B", "A"))
+    ]

@@ -1,0 +1,142 @@
+"""A backend of this machine: the process that runs one server with the app, and what it tells."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_winserve import errors
+from pytest_winserve.backend.counters import Counts, read_counts
+from pytest_winserve.deployment.contract import READY_RUN, BackendInfo, Spec
+from pytest_winserve.deployment.readiness import SETTLE_SECONDS, answer_of_app
+from pytest_winserve.errors import StartError
+from pytest_winserve.servers import server_module
+from pytest_winserve.system.keeper import Keeper
+from pytest_winserve.system.program import Deadline, Program
+from pytest_winserve.tags import BACKEND_HEADER, lab_tag
+
+LAST_WORDS_SECONDS = 2.5
+LOOK_EVERY = 0.005
+
+
+@dataclass(slots=True)
+class BackendProcess:
+    """A backend's program and what it has told so far."""
+
+    index: int
+    nonce: str
+    program: Program
+    counters: Path
+    failure: Path
+    told: dict[str, Any] = field(default_factory=dict)
+    _read: int = 0
+
+    @classmethod
+    def named(
+        cls, index: int, nonce: str, folder: Path, environment: Mapping[str, str], app_folder: str
+    ) -> BackendProcess:
+        """The backend of this index, with its files in `folder`; it is not started."""
+        name = f"backend-{index}"
+        command = [sys.executable, "-m", "pytest_winserve.backend"]
+        program = Program(name, command, folder, dict(environment), Path(app_folder))
+        return cls(index, nonce, program, folder / f"{name}.counters", folder / f"{name}.failure")
+
+    def start(self, keeper: Keeper, spec: Spec, port: int) -> None:
+        """Start it, and tell it what to serve; `port` 0 is any free one."""
+        self.program.start(keeper)
+        order = {
+            "server": server_module(spec.topology.server),
+            "options": spec.topology.server_options,
+            "app": spec.app,
+            "command": spec.command,
+            "nginx": spec.nginx,
+            "path": spec.path,
+            "port": port,
+            "listen": asdict(spec.listen),
+            "nonce": self.nonce,
+            "index": self.index,
+            "counters": str(self.counters),
+            "failure": str(self.failure),
+            # What it still waits for then, it must say before the deadline, but not long before.
+            "patience": max(spec.start_timeout / 2, spec.start_timeout - LAST_WORDS_SECONDS),
+        }
+        self.program.tell(json.dumps(order))
+
+    def wait_for_info(self, deadline: Deadline) -> BackendInfo:
+        """What it is, once it listens. Raises StartError."""
+        self.wait_for("listening", deadline)
+        names = ("address", "pid", "instrumented", "declared")
+        return BackendInfo(self.index, *(self.told[name] for name in names))
+
+    def wait_for_answer(self, info: BackendInfo, fast: str, deadline: Deadline) -> None:
+        """Return when it answers GET `fast` itself. Raises StartError, StartTimeout."""
+
+        def look() -> None:
+            self.check()
+            if info.instrumented and self.counts(lab_tag(READY_RUN)).raised:
+                time.sleep(SETTLE_SECONDS)  # let the server finish what it writes about it
+                raise StartError(
+                    self.program.blame(f"the app raised on its first request, GET {fast}")
+                )
+
+        answer = answer_of_app(info.port, fast, deadline, look, self.program)
+        mark = f"{self.nonce}.{info.index}"
+        if info.instrumented and answer.headers.get(BACKEND_HEADER.lower()) != mark:
+            look()
+            raise StartError(
+                f"port {info.port} is answered by somebody else, not by backend {info.index} "
+                f"of this run (status {answer.status}, no mark {mark!r})"
+            )
+
+    def counts(self, tag: str) -> Counts:
+        """What it has counted for `tag`."""
+        return read_counts(self.counters, tag)
+
+    def listen(self) -> dict[str, Any]:
+        """All it has told up to now."""
+        with self.program.output.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        lines, newline, _ = data.rpartition(b"\n")
+        self._read += len(lines) + len(newline)
+        for line in lines.splitlines():
+            self.told |= json.loads(line)
+        return self.told
+
+    def failed(self) -> dict[str, str] | None:
+        """What it has told that keeps it from coming up, or a process that its server started."""
+        told = self.listen()
+        if "error" in told:
+            # Its own words first, then its log, where the app's traceback is.
+            self.program.wait(1)
+            return told | {"trace": self.program.tail()}
+        text = self.failure.read_text("utf-8") if self.failure.exists() else ""
+        found: dict[str, str] | None = json.loads(text) if text.endswith("\n") else None
+        return found
+
+    def check(self) -> None:
+        """Raise what keeps it from coming up, if anything does."""
+        failed = self.failed()
+        if failed is not None:
+            kind: type[Exception] = getattr(errors, failed["kind"])
+            raise kind(f"{failed['error']}\n{failed['trace']}".strip())
+        death = self.program.death()
+        if death is not None:
+            raise StartError(self.program.blame(f"{death} while starting"))
+
+    def wait_for(self, message: str, deadline: Deadline) -> None:
+        """Return when it has told `message`. Raises StartError when it dies or at the deadline."""
+        while message not in self.listen():
+            self.check()
+            if not deadline.left:
+                raise StartError(
+                    self.program.blame(
+                        f"backend {self.index} was not ready in time: it still loads"
+                    )
+                )
+            time.sleep(LOOK_EVERY)

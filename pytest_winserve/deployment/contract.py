@@ -1,0 +1,149 @@
+"""What a running topology is to the lab, wherever its processes are.
+
+Everything that crosses to another machine is plain data: a `Spec` goes in, counts and texts come
+out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pytest_winserve.load.engine import Progress
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.usage import SiteUsage
+from pytest_winserve.probe.verdicts import Capacity, Verdict
+from pytest_winserve.servers import Concurrency
+from pytest_winserve.system.ports import ADDRESS, ANYWHERE, Address, Listen
+from pytest_winserve.tags import TOTALS
+from pytest_winserve.topology import Topology
+from pytest_winserve.webservers.program import FrontBinary
+
+READY_RUN = 1
+"""The run number of the readiness requests; loads and probes count from the next one on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What to run. `fast` is the path of the readiness request; `port` 0 is any free one.
+
+    `folder` is where the app runs, and `path` what is put on Python's path for it; both are as
+    that machine calls them. `listen` is where its servers listen.
+    """
+
+    topology: Topology
+    app: str
+    command: str | None
+    fast: str
+    nginx: str
+    start_timeout: float
+    port: int
+    folder: str
+    path: tuple[str, ...]
+    listen: Listen = ANYWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class BackendInfo:
+    """A backend as it came up: its pid is the serving process's own, not a launcher's. `declared`
+    is how many requests it runs at once, as its server says on that machine."""
+
+    index: int
+    port: int
+    pid: int
+    instrumented: bool
+    declared: Concurrency
+
+    @property
+    def address(self) -> str:
+        """As the front and the ledger know it."""
+        return f"{ADDRESS}:{self.port}"
+
+
+class Deployment(Protocol):
+    """The processes of one topology. `start`, use, `stop`; both may be called once."""
+
+    @property
+    def nonce(self) -> str:
+        """What marks the answers of its backends."""
+
+    @property
+    def backends(self) -> tuple[BackendInfo, ...]:
+        """The backends, once it is started."""
+
+    @property
+    def binary(self) -> FrontBinary | None:
+        """The front's program, if there is a front."""
+
+    @property
+    def address(self) -> Address:
+        """Where it answers, as reached from here."""
+
+    @property
+    def lost(self) -> str | None:
+        """Why nothing more can be known of it, when its machine is out of reach."""
+
+    def reach(self, port: int) -> Address:
+        """How a port of its machine is reached from here."""
+
+    def beside(self) -> Sender:
+        """What sends to it from its own machine."""
+
+    def start(self) -> None:
+        """Bring everything up, or raise and leave nothing behind."""
+
+    def stop(self) -> list[str]:
+        """Stop everything; every step runs. Returns what did not go as it should."""
+
+    def deaths(self) -> list[str]:
+        """Which of its processes died, and how."""
+
+    def backend_counts(self, tag: str = TOTALS) -> list[BackendCounts]:
+        """What each backend that can count has counted for `tag`."""
+
+    def in_flight(self, tag: str) -> int | None:
+        """Requests of `tag` that the backends run right now; None when they cannot count."""
+
+    def front_counts(self, tag: str) -> FrontCounts | None:
+        """What the front's log holds for `tag`; None without a front."""
+
+    def watch(self) -> None:
+        """Watch the memory and CPU of its processes, until `usage` is called."""
+
+    def usage(self) -> SiteUsage | None:
+        """What its processes used since `watch`; None when that is not known."""
+
+    def pids(self) -> dict[str, int]:
+        """The processes that serve, by name: the front's first."""
+
+    def no_room(self) -> str | None:
+        """Why its logs are cut: a disk without room. None when there is some, or nobody knows."""
+
+    def log_positions(self) -> dict[str, int]:
+        """Where each log ends now."""
+
+    def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
+        """The end of each log, from the positions `since` on."""
+
+
+Tell = Callable[[Progress], None]
+
+
+class Sender(Protocol):
+    """Sends to one site. `tags` mark the requests, so that the site counts them apart."""
+
+    def probe(
+        self, slow: str, fast: str, sleepers: int, backends: int, tags: tuple[str, str]
+    ) -> Verdict:
+        """See `pytest_winserve.probe.probe.probe`."""
+
+    def capacity(
+        self, slow: str, limit: int, backends: int, declared: Concurrency, tags: tuple[str, ...]
+    ) -> Capacity:
+        """See `pytest_winserve.probe.probe.capacity`; each round of it takes one of the tags."""
+
+    def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
+        """What came back of a plan. An error that `tell` raises ends the load, and passes."""

@@ -1,0 +1,51 @@
+"""What sends the requests of probes and loads, on the machine where this code runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_winserve.deployment.contract import Tell
+from pytest_winserve.load.engine import Target
+from pytest_winserve.load.engines import get_engine
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.probe.probe import Counting, capacity, probe
+from pytest_winserve.probe.verdicts import Capacity, Verdict
+from pytest_winserve.servers import Concurrency
+
+if TYPE_CHECKING:
+    from pytest_winserve.deployment.contract import Deployment
+
+
+class FromHere:
+    """Sends from this machine to where a site is reached from here."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+
+    def probe(
+        self, slow: str, fast: str, sleepers: int, backends: int, tags: tuple[str, str]
+    ) -> Verdict:
+        address = self._deployment.address
+        return probe(address, slow, fast, sleepers, backends, tags, self._counting())
+
+    def capacity(
+        self, slow: str, limit: int, backends: int, declared: Concurrency, tags: tuple[str, ...]
+    ) -> Capacity:
+        address, next_tag = self._deployment.address, iter(tags).__next__
+        return capacity(address, slow, limit, backends, declared, next_tag, self._counting())
+
+    def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
+        url = "http://{}:{}".format(*self._deployment.address)
+        target = Target(url, tag, warmup_tag, self._deployment.nonce)
+        return get_engine(engine).run(plan, target, tell)
+
+    def _counting(self) -> Counting:
+        deployment = self._deployment
+
+        def peaks(tag: str) -> tuple[int, ...] | None:
+            if deployment.in_flight(tag) is None:
+                return None
+            return tuple(count.peak_in_flight for count in deployment.backend_counts(tag))
+
+        return Counting(deployment.in_flight, peaks)

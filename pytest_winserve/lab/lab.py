@@ -1,0 +1,128 @@
+"""`Lab`: puts host, front and backends together. Works without pytest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from pytest_winserve.deployment.contract import Deployment, Spec
+from pytest_winserve.deployment.sender import FromHere
+from pytest_winserve.errors import UsageError
+from pytest_winserve.hosts import Host, open_host
+from pytest_winserve.lab.observer import Observer, Silent
+from pytest_winserve.lab.site import Site
+from pytest_winserve.load.criteria import Criterion, parse_all
+from pytest_winserve.load.engines import get_engine
+from pytest_winserve.load.plan import Request
+from pytest_winserve.topology import Topology
+
+SAMPLE_APP = "pytest_winserve.sample_app:app"
+SLOW, FAST = "/sleep?seconds=1", "/test"
+START_SECONDS = 30.0
+
+
+class Lab:
+    """Serves apps in topologies on one host.
+
+        with Lab(host="local").serve("nginx4", app="shop:create_app()") as site:
+            print(site.url, site.load(users=100, duration=5).summary())
+
+    With `provision` a host that needs this package gets it. `load_from` is `here` or `host`: where
+    probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
+    `start_timeout` the seconds that a site may take to come up. The criteria of `require` are
+    applied to every measurement; on a load whose generator was the limit they fail unless
+    `allow_limited`. Raises UsageError for a host, engine or criterion that cannot be.
+    """
+
+    def __init__(
+        self,
+        host: str = "local",
+        *,
+        provision: bool = False,
+        load_from: str = "here",
+        nginx: str = "auto",
+        engine: str = "builtin",
+        start_timeout: float = START_SECONDS,
+        require: Sequence[Criterion | str] = (),
+        allow_limited: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
+        if not (math.isfinite(start_timeout) and start_timeout > 0):
+            raise UsageError(f"start_timeout={start_timeout}: seconds greater than 0 are needed")
+        if load_from not in ("here", "host"):
+            raise UsageError(f"load_from={load_from!r}: here or host is needed")
+        get_engine(engine)
+        self.host: Host = open_host(host, provision=provision)
+        self._load_from = load_from
+        self._nginx = nginx
+        self._engine = engine
+        self._start_timeout = start_timeout
+        self._require = tuple(parse_all(require))
+        self._allow_limited = allow_limited
+        self._observer = observer or Silent()
+        self._open = ExitStack()
+
+    def __enter__(self) -> Lab:
+        """Keep the way to the host open, which else is opened for each site that runs alone."""
+        self._open.enter_context(self.host.open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def serve(
+        self,
+        topology: str | Topology,
+        app: str = SAMPLE_APP,
+        *,
+        command: str | None = None,
+        slow: str = SLOW,
+        fast: str = FAST,
+        port: int = 0,
+    ) -> Site:
+        """Bring a site up and return it; leave it as a context, or `close` it.
+
+        `slow` and `fast` are the paths of the concurrency probe; `fast` is also the first request
+        that the app is asked. `port` 0 takes any free one. Raises UsageError and MissingComponent
+        before anything is started, StartError after what was started has been stopped again.
+        """
+        if isinstance(topology, str):
+            topology = Topology.parse(topology)
+        for path in (slow, fast):
+            Request(path)
+        spec = Spec(
+            topology=topology,
+            app=app,
+            command=command,
+            fast=fast,
+            nginx=self._nginx,
+            start_timeout=self._start_timeout,
+            port=port,
+            folder=self.host.folder(),
+            path=self.host.path(),
+        )
+        deployment = self.host.deploy(spec)
+        deployment.start()
+        return Site(
+            topology=topology,
+            host=self.host.name,
+            machine=self._machine(topology, deployment),
+            app=command if topology.server == "command" and command else app,
+            slow=slow,
+            fast=fast,
+            engine=self._engine,
+            deployment=deployment,
+            sender=deployment.beside() if self._load_from == "host" else FromHere(deployment),
+            require=self._require,
+            allow_limited=self._allow_limited,
+            observer=self._observer,
+        )
+
+    def _machine(self, topology: Topology, deployment: Deployment) -> dict[str, Any]:
+        """Where the site runs, with the front that serves it; empty when that is this machine."""
+        about = self.host.about()
+        if not about or topology.front is None:
+            return about
+        return about | {"versions": about["versions"] | {topology.front: str(deployment.binary)}}

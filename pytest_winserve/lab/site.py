@@ -1,0 +1,387 @@
+"""`Site`: a running topology that can be asked, probed and loaded."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pytest_winserve.deployment.contract import READY_RUN, Deployment, Sender
+from pytest_winserve.errors import CriterionFailed, HostLost, StopError, UsageError
+from pytest_winserve.fronts import get_front
+from pytest_winserve.lab.observer import Kind, Observer, Silent, progress_text
+from pytest_winserve.load.criteria import Criterion
+from pytest_winserve.load.engine import Progress
+from pytest_winserve.load.engines import get_engine
+from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.measures.outcomes import NO_BACKEND
+from pytest_winserve.load.plan import Plan, Request, Stage
+from pytest_winserve.load.results.ledger import Ledger, reconcile
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import BackendShare
+from pytest_winserve.probe.probe import ROUNDS
+from pytest_winserve.probe.verdicts import Capacity, Verdict
+from pytest_winserve.servers import Concurrency
+from pytest_winserve.system.locks import measuring
+from pytest_winserve.system.ports import Address
+from pytest_winserve.tags import lab_tag, load_tag
+from pytest_winserve.topology import Topology
+
+if TYPE_CHECKING:
+    from requests import Response
+
+    from pytest_winserve.lab.client import Client
+
+
+LEDGER_SECONDS = 2.0
+"""How long the servers' side may lag behind: a front logs a request after its last byte."""
+
+LOG_LINES = 3
+"""How much of each log's end goes into the error of a criterion that does not hold."""
+
+LOST_SECONDS = 2.0
+"""How long a load goes on after its host was lost: one that ends then has a whole result."""
+
+WORTH_TELLING = 1.0
+"""Seconds of waiting for the measuring lock that the reader of the results is told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One process of the server. The counts are of all traffic but the lab's own since the start;
+    None where the server cannot be made to count. `log` is the end of what it wrote."""
+
+    index: int
+    url: str
+    pid: int
+    requests: int | None
+    peak_in_flight: int | None
+    log: str
+
+
+@dataclass(slots=True)
+class Site:
+    """A running topology. Made by `Lab.serve` and by the fixtures, never directly."""
+
+    topology: Topology
+    host: str
+    machine: Mapping[str, Any]
+    app: str
+    slow: str
+    fast: str
+    engine: str
+    deployment: Deployment
+    sender: Sender
+    require: tuple[Criterion, ...] = ()
+    allow_limited: bool = False
+    observer: Observer = field(default_factory=Silent)
+    _client: Client | None = field(default=None, init=False)
+    _runs: itertools.count[int] = field(init=False)
+    _closed: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._runs = itertools.count(READY_RUN + 1)
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`, of the front or of the one backend."""
+        return _url(self.deployment.address)
+
+    @property
+    def declared(self) -> Concurrency:
+        """How many requests the site runs at once, by what its server declares over there."""
+        return self.topology.runs(self.deployment.backends[0].declared)
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The backends with their counts as of now."""
+        counts = {count.index: count for count in self.deployment.backend_counts()}
+        logs = self.deployment.logs()
+        return tuple(
+            Backend(
+                info.index,
+                _url(self.deployment.reach(info.port)),
+                info.pid,
+                counts[info.index].started if info.index in counts else None,
+                counts[info.index].peak_in_flight if info.index in counts else None,
+                logs.get(f"backend-{info.index}", ""),
+            )
+            for info in self.deployment.backends
+        )
+
+    @property
+    def client(self) -> Client:
+        """A `requests.Session` that resolves paths against the site."""
+        if self._client is None:
+            # Not before it is wanted: a site is up sooner without it.
+            from pytest_winserve.lab.client import Client
+
+            self._client = Client(self.url)
+        return self._client
+
+    def get(self, path: str, **kw: Any) -> Response:
+        """GET `path`; arguments and errors are those of `requests.get`."""
+        return self.client.get(path, **kw)
+
+    def logs(self) -> dict[str, str]:
+        """The end of each log by name: `backend-0`, ..., and the front's."""
+        return self.deployment.logs()
+
+    def deaths(self) -> list[str]:
+        """Which processes of the site died, and how; empty while all is well."""
+        return self.deployment.deaths()
+
+    def probe(self, slow: str | None = None, fast: str | None = None, sleepers: int = 1) -> Verdict:
+        """Does a slow request block a fast one? See `Verdict`.
+
+        Raises UsageError for fewer than 1 sleeper, ProbeError when the paths cannot show it, and
+        CriterionFailed when a criterion of the run does not hold.
+        """
+        __tracebackhide__ = True
+        if sleepers < 1:
+            raise UsageError(f"sleepers={sleepers}: at least 1 slow request is needed")
+        positions = self.deployment.log_positions()
+        with self._alone("probe"):
+            verdict = self.sender.probe(
+                _path(slow or self.slow, "slow"),
+                _path(fast or self.fast, "fast"),
+                sleepers,
+                self.topology.count,
+                (self._lab_tag(), self._lab_tag()),
+            )
+        self._judge("verdict", verdict, verdict.to_dict(), positions)
+        return verdict
+
+    def capacity(self, limit: int = 64, slow: str | None = None) -> Capacity:
+        """How many slow requests the site runs at the same time. See `Capacity`.
+
+        Raises as `probe` does.
+        """
+        __tracebackhide__ = True
+        if limit < 1:
+            raise UsageError(f"limit={limit}: at least 1 is needed")
+        positions = self.deployment.log_positions()
+        with self._alone("capacity"):
+            found = self.sender.capacity(
+                _path(slow or self.slow, "slow"),
+                limit,
+                self.topology.count,
+                self.declared,
+                tuple(self._lab_tag() for _ in range(ROUNDS)),
+            )
+        self._judge("capacity", found, found.to_dict(), positions)
+        return found
+
+    def load(
+        self,
+        *,
+        users: int | None = None,
+        duration: float | None = None,
+        count: int | None = None,
+        path: str | None = None,
+        requests: Iterable[Request | str] | None = None,
+        keepalive: bool = True,
+        rate: float | None = None,
+        stages: Iterable[Stage | tuple[float, float]] | None = None,
+        think_time: float = 0.0,
+        timeout: float = 10.0,
+        warmup: float = 0.0,
+        connect_rate: float | None = None,
+        engine: str | None = None,
+    ) -> Result:
+        """Send a load and account for every request of it. See `Plan.make` for the arguments.
+
+        `path` is the site's fast path unless given. Raises UsageError for a plan that cannot be,
+        LoadError when the engine fails, CriterionFailed when a criterion of the run does not hold.
+        """
+        __tracebackhide__ = True
+        plan = Plan.make(
+            users=users,
+            duration=duration,
+            count=count,
+            path=self.fast if path is None and requests is None else path,
+            requests=requests,
+            keepalive=keepalive,
+            rate=rate,
+            stages=stages,
+            think_time=think_time,
+            timeout=timeout,
+            warmup=warmup,
+            connect_rate=connect_rate,
+        )
+        get_engine(engine or self.engine)  # raises for one that is not known
+        tag = load_tag(next(self._runs))
+        positions = self.deployment.log_positions()
+        known: list[Progress] = []
+        gone_since = math.inf
+
+        def follow(progress: Progress) -> None:
+            nonlocal gone_since
+            known[:] = [progress]
+            self.observer.progress(f"{self.topology}: {progress_text(progress)}")
+            if self.deployment.lost is not None:
+                gone_since = min(gone_since, progress.elapsed)
+                if progress.elapsed > gone_since + LOST_SECONDS:
+                    raise HostLost(self.deployment.lost)
+
+        with self._alone("load"):
+            before = self.deployment.deaths()
+            self.deployment.watch()
+            try:
+                result = self.sender.load(engine or self.engine, plan, tag, self._lab_tag(), follow)
+            except HostLost as error:
+                last = progress_text(known[0]) if known else "nothing of the load"
+                raise HostLost(f"{error}\nwhat is known: {last}") from None
+            finally:
+                usage = self.deployment.usage()
+                self.observer.progress("")
+            result = replace(self._with_ledger(result, tag, before), site=usage)
+        if self.deployment.lost is not None:
+            self.observer.measured("result", result.to_dict(), ())
+            raise HostLost(f"{self.deployment.lost}\nwhat is known: {result.summary()}")
+        self._judge("result", result, result.to_dict(), positions)
+        return result
+
+    def close(self) -> None:
+        """Stop the site. Raises StopError that lists all that did not stop as it should."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._client is not None:
+            self._client.close()
+        deaths = self.deployment.deaths()
+        problems = self.deployment.stop()
+        if problems:
+            died = [f"before that: {death}" for death in deaths]
+            raise StopError(
+                "\n".join([f"{self.topology} did not stop as it should:", *problems, *died])
+            )
+
+    def __enter__(self) -> Site:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _lab_tag(self) -> str:
+        return lab_tag(next(self._runs))
+
+    @contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        """Hold the machine's measuring lock, with the wait for it shown and kept."""
+
+        def show(seconds: float) -> None:
+            self.observer.waiting(
+                f"{self.topology}: {what} waits for another measurement, {seconds:.0f} s"
+            )
+
+        with measuring(show) as waited:
+            self.observer.progress("")
+            if waited > WORTH_TELLING:
+                self.observer.event(
+                    f"{what} waited {waited:.1f} s for another measurement on this machine"
+                )
+            if self._client is not None:
+                # An idle connection takes a place at servers that run few at a time.
+                self._client.close()
+            yield
+
+    def _with_ledger(self, result: Result, tag: str, before: list[str]) -> Result:
+        deadline = time.perf_counter() + LEDGER_SECONDS
+        while True:
+            ledger = self._reconcile(result, tag, before)
+            if not ledger.unaccounted or time.perf_counter() > deadline:
+                break
+            time.sleep(0.02)
+        no_room = self.deployment.no_room() if ledger.unaccounted else None
+        if no_room is not None:
+            ledger = replace(ledger, notes=(*ledger.notes, no_room))
+        front = self.deployment.front_counts(tag)
+        marked = bool(self.deployment.backend_counts(tag)) and bool(result.by_backend)
+        if front is None or marked or not result.answered:
+            return replace(result, ledger=ledger)
+        # A server that does not say who answered, or an engine that does not see it; the front
+        # knows, also that it was itself. Whose times were whose it does not tell.
+        shares = {
+            str(info.index): BackendShare(front.answered.get(info.address, 0), Histogram())
+            for info in self.deployment.backends
+        }
+        own = result.answered - sum(share.answers for share in shares.values())
+        if own > 0:
+            shares[NO_BACKEND] = BackendShare(own, Histogram())
+        return replace(result, ledger=ledger, by_backend=shares)
+
+    def _reconcile(self, result: Result, tag: str, before: list[str]) -> Ledger:
+        deaths = [death for death in self.deployment.deaths() if death not in before]
+        counts = self.deployment.backend_counts(tag)
+        notes = [f"died during the load: {death}" for death in deaths]
+        raised = sum(count.raised for count in counts)
+        if raised:
+            notes.append(f"the app ended {raised} requests with an exception")
+        if self.deployment.in_flight(tag):
+            notes.append(f"{self.deployment.in_flight(tag)} requests still run in the backends")
+        front = self.deployment.front_counts(tag)
+        places = {info.address for info in self.deployment.backends}
+        for address, tries in (front.unanswered if front is not None else {}).items():
+            if address not in places:
+                notes.append(
+                    f"no backend listens at {address}, where the front tried {tries} times"
+                )
+        own = sum(share.answers for key, share in result.by_backend.items() if key != NO_BACKEND)
+        unlogged = 0
+        if self.topology.front and any(death.startswith(self.topology.front) for death in deaths):
+            unlogged = get_front(self.topology.front).unlogged(self.topology.all_front_options)
+        return reconcile(
+            result.outcomes,
+            result.sent,
+            own,
+            front,
+            counts,
+            notes,
+            unlogged,
+        )
+
+    def _judge(
+        self,
+        kind: Kind,
+        subject: Verdict | Capacity | Result,
+        data: dict[str, Any],
+        positions: dict[str, int],
+    ) -> None:
+        """Tell the observer, then raise when a criterion of the run does not hold; the error ends
+        in what the site has logged since `positions`."""
+        __tracebackhide__ = True
+        of = {"verdict": "probe", "capacity": "capacity", "result": "load"}[kind]
+        criteria = [criterion for criterion in self.require if criterion.subject == of]
+        allow = {"allow_limited": self.allow_limited} if isinstance(subject, Result) else {}
+        self.observer.measured(kind, data, subject.checks(*criteria, **allow))
+        try:
+            subject.require(*criteria, **allow)
+        except CriterionFailed as error:
+            raise CriterionFailed("\n".join([str(error), *self._log_ends(positions)])) from None
+
+    def _log_ends(self, positions: dict[str, int]) -> list[str]:
+        """The last lines of each log that has any after these positions."""
+        lines = []
+        for name, text in self.deployment.logs(positions).items():
+            last = [line for line in text.splitlines() if line.strip()][-LOG_LINES:]
+            lines += [f"  the end of the log of {name}:", *(f"    {line}" for line in last)]
+            if not last:
+                lines.pop()
+        return lines
+
+
+def _url(address: Address) -> str:
+    return "http://{}:{}".format(*address)
+
+
+def _path(path: str, what: str) -> str:
+    """A path that can be written into a request; UsageError says which of them cannot."""
+    try:
+        return Request(path).path
+    except UsageError as error:
+        raise UsageError(f"the {what} path: {error}") from None

@@ -1,0 +1,75 @@
+"""One process of the built-in engine: `python -m pytest_winserve.load.engines.builtin.worker`.
+
+Everything happens in one event loop: `Run` begins a request of a `User`, whose `Conn` sends it and
+reads the answer, which the `Tally` counts; the model of the run says who is next. See engine.py for
+the protocol.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from pytest_winserve.load.engines.builtin.closed_model import ClosedRun
+from pytest_winserve.load.engines.builtin.event_loops import new_loop
+from pytest_winserve.load.engines.builtin.open_model import OpenRun
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.recording.generator_limits import raise_descriptors
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _end_with_the_engine() -> None:
+    """End this process when there is no engine any more."""
+    sys.stdin.read()
+    os._exit(1)
+
+
+def work(job: dict[str, Any]) -> None:
+    """Run a job as the engine says, line by line."""
+    loop = new_loop()
+    plan = Plan.from_dict(job["plan"])
+    run = (OpenRun if plan.open_model else ClosedRun)(plan, job, loop)
+    gc.collect()
+    gc.freeze()
+    _say({"type": "ready", "sockets": loop.sockets})
+    word = sys.stdin.readline()
+    if word == "warm\n":
+        run.phase(counted=False)
+        _say({"type": "warm"})
+        word = sys.stdin.readline()
+    if not word:
+        os._exit(1)
+    threading.Thread(target=_end_with_the_engine, daemon=True).start()
+    sent_seconds = 0
+
+    def report(*, final: bool = False) -> None:
+        nonlocal sent_seconds
+        snapshot = run.tally.snapshot(timeline_from=sent_seconds, final=final)
+        sent_seconds = run.tally.closed_seconds
+        _say({**snapshot, **run.own_figures()})
+
+    run.phase(counted=True, report=report)
+    report(final=True)
+    # Nothing is left to be done, and closing thousands of connections one by one takes a while.
+    os._exit(0)
+
+
+def main() -> None:
+    # Ctrl-C reaches the whole group; when to end is the engine's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise_descriptors()
+    job = json.loads(sys.stdin.readline())
+    work(job)
+
+
+if __name__ == "__main__":
+    main()

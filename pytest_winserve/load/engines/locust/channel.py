@@ -1,0 +1,185 @@
+"""The connection of one user of Locust, below Locust's own client; imported in its workers only.
+
+geventhttpclient, which that client stands on, sends a GET, HEAD, PUT or DELETE once more, unseen,
+whenever the connection closes without an answer (`HTTPClient.request`, up to 11 times), and finds
+out whether a kept connection is alive with select(), which knows 1024 descriptors. Neither could be
+counted. So what lies between Locust's client and the parser of answers is this channel: it sends
+the bytes that the built-in engine sends, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from time import perf_counter
+from typing import Any
+
+import gevent.socket
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
+from locust.contrib.fasthttp import FastResponse, LocustUserAgent
+
+from pytest_winserve.load.recording.wire import Route, classify
+
+
+class OutOfTime(TimeoutError):  # noqa: N818 - it says what is the case
+    """The request as a whole took longer than the plan's timeout."""
+
+
+class Socket(gevent.socket.socket):
+    """Notes when the answer began, and whether the server ended it."""
+
+    first = 0.0
+    ended = False
+
+    def recv(self, *args: Any) -> bytes:
+        data: bytes = super().recv(*args)
+        if not data:
+            self.ended = True
+        elif not self.first:
+            self.first = perf_counter()
+        return data
+
+    def is_quiet(self) -> bool:
+        """Whether the server has neither closed it nor sent anything unasked."""
+        self.settimeout(0.0)
+        try:
+            super().recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            self.settimeout(None)
+        return False
+
+
+class Channel:
+    """At most one connection, which is kept between requests when both sides keep it.
+
+    It has the methods that geventhttpclient wants of a pool of clients (`get_client`), of a client
+    (`request`), and of a pool of sockets (`return_socket`, `release_socket`).
+    """
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self._kept: Socket | None = None
+        self._socket: Socket | None = None
+        self._route: Route
+        self._sent_at = 0.0
+        self._connecting = False
+        self._error: BaseException | None = None
+        self.connect_seconds: float | None = None
+        """How long the request's connect took; None when it failed, or was not needed."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next request needs no connect."""
+        if self._kept is not None and not self._kept.is_quiet():
+            self.close()
+        return self._kept is not None
+
+    def prepare(self, route: Route) -> None:
+        """Say what the next `request` is to send."""
+        self._route = route
+        self._socket = None
+        self._connecting = False
+        self._error = None
+        self.connect_seconds = None
+
+    @property
+    def first_byte_seconds(self) -> float:
+        """From writing the request to the first byte of its answer."""
+        assert self._socket is not None
+        return max(0.0, self._socket.first - self._sent_at)
+
+    def outcome(self, error: BaseException | None, status: int) -> tuple[str, str]:
+        """The outcome of the request, and for "client_limit" which limit it was.
+
+        `error` is what Locust has; when this channel saw one before that, that one counts.
+        """
+        error = self._error or error
+        if error is None:
+            return str(status), ""
+        if isinstance(error, OutOfTime):
+            return "connect_timeout" if self._connecting else "timeout", ""
+        if isinstance(error, HTTPConnectionClosed):
+            # geventhttpclient makes this of a reset, too.
+            reset = isinstance(error.__context__, ConnectionResetError)
+            return "reset" if reset else "closed_early", ""
+        if isinstance(error, HTTPParseError):
+            ended = self._socket is not None and self._socket.ended
+            return "closed_early" if ended else "bad_response", ""
+        return classify(error)
+
+    def get_client(self, _url: object) -> Channel:
+        return self
+
+    def request(self, method: str, _uri: str, **_: object) -> HTTPSocketPoolResponse:
+        try:
+            sock = self._socket = self._take()
+            sock.first = 0.0
+            self._sent_at = perf_counter()
+            try:
+                sock.sendall(self._route.data)
+            except BaseException:
+                sock.close()
+                raise
+            response = HTTPSocketPoolResponse(sock, self, method=method.upper())
+        except Exception as error:
+            self._error = error
+            raise
+        response._sent_request = ""
+        return response
+
+    def _take(self) -> Socket:
+        if self.is_open:
+            kept, self._kept = self._kept, None
+            assert kept is not None
+            return kept
+        self._connecting = True
+        began = perf_counter()
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        sock = Socket(family, socket.SOCK_STREAM)
+        try:
+            sock.connect(self._address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            sock.close()
+            raise
+        self._connecting = False
+        self.connect_seconds = perf_counter() - began
+        return sock
+
+    def return_socket(self, sock: Socket) -> None:
+        """The answer is whole, and the connection stays."""
+        self._kept = sock
+
+    def release_socket(self, sock: Socket) -> None:
+        """The connection is over."""
+        with contextlib.suppress(OSError):
+            sock.close()
+
+    def close(self) -> None:
+        if self._kept is not None:
+            self.release_socket(self._kept)
+            self._kept = None
+
+
+class Answer(FastResponse):
+    """An answer whose body is read as it is: nobody asked for it to be unpacked."""
+
+    def _content(self) -> bytes:
+        body: bytes = self._response.read()
+        self.release()
+        return body
+
+
+class Agent(LocustUserAgent):
+    """Takes every status for an answer, and goes nowhere else."""
+
+    response_type = Answer
+    valid_response_codes = frozenset(range(1000))
+    redirect_response_codes: frozenset[int] = frozenset()
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(client_pool=channel, max_retries=0, max_redirects=0)

@@ -1,0 +1,27 @@
+"""The outcomes of a request, and which of them are good."""
+
+from __future__ import annotations
+
+OUTCOMES = (
+    "refused",
+    "reset",
+    "connect_timeout",
+    "timeout",
+    "closed_early",
+    "bad_response",
+    "client_limit",
+)
+"""Outcomes of a request that are not an HTTP status."""
+
+
+NO_BACKEND = "-"
+"""Key of `by_backend` for answers that name no backend, such as a front's own error page."""
+
+
+def is_status(outcome: str) -> bool:
+    """Whether an outcome is an HTTP status, so that there was an answer."""
+    return outcome.isdigit()
+
+
+def is_good(outcome: str) -> bool:
+    return outcome[0] in "23"

@@ -1,0 +1,288 @@
+"""Which of many topologies to choose: who met the criteria, who was fastest, and who is equal.
+
+It reads tests as they stand in results.json, each with its `round`. The runs of one round were made
+one after another, so that candidates are held against each other round by round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any
+
+from pytest_winserve.load.measures.intervals import Interval, paired_difference
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.report.blocks import read_result
+
+LEAST_ROUNDS = 4
+ALL_ROUNDS = 10
+"""From then on only the fastest runs, and those that are in doubt."""
+SURE = 0.99
+"""The level of the intervals here: they are looked at after every round, and with 95 % one of
+the many looks goes wrong too often."""
+SURE_ROUNDS = 3
+"""Rounds in common from which on an interval may put a candidate out."""
+LEAST_SHARE = 0.5
+"""A candidate with less than this share of the best rate is not tried any further."""
+SLACK = 0.5
+"""After n rounds a candidate is out when a cheaper one has (1 + SLACK/n) times its rate."""
+FITS = 50
+SAME_MEMORY = 0.1
+"""Memory that differs by less than this share is the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A criterion that did not hold: how often, of how many, and what was measured worst."""
+
+    criterion: str
+    failed: int
+    of: int
+    measured: str | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A topology and the tests that were made with it."""
+
+    topology: str
+    tests: list[Mapping[str, Any]] = field(default_factory=list)
+    results: dict[int, Result] = field(default_factory=dict)
+
+    @property
+    def started(self) -> bool:
+        """Whether it came up every time, and everything could be measured."""
+        return all(test["outcome"] != "error" for test in self.tests)
+
+    @property
+    def trouble(self) -> list[str]:
+        """What kept it from coming up or from being measured, and what else happened."""
+        return list(dict.fromkeys(event for test in self.tests for event in test["trouble"]))
+
+    @property
+    def checks(self) -> list[Mapping[str, Any]]:
+        kinds = ("verdicts", "capacities", "results")
+        measured = [each for test in self.tests for kind in kinds for each in test[kind]]
+        return [check for each in measured for check in each["checks"]]
+
+    @property
+    def missed(self) -> list[Missed]:
+        """The criteria that did not hold every time."""
+        found = []
+        for name in dict.fromkeys(check["criterion"] for check in self.checks):
+            mine = [check for check in self.checks if check["criterion"] == name]
+            failed = [check for check in mine if not check["passed"]]
+            if failed:
+                last = failed[-1]
+                found.append(Missed(name, len(failed), len(mine), last["measured"], last["reason"]))
+        return found
+
+    def meets(self, criteria: Sequence[str]) -> bool:
+        """Whether each criterion was evaluated and held every time."""
+        evaluated = {check["criterion"] for check in self.checks}
+        return self.started and evaluated >= set(criteria) and not self.missed
+
+    @property
+    def rates(self) -> dict[int, float]:
+        """Answers per second of each round; without a round that has none."""
+        return {n: r.rate for n, r in self.results.items() if r.rate}
+
+    @property
+    def rate(self) -> float:
+        """The geometric mean over the rounds; 0 without any."""
+        rates = self.rates.values()
+        return math.exp(fmean(map(math.log, rates))) if rates else 0.0
+
+    level: float = 0.0
+    """ln of its rate in a round like the others; see `fastest_first`."""
+
+    def share_of(self, other: Candidate) -> float:
+        """Its rate over the other's, by the rounds in common where there are any."""
+        common = self.rates.keys() & other.rates.keys()
+        if not common:
+            return math.exp(self.level - other.level)
+        return math.exp(fmean(math.log(self.rates[n] / other.rates[n]) for n in common))
+
+    @property
+    def limited(self) -> bool:
+        """Whether the load generator was the limit of any run: the rate is then a lower bound."""
+        return any(result.limited for result in self.results.values())
+
+    @property
+    def processes(self) -> int | None:
+        """The most that the site had; None: not measured."""
+        return max((r.site.processes for r in self.results.values() if r.site), default=None)
+
+    @property
+    def memory(self) -> float | None:
+        """The median over the rounds of the most that the site had, in bytes."""
+        known = [r.site.memory for r in self.results.values() if r.site and r.site.memory]
+        return median(known) if known else None
+
+    @property
+    def p95(self) -> float | None:
+        """The median over the rounds of the 95th percentile, in seconds."""
+        known = [t for t in (r.percentile(95) for r in self.results.values()) if t is not None]
+        return median(known) if known else None
+
+    def cheaper_than(self, other: Candidate) -> bool:
+        """The rule among equals: fewer processes, then less memory, then the name."""
+        # What was not measured may be anything, and does not win.
+        mine, others = (each.processes or math.inf for each in (self, other))
+        if mine != others:
+            return mine < others
+        own, its = (each.memory or math.inf for each in (self, other))
+        if max(own, its) > (1 + SAME_MEMORY) * min(own, its):
+            return own < its
+        return self.topology < other.topology
+
+    def against(self, other: Candidate) -> Interval | None:
+        """ln(its rate / the other's) over the rounds in common, with 99 %; None for fewer than
+        two."""
+        common = sorted(self.rates.keys() & other.rates.keys())
+        return paired_difference(
+            [math.log(other.rates[n]) for n in common],
+            [math.log(self.rates[n]) for n in common],
+            SURE,
+        )
+
+    def in_common(self, other: Candidate) -> int:
+        """In how many rounds both ran."""
+        return len(self.rates.keys() & other.rates.keys())
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """`met` the criteria, fastest first; `failed` did not, those that missed least first;
+    `not_started` could not be measured. `equal` has what is slower than the fastest by no more than
+    `margin`, and the winner is one of them."""
+
+    criteria: tuple[str, ...]
+    margin: float
+    met: tuple[Candidate, ...]
+    failed: tuple[Candidate, ...]
+    not_started: tuple[Candidate, ...]
+
+    @property
+    def fastest(self) -> Candidate | None:
+        return self.met[0] if self.met else None
+
+    @property
+    def equal(self) -> tuple[Candidate, ...]:
+        """Those that are as fast as the fastest; of them one is chosen by what it costs."""
+        if self.fastest is None:
+            return ()
+        return tuple(each for each in self.met if not self.slower(each))
+
+    @property
+    def winner(self) -> Candidate | None:
+        found: Candidate | None = None
+        for each in self.equal:
+            if found is None or each.cheaper_than(found):
+                found = each
+        return found
+
+    def slower(self, candidate: Candidate) -> bool:
+        """Whether it is slower than the fastest by more than the margin, as far as was measured.
+
+        Not: surely slower. The more the runs differ, the less is sure, and what is cheap would win
+        because nobody can tell.
+        """
+        best = self.fastest
+        return best is not None and candidate.share_of(best) < 1 / (1 + self.margin)
+
+    def surely(self, candidate: Candidate, other: Candidate) -> bool:
+        """Whether the interval leaves no doubt on which side of the other's margin it is."""
+        found, bound = candidate.against(other), -math.log1p(self.margin)
+        return found is not None and (found.low >= bound or found.high < bound)
+
+    @property
+    def doubtful(self) -> list[tuple[Candidate, Candidate]]:
+        """Of whom it is not sure whether he is within the margin of whom, and who wins depends on
+        it: the winner of the fastest and of what is dearer; what is cheaper of the fastest."""
+        winner, best = self.winner, self.fastest
+        if winner is None or best is None:
+            return []
+        found = []
+        for each in self.finalists():
+            if each is winner:
+                continue
+            pair = (each, best) if each.cheaper_than(winner) else (winner, each)
+            if not self.surely(*pair):
+                found.append(pair)
+        return found
+
+    def next_round(self, number: int) -> list[Candidate]:
+        """Who runs in round `number`, which begins with 0; nobody when it is decided."""
+        doubtful = self.doubtful
+        if self.fastest is None or (number >= LEAST_ROUNDS and not doubtful):
+            return []
+        if number < ALL_ROUNDS:
+            return self.finalists()
+        concerned = [self.fastest, *(each for pair in doubtful for each in pair)]
+        return [each for each in self.met if each in concerned]
+
+    def finalists(self) -> list[Candidate]:
+        """Those that may still win: not far behind, and not behind a cheaper one."""
+        best = self.fastest
+        if best is None:
+            return []
+        near = [
+            each
+            for each in self.met
+            if each is best
+            or (
+                each.level >= best.level + math.log(LEAST_SHARE)
+                and not (
+                    each.in_common(best) >= SURE_ROUNDS
+                    and self.surely(each, best)
+                    and self.slower(each)
+                )
+            )
+        ]
+        return [each for each in near if each is best or not any(_beats(one, each) for one in near)]
+
+
+def _beats(one: Candidate, other: Candidate) -> bool:
+    """Whether a cheaper candidate is so much faster that the other cannot win any more."""
+    if one is other or not one.cheaper_than(other):
+        return False
+    rounds = max(min(len(one.rates), len(other.rates)), 1)
+    return one.level >= other.level + math.log1p(SLACK / rounds)
+
+
+def rank(tests: Sequence[Mapping[str, Any]], criteria: Sequence[str], margin: float) -> Ranking:
+    """The ranking of these tests. `criteria` as they stand in results. UsageError when a result
+    is damaged."""
+    found: dict[str, Candidate] = {}
+    for test in tests:
+        candidate = found.setdefault(test["topology"], Candidate(test["topology"]))
+        candidate.tests.append(test)
+        for raw in test["results"]:
+            candidate.results[test["round"]] = read_result(test["nodeid"], raw)
+    met = [each for each in found.values() if each.meets(criteria)]
+    measured = [each for each in found.values() if each.started and each not in met]
+    return Ranking(
+        tuple(criteria),
+        margin,
+        fastest_first(met),
+        tuple(sorted(measured, key=lambda each: (len(each.missed), -each.rate))),
+        tuple(each for each in found.values() if not each.started),
+    )
+
+
+def fastest_first(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates by their `level`, which is set here: a rate that can be held against another
+    although not all ran in the same rounds, and the machine was not equally free in each. ln(rate)
+    = level + what was the same in that round, by turns fitted until both agree."""
+    logs = [(each, {n: math.log(rate) for n, rate in each.rates.items()}) for each in candidates]
+    rounds = {n: 0.0 for _, own in logs for n in own}
+    for _ in range(FITS):
+        for each, own in logs:
+            each.level = fmean(log - rounds[n] for n, log in own.items()) if own else -math.inf
+        for number in rounds:
+            rounds[number] = fmean(own[number] - each.level for each, own in logs if number in own)
+    return tuple(sorted(candidates, key=lambda each: -each.level))

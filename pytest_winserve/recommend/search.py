@@ -1,0 +1,281 @@
+"""`winserve recommend`: tries every way of serving an app that a host has, and ranks them.
+
+First one run of each candidate, then rounds among those that may still win, one after the other
+within a round, until it is decided. Each run is on a site of its own that is started for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_winserve.deployment.this_machine import front_versions, machine
+from pytest_winserve.errors import (
+    CriterionFailed,
+    MissingComponent,
+    UsageError,
+    WinserveError,
+)
+from pytest_winserve.fronts import front_names
+from pytest_winserve.hosts import Host, require_host
+from pytest_winserve.lab.available import LeftOut, Surveys, expand, settings_that_matter
+from pytest_winserve.lab.lab import Lab
+from pytest_winserve.lab.observer import Live
+from pytest_winserve.lab.site import Site
+from pytest_winserve.load.criteria import parse_all
+from pytest_winserve.recommend.ranking import Ranking, rank
+from pytest_winserve.recommend.trials import Trials, app_fingerprint
+from pytest_winserve.session.record import attach
+from pytest_winserve.session.settings import Settings
+from pytest_winserve.session.site_keys import SiteKey
+from pytest_winserve.topology import Topology
+
+CRITERIA = ("non_blocking", "error_rate < 1%", "unaccounted == 0")
+"""What is demanded when nothing is required."""
+
+DURATION, WARMUP = 3.0, 0.5
+"""Seconds of each run, and before it."""
+
+MOST_ROUNDS = 30
+MARGIN = 0.10
+BACKENDS = (1, 4)
+WORTH = 4
+"""A setting that is worth a try has a server run at least so many requests at once."""
+NAME = "winserve recommend"
+
+SAME_TROUBLE = 3
+"""When so many different servers could not be measured for one reason, it is the app's."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How it is decided; see `Ranking`. UsageError for values that cannot be."""
+
+    margin: float = MARGIN
+    rounds: int = MOST_ROUNDS
+
+    def __post_init__(self) -> None:
+        if not 0 < self.margin <= 1:
+            raise UsageError(f"margin={self.margin:g}: more than 0% and at most 100% is needed")
+
+
+def candidates(able: Iterable[str]) -> list[Topology]:
+    """What is tried of the servers there are, unless topologies are named: each alone and behind
+    each front with one and with four backends; with a setting that lets it run more requests, alone
+    and behind four."""
+    found = []
+    for name in able:
+        usual, *others = settings_that_matter(name)
+        others = [text for text in others if _runs_more(text, usual)]
+        fronts = front_names()
+        texts = [usual, *(f"{front}{n}-{usual}" for front in fronts for n in BACKENDS)]
+        most = max(BACKENDS)
+        for other in others:
+            texts += [other, *(f"{front}{most}-{other}" for front in fronts)]
+        found += [Topology.parse(text) for text in texts]
+    return found
+
+
+def _runs_more(text: str, usual: str) -> bool:
+    """Whether a setting makes a server run more requests than it usually does, and enough."""
+    most, known = Topology.parse(text).declared, Topology.parse(usual).declared
+    return isinstance(most, int) and isinstance(known, int) and most > known and most >= WORTH
+
+
+def chosen(
+    texts: Sequence[str], host: Host, command: str | None, surveys: Surveys
+) -> list[Topology]:
+    """The candidates: those that `texts` name, or all. Raises UsageError."""
+    if not texts:
+        return candidates(surveys.of(host, command).able)
+    named = [topology for text in texts for topology in expand(text, host, command, surveys)]
+    return list(dict.fromkeys(named))
+
+
+def key_of(settings: Settings, criteria: Sequence[str], host: Host) -> dict[str, Any]:
+    """What the trials depend on: app, plan, criteria, machine, versions."""
+    with host.open():
+        require_host(host)
+        there = host.about() or machine()
+    return {
+        "app": settings.app,
+        "code of the app": app_fingerprint(settings.app),
+        "command": settings.command,
+        "host": host.name,
+        "users": settings.users,
+        "duration": settings.duration,
+        "slow": settings.slow,
+        "fast": settings.fast,
+        "load from": settings.load_from,
+        "engine": settings.engine,
+        "limited": settings.limited,
+        "criteria": list(criteria),
+        "system": there["os"],
+        "cpu": there["cpu"],
+        "cores": there["cores"],
+        "python": there["python"],
+        "pytest-winserve": there["pytest_winserve"],
+        "versions": there["versions"],
+        "fronts": front_versions(settings.nginx),
+    }
+
+
+@dataclass(slots=True)
+class Search:
+    """One run of the command: tries candidates and keeps each trial."""
+
+    settings: Settings
+    criteria: Sequence[str]
+    rules: Rules
+    trials: Trials
+    live: Live
+    say: Say
+    left_out: list[LeftOut] = field(default_factory=list)
+    _missing: dict[str, LeftOut] = field(default_factory=dict)
+
+    def run(self, lab: Lab, topologies: Sequence[Topology]) -> Ranking:
+        """Try them all, then those that may win until it is decided; the ranking.
+
+        Raises the candidates' own error when all of them fail for one reason that is the app's.
+        """
+        for number, topology in enumerate(topologies, 1):
+            self._once(lab, topology, 0, f"{number} of {len(topologies)}")
+            self._give_up_early()
+        for number in range(1, self.rules.rounds):
+            names = [each.topology for each in self.ranking().next_round(number)]
+            if not names:
+                break
+            # In turns: what drifts evenly weighs on all alike.
+            for place, name in enumerate(names[:: 1 if number % 2 else -1], 1):
+                where = f"round {number}, {place} of {len(names)}"
+                self._once(lab, Topology.parse(name), number, where)
+        return self.ranking()
+
+    def ranking(self) -> Ranking:
+        """The ranking by what was tried up to now."""
+        return rank(self.trials.tests, self.criteria, self.rules.margin)
+
+    def _once(self, lab: Lab, topology: Topology, number: int, where: str) -> None:
+        """One trial, unless it is there already or its front is known to be missing."""
+        name = str(topology)
+        if self.trials.made(name, number) or topology.front in self._missing:
+            return
+        self.live.progress(f"{where} {name}")
+        try:
+            test = self._trial(lab, topology, number)
+        except MissingComponent as error:
+            self.live.progress("")
+            lacks = LeftOut(error.component, "missing", error.reason, error.hint)
+            if topology.front is None:
+                lacks = LeftOut(name, "missing", error.reason, error.hint)
+            else:
+                self._missing[topology.front] = lacks
+            self.left_out.append(lacks)
+            self.say(f"{where} {name}: {error.component} is missing, {error.hint}")
+            return
+        self.live.progress("")
+        self.trials.add(test)
+        self.say(f"{where} {name}: {_said(test)}")
+
+    def _trial(self, lab: Lab, topology: Topology, number: int) -> dict[str, Any]:
+        """A test as in results.json. Raises MissingComponent when it cannot be made here."""
+        settings = self.settings
+        key = SiteKey(str(topology), lab.host.name, settings.app, settings.command,
+                      settings.slow, settings.fast)  # fmt: skip
+        head = {"nodeid": NAME, "round": number}
+        try:
+            site = lab.serve(
+                topology, settings.app, command=settings.command, slow=settings.slow,
+                fast=settings.fast,
+            )  # fmt: skip
+        except MissingComponent:
+            raise
+        except WinserveError as error:
+            found = key.not_started(_short(error))
+            kind = type(error).__name__
+            return {**head, "outcome": "error", "error": kind, "trouble": found["events"], **found}
+        record = attach(site, self.live)
+        outcome, trouble = "error", []
+        try:
+            with site:
+                outcome = self._measure(site, first=number == 0)
+                trouble += [f"died: {death}" for death in site.deaths()]
+        except WinserveError as error:
+            # A site that was measured, and then did not stop as it should, is not out.
+            trouble.append(_short(error))
+        record.events += trouble
+        return {**head, "outcome": outcome, "trouble": trouble, **record.to_dict()}
+
+    def _measure(self, site: Site, *, first: bool) -> str:
+        """Probe as far as the criteria ask for it, and load; the outcome."""
+        wanted = {criterion.subject for criterion in site.require}
+        steps: list[Callable[[], object]] = []
+        if first and "probe" in wanted:
+            steps.append(site.probe)
+        if first and "capacity" in wanted:
+            steps.append(site.capacity)
+        users, duration = self.settings.users, self.settings.duration
+        steps.append(lambda: site.load(users=users, duration=duration, warmup=WARMUP))
+        outcome = "passed"
+        for step in steps:
+            try:
+                step()
+            except CriterionFailed:
+                outcome = "failed"
+        return outcome
+
+    def _give_up_early(self) -> None:
+        """Raise when every trial up to now failed to be made, for one and the same reason."""
+        failed = [test for test in self.trials.tests if test["outcome"] == "error"]
+        if len(failed) < len(self.trials.tests):
+            return
+        whys = {"; ".join(test["trouble"]) for test in failed}
+        servers = {test["server"].partition(":")[0] for test in failed}
+        if len(whys) == 1 and len(servers) >= SAME_TROUBLE:
+            kind = UsageError if failed[0].get("error") == "UsageError" else WinserveError
+            why = whys.pop().removeprefix("did not start: ")
+            raise kind(f"{len(servers)} different servers fail for one reason: {why}")
+
+
+def new_lab(settings: Settings, criteria: Sequence[str]) -> Lab:
+    """The lab that applies the criteria to every measurement."""
+    return Lab(
+        settings.host[0],
+        provision=settings.provision,
+        load_from=settings.load_from,
+        nginx=settings.nginx,
+        engine=settings.engine,
+        require=parse_all(criteria),
+        allow_limited=settings.limited == "allow",
+    )
+
+
+def adjusted(settings: Settings) -> Settings:
+    """The settings with this command's own defaults: shorter runs, and a generator that is the
+    limit does not put out who was fastest."""
+    own: Mapping[str, Any] = {"duration": DURATION, "limited": "allow", "require": CRITERIA}
+    return settings._replace(
+        **{name: value for name, value in own.items() if name not in settings.given}
+    )
+
+
+def _said(test: Mapping[str, Any]) -> str:
+    """One line on a trial."""
+    if test["outcome"] == "error":
+        return "; ".join(test["trouble"]) or "could not be measured"
+    result = test["results"][-1]
+    answered = sum(n for name, n in result["outcomes"].items() if name.isdigit())
+    rate = f"{answered / result['elapsed']:.1f} /s" if result["elapsed"] else "nothing sent"
+    checks = [check for kind in ("verdicts", "capacities", "results") for each in test[kind]
+              for check in each["checks"]]  # fmt: skip
+    missed = [check["criterion"] for check in checks if not check["passed"]]
+    return f"{rate}, {'misses ' + '; '.join(missed) if missed else 'meets the criteria'}"
+
+
+def _short(error: WinserveError) -> str:
+    """What an error says first, and the last line of the log that it ends in."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1]}"

@@ -1,0 +1,276 @@
+"""A ranking in words that a person can act on: ASCII, like the summary of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_status
+from pytest_winserve.load.measures.units import format_memory
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.recommend.ranking import SURE_ROUNDS, Candidate, Ranking
+from pytest_winserve.report.findings import verdict_sentence
+from pytest_winserve.report.numbers import NOT_MEASURED, per_second, percent, plural, seconds
+from pytest_winserve.report.terminal import clean, table
+
+HEADER = ("met the criteria", "rate /s", "of the fastest", "p95", "processes", "memory", "runs")
+
+OUTLASTING = 0.01
+"""The share of requests from which on it is told that they outlasted the load."""
+
+_SEEN = {
+    "refused": "refused the connection",
+    "reset": "broke the connection off",
+    "connect_timeout": "did not take the connection in time",
+    "timeout": "took the request and did not answer in time",
+    "closed_early": "closed the connection before the answer was complete",
+    "bad_response": "answered with what is no answer of this site",
+}
+
+
+def render(ranking: Ranking, left_out: Sequence[Mapping[str, Any]], *, width: int = 80) -> str:
+    """The ranking in lines of at most `width` characters; ends with a newline."""
+    lines = [
+        *_verdict(ranking, width),
+        *_met(ranking, width),
+        *_failed(ranking, width),
+        *_not_started(ranking.not_started, width),
+        *_not_tried(left_out, width),
+    ]
+    return "".join(line + "\n" for line in lines)
+
+
+def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
+    criteria = f"criteria: {'; '.join(ranking.criteria)}"
+    winner, best = ranking.winner, ranking.fastest
+    if winner is None or best is None:
+        yield "NOTHING MET THE CRITERIA"
+        yield from _wrapped(criteria, width)
+        return
+    yield f"RECOMMENDED: {winner.topology}"
+    yield from _wrapped(criteria, width)
+    yield from _wrapped(f"It met them in {plural(len(winner.results), 'run')}: {_costs(winner)}.",
+                        width)  # fmt: skip
+    others = [each for each in ranking.equal if each is not winner]
+    if winner is best and not others:
+        yield from _wrapped(
+            "It was the fastest, and every other that met the criteria was slower by more than "
+            f"{percent(ranking.margin)}.",
+            width,
+        )
+    elif winner is best:
+        yield from _wrapped(
+            f"It was the fastest. Slower by no more than {percent(ranking.margin)}: "
+            f"{_names(others)}; of equals the one with fewer processes, then with less memory, "
+            "then the first by name is taken.",
+            width,
+        )
+    else:
+        yield from _wrapped(
+            f"The fastest was {best.topology} ({_costs(best)}). {winner.topology} was slower "
+            f"than that by no more than {percent(ranking.margin)} {_interval(winner, best)}, "
+            f"and of equals ({_names(ranking.equal)}) the one with fewer processes, then with "
+            "less memory, then the first by name is taken.",
+            width,
+        )
+    doubts: dict[str, list[str]] = {}
+    for each, other in ranking.doubtful:
+        near = f"{other.topology} {_interval(each, other)}"
+        doubts.setdefault(each.topology, []).append(near)
+    for name, rivals in doubts.items():
+        yield from _wrapped(
+            f"Not sure: whether {name} is within {percent(ranking.margin)} of "
+            f"{', '.join(rivals)}; these runs differ too much. More of them (--rounds), or a "
+            "machine with less to do, would tell.",
+            width,
+        )
+    if any(each.limited for each in ranking.met):
+        yield from _wrapped(
+            "*: the load generator was the limit, so that the rate is a lower bound.", width
+        )
+
+
+def _costs(candidate: Candidate) -> str:
+    processes = (
+        "processes " + NOT_MEASURED
+        if candidate.processes is None
+        else f"{candidate.processes} process{'es' * (candidate.processes != 1)}"
+    )
+    memory = format_memory(None if candidate.memory is None else int(candidate.memory))
+    return f"{per_second(candidate.rate)}, p95 {seconds(candidate.p95)}, {processes}, {memory}"
+
+
+def _names(candidates: Iterable[Candidate]) -> str:
+    return ", ".join(each.topology for each in candidates)
+
+
+def _interval(one: Candidate, other: Candidate) -> str:
+    found = one.against(other)
+    if found is None:
+        return "(one run has no scatter)"
+    low, high = math.exp(found.low), math.exp(found.high)
+    return f"({one.share_of(other):.2f} of its rate, 99 % interval {low:.2f} to {high:.2f})"
+
+
+def _met(ranking: Ranking, width: int) -> Iterator[str]:
+    best = ranking.fastest
+    if best is None:
+        return
+    yield ""
+    rows = []
+    for each in ranking.met:
+        mark = "*" if each.limited else ""
+        rows.append((
+            each.topology,
+            f"{each.rate:.1f}{mark}",
+            _of(each, best),
+            seconds(each.p95),
+            "-" if each.processes is None else str(each.processes),
+            "-" if each.memory is None else format_memory(int(each.memory)),
+            str(len(each.results)),
+        ))  # fmt: skip
+    yield from table(HEADER, rows, width)
+    waited = [
+        f"{each.topology} ({told})"
+        for each in ranking.met
+        if (told := _outlasting(each)) is not None
+    ]
+    if waited:
+        yield from _wrapped(
+            "With these a hundredth of the requests or more took longer than the whole load: "
+            f"{', '.join(waited)}. Who sent them was not served while others were, and met no "
+            "timeout only because the load ended. A longer --duration shows what becomes of them.",
+            width,
+        )
+
+
+def _outlasting(candidate: Candidate) -> str | None:
+    """How many requests of its first run took longer than the whole load; None for less than a
+    hundredth."""
+    result = next(iter(candidate.results.values()), None)
+    if result is None or not result.plan.duration:
+        return None
+    waited = result.total.above(result.plan.duration)
+    if not waited or waited < OUTLASTING * result.sent:
+        return None
+    return f"{waited} of {result.sent}"
+
+
+def _of(one: Candidate, best: Candidate) -> str:
+    """The share of the best rate, with its interval where there were rounds enough for one."""
+    if one is best:
+        return "1"
+    found = one.against(best)
+    share = f"{one.share_of(best):.2f}"
+    if found is None or one.in_common(best) < SURE_ROUNDS:
+        return share
+    return f"{share} ({math.exp(found.low):.2f}-{math.exp(found.high):.2f})"
+
+
+def _failed(ranking: Ranking, width: int) -> Iterator[str]:
+    if not ranking.failed:
+        return
+    yield ""
+    yield "Did not meet the criteria, the nearest first:"
+    for each in ranking.failed:
+        rate = f"{per_second(each.rate or None)}, " if each.results else ""
+        missed = "; ".join(_missed_words(one) for one in each.missed) or _never(each, ranking)
+        yield from _wrapped(f"{each.topology}: {rate}{missed}", width, "  ")
+        for why in reasons(each):
+            yield from _wrapped(why, width, "    ")
+
+
+def _never(candidate: Candidate, ranking: Ranking) -> str:
+    evaluated = {check["criterion"] for check in candidate.checks}
+    missing = [name for name in ranking.criteria if name not in evaluated]
+    return f"{', '.join(missing)}: {NOT_MEASURED}"
+
+
+def _missed_words(missed: Any) -> str:
+    value = NOT_MEASURED if missed.measured is None else f"measured {missed.measured}"
+    often = f" in {missed.failed} of {missed.of} runs" if missed.of > 1 else ""
+    why = f" ({missed.reason})" if missed.measured is None and missed.reason else ""
+    return f"{missed.criterion} failed{often}: {value}{why}"
+
+
+def reasons(candidate: Candidate) -> list[str]:
+    """What went wrong in the runs of a candidate, each from the side that it came from."""
+    told = []
+    test = candidate.tests[0]
+    for each in candidate.tests:
+        told += [
+            sentence.text
+            for sentence in map(verdict_sentence, each["verdicts"])
+            if sentence.good is False
+        ]
+    for result in candidate.results.values():
+        if result.errors or (result.ledger is not None and result.ledger.unaccounted):
+            told += errors_by_side(result, test["server"], test["behind"])
+    told += candidate.trouble
+    return list(dict.fromkeys(told))
+
+
+def errors_by_side(result: Result, server: str, behind: str | None) -> list[str]:
+    """Each kind of error of a load with the side that it came from: client, front or backend."""
+    who = f"the front {behind}" if behind else f"the server {server}"
+    lines = []
+    statuses = {
+        name: n for name, n in result.outcomes.items() if is_status(name) and name[0] not in "23"
+    }
+    if statuses:
+        shares = {key: share.errors or 0 for key, share in result.by_backend.items()}
+        own = shares.pop(NO_BACKEND, 0)
+        apps = sum(shares.values())
+        counts = ", ".join(f"{n} x {name}" for name, n in sorted(statuses.items()))
+        sides = []
+        if apps:
+            sides.append(f"{apps} from the app in the backends")
+        if own or not apps:
+            by = "because no backend answered it" if behind else "without the app's answer"
+            sides.append(f"{own or sum(statuses.values())} from {who} itself, {by}")
+        lines.append(f"{counts}: {'; '.join(sides)}")
+    for name, words in _SEEN.items():
+        n = result.outcomes.get(name, 0)
+        if n:
+            lines.append(f"{n} x {name}: {who} {words}")
+    if result.outcomes.get("client_limit"):
+        lines.append(
+            f"{result.outcomes['client_limit']} x client_limit: from the client, this machine had "
+            "no port or descriptor left for them"
+        )
+    if result.ledger is not None:
+        lines += result.ledger.notes
+        lines += [side.line() for side in result.ledger.sides if side.unaccounted]
+    return lines
+
+
+def _not_started(candidates: Sequence[Candidate], width: int) -> Iterator[str]:
+    if not candidates:
+        return
+    yield ""
+    yield "Could not be measured:"
+    same: dict[str, list[str]] = {}
+    for each in candidates:
+        same.setdefault("; ".join(each.trouble), []).append(each.topology)
+    for why, names in same.items():
+        yield from _wrapped(f"{', '.join(names)}: {why}", width, "  ")
+
+
+def _not_tried(left_out: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+    if not left_out:
+        return
+    yield ""
+    yield "Could not be tried:"
+    for each in left_out:
+        yield from _wrapped(f"{each['name']} ({each['state']}): {each['reason']}", width, "  ")
+        if each["mend"]:
+            yield from _wrapped(f"get it: {each['mend']}", width, "    ")
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    return wrap(
+        clean(text), width, initial_indent=indent, subsequent_indent=indent + "  ",
+        break_on_hyphens=False,
+    )  # fmt: skip

@@ -1,0 +1,256 @@
+"""What results.json says, grouped by topology and put into words, for every form of the report.
+
+The three forms (terminal, Markdown, HTML) differ in layout only; that a capacity does not match, or
+that something was not measured, is decided and worded here once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.report.numbers import (
+    NOT_MEASURED,
+    histogram_text,
+    per_second,
+    percent,
+    plural,
+    seconds,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A finding in words. `good` is None when it is neither good nor bad."""
+
+    text: str
+    good: bool | None = None
+
+
+# Findings
+
+
+def verdict_sentence(verdict: Mapping[str, Any]) -> Sentence:
+    """Whether a slow request holds up fast ones, how many, and on which backends."""
+    requests = verdict["fast_requests"]
+    number = len(requests) or len(verdict["fast_seconds"])
+    if number == 0:
+        return Sentence(f"blocking {NOT_MEASURED}: no fast request was sent", good=False)
+    fraction = verdict["blocked_fraction"]
+    slow = verdict["slow"]
+    if verdict["non_blocking"]:
+        which = "the fast request was" if number == 1 else f"all {number} fast requests were"
+        return Sentence(f"does not block: {which} answered during {slow}", good=True)
+    blocked = [request for request in requests if request["blocked"]]
+    count = len(blocked) if requests else round(fraction * number)
+    where = _backends(blocked)
+    return Sentence(
+        f"BLOCKS: {count} of {plural(number, 'fast request')} ({percent(fraction)}) "
+        f"had to wait for {slow}{f' ({where})' if where else ''}",
+        good=False,
+    )
+
+
+def verdict_details(verdict: Mapping[str, Any]) -> str:
+    """The times of a probe, and the answers that were no 2xx or 3xx."""
+    parts = []
+    for name in ("fast", "slow"):
+        times = verdict[f"{name}_seconds"]
+        if times:
+            parts.append(
+                f"{verdict[name]}: median {seconds(median(times))}, max {seconds(max(times))}"
+            )
+        unanswered = sum(request["status"] is None for request in verdict[f"{name}_requests"])
+        if unanswered:
+            parts.append(f"{verdict[name]} got no answer {plural(unanswered, 'time')}")
+        bad = Counter(
+            request["status"]
+            for request in verdict[f"{name}_requests"]
+            if request["status"] is not None and not 200 <= request["status"] < 400
+        )
+        parts.extend(
+            f"{verdict[name]} answered {status} {plural(count, 'time')}"
+            for status, count in sorted(bad.items())
+        )
+    if verdict["sleepers"] != 1:
+        parts.append(f"{verdict['sleepers']} slow requests at the same time")
+    return "; ".join(parts)
+
+
+def _backends(requests: Iterable[Mapping[str, Any]]) -> str:
+    """Such as `backend 0: 2, backend 3: 1`; empty when no request says who served it."""
+    counts = Counter(request["backend"] for request in requests)
+    counts.pop(None, None)
+    return ", ".join(f"backend {index}: {count}" for index, count in sorted(counts.items()))
+
+
+def capacity_sentence(capacity: Mapping[str, Any], topology: str) -> Sentence:
+    """How many requests ran at once, against what the server declares."""
+    value, at_least, declared = (capacity[key] for key in ("value", "at_least", "declared"))
+    measured = f"at least {value}" if at_least else f"{value}"
+    runs = f"runs {measured} {'request' if value == 1 and not at_least else 'requests'} at once"
+    if declared == "unknown":
+        return Sentence(f"{runs}; what {topology} declares is unknown")
+    if declared is None:
+        if at_least:
+            return Sentence(f"{runs}; no bound declared", good=True)
+        return Sentence(f"MEASURED {value} at once, DECLARED no bound", good=False)
+    if value > declared or (value < declared and not at_least):
+        return Sentence(
+            f"MEASURED {measured} at once, DECLARED {declared} by {topology}", good=False
+        )
+    return Sentence(f"{runs}; {topology} declares {declared}", good=True)
+
+
+def capacity_details(capacity: Mapping[str, Any]) -> str:
+    """How the capacity was found, and its share per backend."""
+    shares = capacity["per_backend"]
+    parts = [capacity["how"]]
+    if shares and len(shares) > 1:
+        parts.append(f"per backend {' + '.join(str(share) for share in shares)}")
+    if capacity["at_least"]:
+        parts.append(f"not tried beyond {capacity['limit']}")
+    return "; ".join(parts)
+
+
+def check_sentence(check: Mapping[str, Any]) -> Sentence:
+    """A criterion, what was measured, and why it fails when it does."""
+    measured, reason = check["measured"], check["reason"]
+    value = NOT_MEASURED if measured is None else f"measured {measured}"
+    if measured is None and NOT_MEASURED in reason:
+        value, reason = reason, ""
+    state = "holds" if check["passed"] else "FAILED"
+    why = f" ({reason})" if reason else ""
+    # One that nearly fails is no good news.
+    good = None if check.get("close") else check["passed"]
+    return Sentence(f"{state} {check['criterion']}: {value}{why}", good=good)
+
+
+def requirement_sentence(requirement: Mapping[str, Any]) -> Sentence:
+    """What became of a criterion that the whole run requires."""
+    criterion, evaluated, failed = (
+        requirement[key] for key in ("criterion", "evaluated", "failed")
+    )
+    if evaluated == 0:
+        return Sentence(f"required {criterion}: NEVER MEASURED", good=False)
+    if failed:
+        return Sentence(
+            f"required {criterion}: FAILED in {failed} of {plural(evaluated, 'measurement')}",
+            good=False,
+        )
+    return Sentence(f"required {criterion}: held in {plural(evaluated, 'measurement')}", good=True)
+
+
+# A load
+
+
+def load_title(result: Result) -> str:
+    """What was sent: `load by builtin: 500 users, 10 s, one connection per request, GET /test`."""
+    plan = result.plan
+    if plan.rate is not None:
+        parts = [f"{plan.rate:g} arrivals/s" if not plan.stages else "staged arrivals"]
+    else:
+        parts = [plural(plan.users, "user")]
+    if plan.stages:
+        parts.append(f"in {plural(len(plan.stages), 'stage')}")
+    if plan.count is not None:
+        parts.append(plural(plan.count, "request"))
+    if plan.duration is not None:
+        parts.append(f"{plan.duration:g} s")
+    parts.append("keep-alive" if plan.keepalive else "one connection per request")
+    first, *more = plan.requests
+    parts.append(f"{first.method} {first.path}" + (f" and {len(more)} more" if more else ""))
+    return f"load by {result.engine}: {', '.join(parts)}"
+
+
+def load_warnings(result: Result) -> list[Sentence]:
+    """What makes the numbers of this load something else than the server's; read it first."""
+    found = []
+    generator = result.generator
+    if generator.limited_by != "none":
+        found.append(
+            f"LIMITED BY THE LOAD GENERATOR ({generator.limited_by}): "
+            "these numbers are its limit, not the server's"
+        )
+    if generator.lost:
+        found.append(
+            f"INCOMPLETE: {generator.lost} of {plural(generator.workers, 'load worker')} "
+            f"were lost, with them the outcome of {plural(result.unfinished, 'request')} or more"
+        )
+    if result.dropped:
+        found.append(
+            f"{plural(result.dropped, 'request')} never sent: "
+            f"{result.plan.users} were in flight already"
+        )
+    if result.sent == 0:
+        found.append("nothing was sent: every number of this load is not measured")
+    sentences = [Sentence(text, good=False) for text in found]
+    if result.overflow:
+        # What its machine counted alone may be somebody else's.
+        sentences.append(Sentence(result.overflow, good=False if generator.syn_retried else None))
+    # On one machine with the server this is how it is: to be known, and nobody's fault.
+    return [*sentences, *([Sentence(generator.shared)] if generator.shared else [])]
+
+
+def load_counts(result: Result) -> Sentence:
+    """Sent, answered, errors and rate in one line."""
+    if result.sent == 0:
+        return Sentence("sent 0; error rate and answers per second not measured", good=False)
+    errors = f"errors {result.errors} ({percent(result.error_rate)})"
+    return Sentence(
+        f"sent {result.sent}, answered {result.answered}, {errors}, {per_second(result.rate)}",
+        good=result.errors == 0,
+    )
+
+
+def pace(result: Result) -> str:
+    """What was offered beside what was answered, and what came late; empty in the closed model."""
+    if result.offered is None:
+        return ""
+    late = result.generator.late
+    said = f"late {NOT_MEASURED}" if late is None else f"{late} late by more than 10 ms"
+    return f"offered {per_second(result.offered)}, answered {per_second(result.rate)}; {said}"
+
+
+def latency(result: Result) -> str:
+    """`p50 12.0 ms, p95 312 ms, p99 1.20 s, max 3.40 s (12034 answers)` of the total times.
+
+    The service times follow where they are others.
+    """
+    if "total" in result.unmeasured:
+        return f"p50, p95, p99 and max {NOT_MEASURED}"
+    text = f"{histogram_text(result.total)} ({plural(result.total.count, 'answer')})"
+    if result.service is None:
+        return text
+    return f"from the intended start {text}; service time {histogram_text(result.service)}"
+
+
+def ledger_text(result: Result) -> Sentence:
+    """The reconciliation in one line; green only when everything adds up."""
+    ledger = result.ledger
+    if ledger is None:
+        return Sentence(f"ledger: {NOT_MEASURED}")
+    unaccounted = ledger.unaccounted
+    total = NOT_MEASURED if unaccounted is None else str(unaccounted)
+    good = None if unaccounted is None else unaccounted == 0
+    return Sentence(f"ledger: {'; '.join(ledger.lines())}; unaccounted: {total}", good)
+
+
+def unmeasured_text(result: Result) -> str:
+    """What the engine could not measure; empty when it measured everything."""
+    names = ", ".join(sorted(result.unmeasured))
+    return f"{result.engine} could not measure: {names}" if names else ""
+
+
+def event_parts(event: str, limit: int) -> tuple[str, list[str], int]:
+    """The first line of an event, the last `limit` lines of the rest, and how many are left out.
+
+    An event often ends in the tail of a log, and the end is what says why.
+    """
+    first, *rest = event.strip().splitlines() or [""]
+    left_out = max(len(rest) - limit, 0)
+    return first, rest[left_out:], left_out

@@ -1,0 +1,113 @@
+"""The comparison of all tests of a run, a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_winserve.load.measures.units import format_memory
+from pytest_winserve.report.blocks import Block
+from pytest_winserve.report.numbers import percent, quantile_text
+
+# The comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the comparison; None is "not measured"."""
+
+    name: str
+    blocked: float | None
+    at_once: str | None
+    rate: float | None
+    p95: str | None
+    error_rate: float | None
+    unaccounted: int | None
+    memory: int | None
+    doubtful: bool  # the generator was the limit, or a part of it was lost
+
+    @property
+    def blocks(self) -> str | None:
+        """`no`, `YES`, or the share of fast requests that had to wait."""
+        if self.blocked is None:
+            return None
+        if self.blocked == 0:
+            return "no"
+        return "YES" if self.blocked >= 1 else percent(self.blocked)
+
+    def cells(self, missing: str) -> list[str]:
+        """The columns of COMPARISON_HEADER; `missing` stands for what was not measured."""
+        rate = missing if self.rate is None else f"{self.rate:.1f}{'*' if self.doubtful else ''}"
+        return [
+            self.name,
+            self.blocks or missing,
+            self.at_once or missing,
+            rate,
+            self.p95 or missing,
+            missing if self.error_rate is None else percent(self.error_rate),
+            missing if self.unaccounted is None else str(self.unaccounted),
+            missing if self.memory is None else format_memory(self.memory),
+        ]
+
+
+def comparison(found: Sequence[Block]) -> list[Row]:
+    """One row per block; empty when there is nothing to compare.
+
+    Of several probes and capacities the worst counts. The load is the one that sent the most (of
+    equals the last): columns of one row from several loads would not belong together.
+    """
+    if len(found) < 2:
+        return []
+    hosts, apps = ({getattr(block, name) for block in found} for name in ("host", "app"))
+    return [_row(block, with_host=len(hosts) > 1, with_app=len(apps) > 1) for block in found]
+
+
+def _row(block: Block, *, with_host: bool, with_app: bool) -> Row:
+    name = block.topology
+    if with_host:
+        name += f" on {block.host}"
+    if with_app:
+        name += f", {block.app}"
+    fractions = [
+        verdict["blocked_fraction"]
+        for verdict in block.verdicts
+        if verdict["fast_requests"] or verdict["fast_seconds"]
+    ]
+    worst = min(
+        block.capacities,
+        key=lambda capacity: (capacity["value"], capacity["at_least"]),
+        default=None,
+    )
+    at_once = None
+    if worst is not None:
+        at_once = f">= {worst['value']}" if worst["at_least"] else str(worst["value"])
+    blocked = max(fractions, default=None)
+    if not block.loads:
+        return Row(name, blocked, at_once, None, None, None, None, None, doubtful=False)
+    # max() keeps the first of equals; the last one is wanted.
+    load = max(reversed(block.loads), key=lambda load: load.result.sent).result
+    return Row(
+        name=name,
+        blocked=blocked,
+        at_once=at_once,
+        rate=load.rate,
+        p95=quantile_text(load.total, 95) if load.total.count else None,
+        error_rate=load.error_rate,
+        unaccounted=None if load.ledger is None else load.ledger.unaccounted,
+        memory=None if load.site is None else load.site.memory,
+        doubtful=load.generator.limited_by != "none" or load.generator.lost > 0,
+    )
+
+
+COMPARISON_HEADER = (
+    "topology",
+    "blocks?",
+    "at once",
+    "rate /s",
+    "p95",
+    "error rate",
+    "unaccounted",
+    "memory",
+)
+COMPARISON_NOTE = "Of several loads the one that sent the most is shown."
+DOUBTFUL_NOTE = "* the load generator was the limit, or a part of it was lost"

@@ -1,0 +1,205 @@
+"""The one table of settings. Command line, ini keys, environment variables, help and the report
+header all derive from it.
+
+A value is taken from the marker, then the command line, then the environment, then the ini file,
+then the default; "not given" is not "false".
+
+The two values here are named tuples, not dataclasses like everywhere else: every run of pytest
+defines them, used or not, and they are the cheaper ones to define.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from pytest_winserve.errors import UsageError
+
+Many = Literal["no", "commas", "lines"]
+"""Whether a setting takes several values, and what separates them in one text."""
+
+
+class Setting(NamedTuple):
+    """One setting; `convert` makes its value of a text and raises ValueError. A `flag` has no value
+    on the command line."""
+
+    name: str
+    metavar: str
+    help: str
+    default: Any = None
+    many: Many = "no"
+    convert: Callable[[str], Any] = str
+    flag: bool = False
+
+    @property
+    def word(self) -> str:
+        """The name as part of an option: `load-from`"""
+        return self.name.replace("_", "-")
+
+    @property
+    def option(self) -> str:
+        """`--winserve-topology`"""
+        return f"--winserve-{self.word}"
+
+    @property
+    def usage(self) -> str:
+        """`--winserve-topology=T[,T...]`"""
+        return self.option if self.flag else f"{self.option}={self.metavar}"
+
+    @property
+    def key(self) -> str:
+        """The ini key, and the name that pytest keeps the option under: `winserve_topology`."""
+        return f"winserve_{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """`WINSERVE_TOPOLOGY`"""
+        return f"WINSERVE_{self.name.upper()}"
+
+    @property
+    def described(self) -> str:
+        """The help text with the default."""
+        shown = ", ".join(self.default) if self.many != "no" else self.default or None
+        return f"{self.help} (default: {shown})" if shown not in (None, "") else self.help
+
+    def read(self, given: object, source: str) -> Any:
+        """The value of what was given as a text, or as several. UsageError names the source."""
+        texts = [str(each) for each in given] if isinstance(given, list | tuple) else [str(given)]
+        if self.many == "no":
+            # An empty path or report folder would quietly mean something else.
+            if not texts[-1].strip():
+                raise UsageError(f"{source}: {self.metavar} is empty")
+            try:
+                return self.convert(texts[-1])
+            except ValueError as error:
+                raise UsageError(f"{source}: {error}") from None
+        parts: list[str] = []
+        for text in texts:
+            parts += (
+                text.replace(";", "\n").split("\n") if self.many == "lines" else text.split(",")
+            )
+        values = tuple(part.strip() for part in parts if part.strip())
+        if not values:
+            raise UsageError(f"{source}: {self.metavar} is empty")
+        return values
+
+
+def _users(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"users={text}: a whole number of at least 1 is needed")
+    return int(text)
+
+
+def _limited(text: str) -> str:
+    if text not in {"fail", "allow"}:
+        raise ValueError(f"limited={text}: fail or allow is needed")
+    return text
+
+
+def _duration(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"duration={text}: a number of seconds greater than 0 is needed")
+    return value
+
+
+def _load_from(text: str) -> str:
+    if text not in {"here", "host"}:
+        raise ValueError(f"load_from={text}: here or host is needed")
+    return text
+
+
+def _truth(text: str) -> bool:
+    if text.strip().lower() not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
+        raise ValueError(f"{text!r}: true or false is needed")
+    return text.strip().lower() in {"true", "1", "yes", "on"}
+
+
+SETTINGS = (
+    Setting(
+        "topology", "T[,T...]",
+        "what to serve with: flask, nginx4, nginx4-waitress:threads=8; sets: article, all, servers",
+        ("nginx4",), "commas",
+    ),
+    Setting(
+        "host", "H[,H...]",
+        "where to serve: local, wine, container[:IMAGE], vagrant[:MACHINE], ssh:DESTINATION",
+        ("local",), "commas",
+    ),
+    Setting(
+        "provision", "BOOL", "send this package and the app's folder to a host that needs them",
+        False, convert=_truth, flag=True,
+    ),
+    Setting(
+        "load_from", "WHERE", "where probes and loads are sent from: here, host", "here",
+        convert=_load_from,
+    ),
+    Setting(
+        "app", "SPEC", "the app to serve: module:attribute or module:factory()",
+        "pytest_winserve.sample_app:app",
+    ),
+    Setting("command", "CMD", "command line of the server `command`, with {port}"),
+    Setting("engine", "E", "what sends the load: builtin, locust, tsung", "builtin"),
+    Setting("users", "N", "users of the stock checks' load", 500, convert=_users),
+    Setting("duration", "S", "seconds of the stock checks' load", 10.0, convert=_duration),
+    Setting("slow", "PATH", "slow path of the concurrency probe", "/sleep?seconds=1"),
+    Setting("fast", "PATH", "fast path of the concurrency probe", "/test"),
+    Setting(
+        "require", "CRITERION",
+        "a condition on every result, such as 'error_rate < 1%'; repeatable", (), "lines",
+    ),
+    Setting(
+        "limited", "WHAT",
+        "criteria on a load whose generator was the limit, not the server: fail, allow",
+        "fail", convert=_limited,
+    ),
+    Setting("report", "DIR", "write results.json, report.html and summary.md into DIR"),
+    Setting(
+        "nginx", "WHICH", "which nginx: auto, system, wheel, container[:IMAGE], or a path", "auto",
+    ),
+)  # fmt: skip
+
+
+class Settings(NamedTuple):
+    """Every setting with its value, and which were given anywhere."""
+
+    topology: tuple[str, ...]
+    host: tuple[str, ...]
+    provision: bool
+    load_from: str
+    app: str
+    command: str | None
+    engine: str
+    users: int
+    duration: float
+    slow: str
+    fast: str
+    require: tuple[str, ...]
+    limited: str
+    report: str | None
+    nginx: str
+    given: frozenset[str] = frozenset()
+
+
+def resolve(command_line: Mapping[str, Any], ini: Callable[[str], Any]) -> Settings:
+    """The settings: of the command line (by setting name; absent or None is "not given"), the
+    environment, the ini file (`ini` gets the key) and the defaults. Raises UsageError."""
+    values: dict[str, Any] = {}
+    given = set()
+    for setting in SETTINGS:
+        sources: tuple[tuple[str, Any], ...] = (
+            (setting.option, command_line.get(setting.name)),
+            (setting.variable, os.environ.get(setting.variable)),
+            (f"ini key {setting.key}", ini(setting.key)),
+        )
+        values[setting.name] = setting.default
+        for source, value in sources:
+            if value is not None and value != []:
+                values[setting.name] = setting.read(value, source)
+                given.add(setting.name)
+                break
+    return Settings(**values, given=frozenset(given))

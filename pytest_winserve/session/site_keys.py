@@ -1,0 +1,88 @@
+"""Which sites a test asks for, by the settings and its marker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_winserve.lab.available import Surveys, expand
+from pytest_winserve.load.plan import Request
+from pytest_winserve.servers.command import check_command
+from pytest_winserve.session.settings import Settings
+from pytest_winserve.topology import Topology
+
+FAILED_BEFORE = "could not be started for an earlier test"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteKey:
+    """What a test asks for. Tests with equal keys share a site."""
+
+    topology: str
+    host: str
+    app: str
+    command: str | None
+    slow: str
+    fast: str
+
+    def not_started(self, reason: str) -> dict[str, Any]:
+        """The record of a test for which the site could not be brought up."""
+        topology = Topology.parse(self.topology)
+        return {
+            "topology": self.topology,
+            "host": self.host,
+            "app": self.command if topology.server == "command" and self.command else self.app,
+            "declared": topology.declared,
+            "server": topology.served_with,
+            "behind": topology.behind,
+            "verdicts": [],
+            "capacities": [],
+            "results": [],
+            "events": [f"did not start: {reason}"],
+        }
+
+    def group(self) -> str:
+        """A name for the tests that should run in one worker."""
+        return f"{self.host}:{self.topology}:{self.app}"
+
+
+def site_keys(settings: Settings, marker: dict[str, Any], surveys: Surveys) -> list[SiteKey]:
+    """What a test with these marker arguments asks for, hosts outermost. Raises UsageError."""
+    from pytest_winserve.hosts import open_host
+
+    def several(name: str) -> Sequence[str]:
+        value = marker.get(name, getattr(settings, name))
+        return value.split(",") if isinstance(value, str) else value
+
+    def one(name: str) -> Any:
+        return marker.get(name, getattr(settings, name))
+
+    command = one("command")
+    for path in (one("slow"), one("fast")):
+        Request(path)
+    keys = [
+        SiteKey(str(topology), host, one("app"), command, one("slow"), one("fast"))
+        for host in several("host")
+        for text in several("topology")
+        for topology in expand(
+            text.strip(), open_host(host, provision=settings.provision), command, surveys
+        )
+    ]
+    if any(Topology.parse(key.topology).server == "command" for key in keys):
+        check_command(command)
+    return list(dict.fromkeys(keys))
+
+
+def validate(settings: Settings, surveys: Surveys) -> None:
+    """Raise UsageError for names, criteria and paths that cannot be, before anything starts."""
+    from pytest_winserve.load.criteria import Criterion
+    from pytest_winserve.load.engines import get_engine
+    from pytest_winserve.report import make_folder
+
+    site_keys(settings, {}, surveys)
+    get_engine(settings.engine)
+    for criterion in settings.require:
+        Criterion.parse(criterion)
+    if settings.report is not None:
+        make_folder(settings.report)

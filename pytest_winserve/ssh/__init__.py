@@ -1,1 +1,0 @@
-"""A machine that is reached by ssh: the client, and what is brought there."""

@@ -1,0 +1,32 @@
+"""The lab's own headers, and the tags by which requests are told apart.
+
+* request `X-Winserve: load-7` or `lab-8`: which load or probe sent it; removed before the app
+  sees it. What the lab sends on its own account (`lab-N`) stays out of the totals.
+* answer `X-Winserve-Backend: NONCE.INDEX`: proof that this run's backend answered; for the lab's
+  own requests also `X-Winserve-Process: PID.THREAD`.
+"""
+
+from __future__ import annotations
+
+REQUEST_HEADER = "X-Winserve"
+BACKEND_HEADER = "X-Winserve-Backend"
+PROCESS_HEADER = "X-Winserve-Process"
+TOTALS = "load-0"
+
+
+def load_tag(run: int) -> str:
+    """The tag of a load's requests."""
+    return f"load-{run}"
+
+
+def lab_tag(run: int) -> str:
+    """The tag of requests that the lab sends on its own account."""
+    return f"lab-{run}"
+
+
+def run_of(tag: str) -> tuple[int, bool]:
+    """(run, is it the lab's own) of a tag; untagged requests are run 0 and the user's."""
+    kind, _, number = tag.partition("-")
+    if kind not in ("load", "lab") or not number.isdecimal():
+        return 0, False
+    return int(number), kind == "lab"

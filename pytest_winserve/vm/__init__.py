@@ -1,1 +1,0 @@
-"""A virtual machine that Vagrant keeps: its life, and what is put into it."""

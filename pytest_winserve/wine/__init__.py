@@ -1,1 +1,0 @@
-"""Windows under Wine: where its parts lie, and what makes them."""

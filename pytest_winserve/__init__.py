@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_winserve.version import __version__
+
 if TYPE_CHECKING:
     from pytest_winserve.lab.lab import Lab as Lab
     from pytest_winserve.lab.site import Site as Site
     from pytest_winserve.load.plan import Request as Request
     from pytest_winserve.topology import Topology as Topology
-
 
 __all__ = ["Lab", "Request", "Site", "Topology", "__version__"]
 

@@ -1,4 +1,4 @@
-"""Every public name can be imported from where the docs name it, however the package is arranged."""
+"""Every public name can be imported from where the docs name it."""
 
 from __future__ import annotations
 

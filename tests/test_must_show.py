@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from platforms import needs_locust, needs_tsung
 
 from pytest_winserve import Lab
 from pytest_winserve.report.store import read_json
+from tests.kit.components import needs
 
 
 def stock_checks(
@@ -79,10 +79,7 @@ four backends take. What is beside it (Flask, nginx, the engine, whatever else t
 takes some milliseconds; an engine that times something else, such as the thinking, is far off."""
 
 
-@pytest.mark.locust
-@pytest.mark.tsung
-@needs_tsung
-@needs_locust
+@needs("locust", "tsung")
 def test_the_engines_agree_on_counts_and_mean() -> None:
     results = {}
     with Lab().serve("nginx4") as site:

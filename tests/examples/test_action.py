@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from .test_docs import rows
-from .test_shop import SHOP, clean_environment
+from tests.kit.commands import clean_environment
+from tests.kit.pages import SHOP, rows
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))

@@ -8,11 +8,11 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from platforms import needs_locust
 
 from pytest_winserve.load.engines.locust.crew import find_locust
+from tests.kit.components import needs
 
-pytestmark = [pytest.mark.locust, needs_locust]
+pytestmark = needs("locust")
 
 TESTS = """
 import sys

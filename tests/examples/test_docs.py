@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from platforms import WINE, shows_resets
 
 from pytest_winserve.fronts import front_names, get_front
 from pytest_winserve.load.criteria import _PLAIN
 from pytest_winserve.load.measures.outcomes import OUTCOMES
 from pytest_winserve.servers import get_server, server_names
 from pytest_winserve.session.settings import SETTINGS
+from tests.kit.pages import DOCS, rows
+from tests.kit.platforms import WINE, shows_resets
 
 ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```(python run|python test|sh run)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#([^)]*))?\)")
 METRICS = {*_PLAIN, "p50", "p99.9", "connect.p95", "first_byte.p95"}
@@ -58,16 +58,6 @@ def commands(block: Block, folder: Path) -> list[list[str]]:
     lines = [shlex.split(line) for line in block.text.splitlines()]
     assert all(words[0] == "winserve" for words in lines)
     return [[sys.executable, "-c", start, *words[1:]] for words in lines]
-
-
-def rows(page: str) -> list[list[str]]:
-    """The cells of every table row of a page, without the code marks."""
-    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
-    return [
-        [cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        for line in lines
-        if line.startswith("|")
-    ]
 
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: block.where)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
-SHOP = Path(__file__).parents[2] / "examples" / "shop"
-
-
-def clean_environment() -> dict[str, str]:
-    """Without what this test run's own pytest, or a user's settings, would change over there."""
-    foreign = ("PYTEST_", "WINSERVE_", "COV_", "SHOP_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+from tests.kit.commands import clean_environment
+from tests.kit.pages import SHOP
 
 
 def test_the_suite_of_the_shop_passes_in_two_workers(tmp_path: Path) -> None:

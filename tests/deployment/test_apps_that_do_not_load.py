@@ -1,0 +1,214 @@
+"""Apps that never get as far as to answer: the message names the fault, and shows it once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_winserve.errors import StartError, UsageError, WinserveError
+from tests.kit.commands import run_pytest, winserve
+from tests.kit.components import needs
+from tests.kit.platforms import WINE, not_on_windows
+from tests.kit.traces import Serve, Traces
+
+pytestmark = pytest.mark.usefixtures("traces")
+
+LOADING = {
+    "no module": ("", "absent:app", UsageError, "there is no module 'absent'", 0),
+    "no module in a package": ("", "shop.absent:app", UsageError, "there is no module 'shop", 0),
+    "imports what is absent": (
+        "import absent_library\n", "shop:app", StartError,
+        "could not be loaded: ModuleNotFoundError: No module named 'absent_library'", 1,
+    ),
+    "imports an absent part of itself": (
+        "import shop.models\n", "shop:app", StartError,
+        "could not be loaded: ModuleNotFoundError: No module named 'shop.models'", 1,
+    ),
+    "syntax error": ("def app(:\n", "shop:app", StartError, "could not be loaded: SyntaxError", 0),
+    "raises": ("1 / 0\n", "shop:app", StartError, "could not be loaded: ZeroDivisionError", 1),
+    "no attribute": (
+        "application = print\n", "shop:aplication", UsageError,
+        "shop has no 'aplication'; nearest: application", 0,
+    ),
+    "not callable": ("app = 5\n", "shop:app", UsageError, "is not callable, but int", 0),
+    "a class": ("class App: pass\n", "shop:App", UsageError, "is a class; name an instance", 0),
+    "exits": (
+        "raise SystemExit(0)\n", "shop:app", StartError, "could not be loaded: SystemExit: 0", 1,
+    ),
+    "exits with a text": (
+        "import sys\nsys.exit('no shop')\n", "shop:app", StartError,
+        "could not be loaded: SystemExit: no shop", 1,
+    ),
+    "tells what it lacks": (
+        "from pytest_winserve.errors import *\nraise MissingComponent('redis', 'gone', 'start')\n",
+        "shop:app", StartError, "redis: gone\n  to get it: start", 0,
+    ),
+    "factory raises": (
+        "def make():\n    raise OSError('no disk')\n", "shop:make()", StartError,
+        "could not be loaded: OSError: no disk", 1,
+    ),
+    "factory needs an argument": (
+        "def make(config):\n    return config\n", "shop:make()", StartError,
+        "missing 1 required positional argument: 'config'", 0,
+    ),
+    "factory gives no app": ("def make(): pass\n", "shop:make()", UsageError, "but NoneType", 0),
+    "ends the process": (
+        "import os\nos._exit(7)\n", "shop:app", StartError, "exited with status 7 while", 0,
+    ),
+    "no attribute named": ("", "shop", UsageError, "neither module:attribute nor", 0),
+    "an expression": ("", "shop:make(1)", UsageError, "neither module:attribute nor", 0),
+}  # fmt: skip
+
+PATIENCE = 20 if WINE else 5  # its processes need seconds to start on a busy machine
+
+
+def tells(
+    serve: Serve, topology: str, folder: Path, source: str, app: str, kind: type[WinserveError],
+    message: str, tracebacks: int,
+) -> None:  # fmt: skip
+    """Serving this source, a row of LOADING, fails with a message that names the fault."""
+    (folder / "shop.py").write_text(source)
+    with pytest.raises(kind) as caught:
+        serve(topology, app)
+    text = str(caught.value)
+    assert type(caught.value) is kind
+    assert text.count(message) == 1
+    assert text.count("Traceback") == tracebacks
+    # The app's fault is shown where it is, without the lab's frames before it.
+    assert text.count('shop.py", line') >= tracebacks
+    assert 'backend.py", line' not in text
+
+
+@pytest.mark.parametrize("fault", LOADING)
+def test_the_message_names_the_fault(tmp_path: Path, serve: Serve, fault: str) -> None:
+    tells(serve, "flask", tmp_path, *LOADING[fault])
+
+
+FORKING = [
+    pytest.param(name, marks=not_on_windows("what forks does not run on Windows"))
+    for name in ("gunicorn:workers=2", "gunicorn:threads=2", "uwsgi")
+]
+
+
+@pytest.mark.parametrize("topology", FORKING)
+@pytest.mark.parametrize("fault", ["no module", "raises", "exits", "a class", "ends the process"])
+def test_servers_that_fork_tell_it_the_same(
+    tmp_path: Path, serve: Serve, topology: str, fault: str
+) -> None:
+    tells(serve, topology, tmp_path, *LOADING[fault])
+
+
+# Their servers start the processes that load the app by themselves.
+@needs("apache")
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize("topology", ["mod_wsgi", "mod_wsgi:processes=2", "cgi", "nginx2-cgi"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "no module", "imports what is absent", "syntax error", "raises", "exits", "a class",
+        "factory raises", "factory needs an argument", "an expression",
+    ],
+)  # fmt: skip
+def test_servers_that_load_it_in_processes_of_their_own_tell_it_the_same(
+    tmp_path: Path, serve: Serve, topology: str, fault: str
+) -> None:
+    tells(serve, topology, tmp_path, *LOADING[fault])
+
+
+BROKEN = """
+def connect():
+    raise RuntimeError("no database here")
+connect()
+"""
+
+
+def test_four_backends_show_one_traceback(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "shop.py").write_text(BROKEN)
+    with pytest.raises(StartError) as caught:
+        serve("nginx4", "shop:app")
+    text = str(caught.value)
+    assert text.count("Traceback") == text.count('raise RuntimeError("no database here")') == 1
+    assert "line 3, in connect" in text
+
+
+def test_the_command_line_shows_one_traceback(tmp_path: Path, traces: Traces) -> None:
+    (tmp_path / "shop.py").write_text(BROKEN)
+    done = winserve("up", "nginx4", "--app", "shop:app")
+    assert done.status == 1
+    assert done.err.startswith("winserve: the app 'shop:app' could not be loaded: RuntimeError")
+    assert (done.err + done.out).count("Traceback") == 1
+    traces.gone()
+    assert winserve("up", "flask", "--app", "absent:app").status == 2
+
+
+def test_pytest_shows_one_traceback_for_several_tests(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(BROKEN)
+    (tmp_path / "test_shop.py").write_text(
+        "def test_one(winserve): ...\ndef test_two(winserve): ...\ndef test_three(): ...\n"
+    )
+    done = run_pytest("--winserve-app=shop:app")
+    assert done.status == 1
+    assert "1 passed, 2 errors" in done.out
+    assert done.out.count("Traceback") == 1, done.out
+    assert "StartError: the app 'shop:app' could not be loaded: RuntimeError" in done.out
+    assert "could not be started for an earlier test: the app 'shop:app' could not" in done.out
+    assert "pytest_winserve" not in done.out.partition("ERRORS")[2].partition("short test")[0]
+
+
+def test_pytest_shows_the_lines_of_an_app_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "test_shop.py").write_text("def test_one(winserve): ...\n")
+    done = run_pytest("--winserve-app=absent:app", "--winserve-topology=flask")
+    assert done.status == 1
+    assert "UsageError: the app 'absent:app': there is no module 'absent'" in done.out
+
+
+RAISES = "def app(environ, start_response):\n    raise LookupError('no such shop')\n"
+
+
+@pytest.mark.parametrize("topology", ["flask", "tornado", "waitress", "nginx2", *FORKING])
+def test_raising_on_the_first_request(tmp_path: Path, serve: Serve, topology: str) -> None:
+    (tmp_path / "shop.py").write_text(RAISES)
+    with pytest.raises(StartError) as caught:
+        serve(topology, "shop:app")
+    text = str(caught.value)
+    assert text.startswith("the app raised on its first request, GET /test")
+    assert text.count("LookupError: no such shop") == 1
+
+
+def test_a_view_that_raises_on_the_first_request(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import flask\napp = flask.Flask('shop')\n"
+        "@app.get('/test')\ndef test():\n    return str(1 / 0)\n"
+    )
+    with pytest.raises(StartError) as caught:
+        serve("flask", "shop:app")
+    text = str(caught.value)
+    assert text.startswith("the app answered 500 INTERNAL SERVER ERROR to its first request")
+    assert text.count("ZeroDivisionError") == 1
+
+
+def test_a_factory_named_without_its_call(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "shop.py").write_text("def make():\n    return print\n")
+    with pytest.raises(StartError, match="takes 0 positional arguments but 2 were given"):
+        serve("flask", "shop:make")
+
+
+def test_hanging_while_it_loads(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import time\ndef wait_for_the_database():\n    time.sleep(600)\nwait_for_the_database()\n"
+    )
+    with pytest.raises(StartError) as caught:
+        serve("nginx2", "shop:app", start_timeout=PATIENCE)
+    text = str(caught.value)
+    assert "was not ready in time: it still loads" in text
+    assert "line 3 in wait_for_the_database" in text
+    assert "line 4 in <module>" in text
+
+
+def test_hanging_on_the_first_request(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import time\ndef app(environ, start_response):\n    time.sleep(600)\n"
+    )
+    with pytest.raises(StartError, match=r"no answer to GET /test .* in time: connected, but"):
+        serve("flask", "shop:app", start_timeout=PATIENCE)

@@ -1,1 +1,0 @@
-"""Tests of the failure paths, with real programs that misbehave."""

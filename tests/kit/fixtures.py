@@ -1,0 +1,66 @@
+"""Fixtures of the whole suite: a lab, locks of a test's own, what this Python has."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from pytest_winserve import Lab, Site
+from pytest_winserve.deployment.processes import Processes
+from pytest_winserve.errors import MissingComponent
+from pytest_winserve.fronts import get_front
+from pytest_winserve.servers import get_server, require_server
+from pytest_winserve.topology import Topology
+
+SLOW = "/sleep?seconds=0.4"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("WINSERVE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    return Lab()
+
+
+@pytest.fixture
+def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Locks that no other run on this machine takes, also for the processes of this test."""
+    folder = tmp_path / "locks"
+    folder.mkdir()
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def able(topology: str) -> None:
+    """Skips the test where this Python does not have the topology's server."""
+    try:
+        require_server(get_server(Topology.parse(topology).server), sys.platform)
+    except MissingComponent as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def nginx() -> Path:
+    """The real nginx."""
+    try:
+        return get_front("nginx").find("auto").path
+    except MissingComponent as missing:
+        pytest.skip(str(missing))
+
+
+def folder_of(site: Site) -> Path:
+    """Where the files of a site on this machine are."""
+    assert isinstance(site.deployment, Processes)
+    return site.deployment._folder

@@ -1,0 +1,37 @@
+"""Loads of a site on another machine that is lost meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from pytest_winserve import Site
+
+USERS, SECONDS, BEFORE = 5, 3.0, 20
+LONG = 600.0
+"""A load that would not end by itself before the test is given up."""
+WAITS = """
+import time
+def test_waits(winserve):
+    open("up", "w").close()
+    time.sleep(600)
+"""
+
+
+def strike_in_load(site: Site, strike: Callable[[], object]) -> threading.Thread:
+    """Strike as soon as the site has served some requests of the load that follows."""
+    served = threading.Event()
+    answered = site.deployment.backend_counts
+
+    def wait() -> None:
+        before = sum(count.started for count in answered())
+        served.set()
+        while sum(count.started for count in answered()) < before + BEFORE:
+            time.sleep(0.01)
+        strike()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert served.wait(60)
+    return thread

@@ -1,0 +1,149 @@
+"""What a test starts, found again: its processes, ports and folders."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pytest_winserve import Lab, Site
+from pytest_winserve.session.settings import SETTINGS
+from pytest_winserve.system.locks import shared_folder
+from pytest_winserve.system.ports import ADDRESS
+from pytest_winserve.system.process_tree import describe
+from tests.kit.platforms import WINE
+
+MARK = "TEST_MARK_OF_WINSERVE"
+GONE_SECONDS = 2.0
+KIT = Path(__file__).parent
+"""From here backends import the apps of `tests/kit/apps`."""
+
+
+@dataclass(slots=True)
+class Traces:
+    """Everything that one test started.
+
+    Processes inherit the test's own environment mark. nginx overwrites its environment with its
+    title, but its current folder is the lab's, which lies in the test's own temporary folder.
+    `killed` is for a test that kills the lab: nobody is left then to remove the lab's folder.
+    """
+
+    temp: Path
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    ports: set[int] = field(default_factory=set)
+    killed: bool = False
+
+    def processes(self) -> list[psutil.Process]:
+        """Those that live."""
+        return [each for each in psutil.process_iter() if self._mine(each)]
+
+    def _mine(self, process: psutil.Process) -> bool:
+        if process.pid == os.getpid():
+            return False
+        with suppress(psutil.Error, OSError):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            if process.environ().get(MARK) == self.mark:
+                return True
+        with suppress(psutil.Error, OSError):
+            return Path(process.cwd()).is_relative_to(self.temp)
+        return False
+
+    def look(self) -> set[int]:
+        """Remember the ports on which they listen now; returns all that were ever seen."""
+        for process in [] if WINE else self.processes():  # it does not tell who listens
+            with suppress(psutil.Error):
+                self.ports |= {
+                    c.laddr.port
+                    for c in process.net_connections("tcp")
+                    if c.status == psutil.CONN_LISTEN
+                }
+        return self.ports
+
+    def folders(self) -> list[str]:
+        """The lab's temporary folders."""
+        shared = f"winserve-{getpass.getuser()}"
+        return [path.name for path in self.temp.glob("winserve-*") if path.name != shared]
+
+    def nothing_started(self) -> None:
+        """No process, and not even a folder made for one."""
+        assert self.processes() == []
+        assert self.folders() == []
+
+    def gone(self, seconds: float = GONE_SECONDS) -> None:
+        """Wait until no process and no port is left; fails after two seconds."""
+        deadline = time.perf_counter() + seconds
+        while True:
+            processes = self.processes()
+            ports = sorted(filter(answered, self.ports))
+            if not processes and not ports:
+                break
+            if time.perf_counter() > deadline:
+                names = [describe(process) for process in processes]
+                pytest.fail(f"left after {seconds:g} s: {names}, ports {ports}")
+            time.sleep(0.02)
+        if not self.killed:
+            assert self.folders() == []
+
+
+def answered(port: int) -> bool:
+    """Whether somebody listens there. To bind it would not tell: connections that linger after a
+    killed server keep its port for a minute."""
+    with socket.socket() as sock:
+        sock.settimeout(0.5)
+        return sock.connect_ex((ADDRESS, port)) == 0
+
+
+@pytest.fixture
+def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
+    """Marks what the test starts, and checks at its end that nothing of it is left."""
+    temp = tmp_path / "temp"
+    temp.mkdir()
+    with suppress(OSError):  # Windows may forbid it; loads then do not wait for other tests'
+        (temp / f"winserve-{getpass.getuser()}").symlink_to(shared_folder(), True)
+    traces = Traces(temp)
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(temp))
+    monkeypatch.setattr(tempfile, "tempdir", str(temp))
+    monkeypatch.setenv(MARK, traces.mark)
+    monkeypatch.setenv("PYTHONPATH", str(KIT), prepend=os.pathsep)
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+    monkeypatch.syspath_prepend(str(KIT))
+    monkeypatch.chdir(tmp_path)
+    yield traces
+    try:
+        traces.gone()
+    finally:
+        for process in traces.processes():
+            process.kill()
+
+
+Serve = Callable[..., Site]
+
+
+@pytest.fixture
+def serve(traces: Traces) -> Serve:
+    """`Lab(...).serve`, with the site's ports remembered; the lab's arguments come by keyword."""
+
+    def serve(
+        topology: str, app: str = "pytest_winserve.sample_app:app", *, nginx: str = "auto",
+        start_timeout: float = 30.0, **more: Any,
+    ) -> Site:  # fmt: skip
+        site = Lab(nginx=nginx, start_timeout=start_timeout).serve(topology, app, **more)
+        traces.ports.add(site.deployment.address[1])
+        traces.look()
+        return site
+
+    return serve

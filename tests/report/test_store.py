@@ -10,6 +10,16 @@ from pathlib import Path
 import pytest_winserve
 from tests.kit.platforms import not_on_windows
 
+_WRITE_TOO_MUCH = """
+import resource, sys
+from pytest_winserve.report.store import write_text
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    write_text(sys.argv[1], "x" * 100_000)
+except OSError as error:
+    print(type(error).__name__, error.filename == sys.argv[1])
+"""
+
 
 @not_on_windows("Windows has no limit on the size of a process's files")
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -26,4 +36,4 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
     )
     assert done.stdout == "OSError True\n"
     assert path.read_text(encoding="utf-8") == "old"
-    assert _names(tmp_path) == ["results.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]

@@ -8,7 +8,7 @@ from pytest_winserve.session.site_keys import site_keys, validate
 
 
 def test_named_sets_are_expanded_for_each_host() -> None:
-    settings = resolve({"topology": "article"}, nothing)
+    settings = resolve({"topology": "article"}, lambda key: None)
     validate(settings, Surveys())
     keys = site_keys(settings, {}, Surveys())
     assert [key.topology for key in keys] == [
@@ -16,10 +16,11 @@ def test_named_sets_are_expanded_for_each_host() -> None:
     ]  # fmt: skip
     surveys = Surveys()
     everything = [
-        key.topology for key in site_keys(resolve({"topology": "all"}, nothing), {}, surveys)
+        key.topology
+        for key in site_keys(resolve({"topology": "all"}, lambda key: None), {}, surveys)
     ]
     assert "nginx4-waitress" in everything
     assert "nginx4" in everything
     assert "command" not in everything
-    with_command = resolve({"topology": "all", "command": "serve {port}"}, nothing)
+    with_command = resolve({"topology": "all", "command": "serve {port}"}, lambda key: None)
     assert "nginx4-command" in [key.topology for key in site_keys(with_command, {}, surveys)]

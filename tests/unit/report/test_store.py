@@ -135,17 +135,6 @@ def test_a_target_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Pat
     assert _names(tmp_path) == ["results.json"]
 
 
-_WRITE_TOO_MUCH = """
-import resource, sys
-from pytest_winserve.report.store import write_text
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-try:
-    write_text(sys.argv[1], "x" * 100_000)
-except OSError as error:
-    print(type(error).__name__, error.filename == sys.argv[1])
-"""
-
-
 @not_on_windows("Windows has no umask")
 def test_a_report_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
     write_text(tmp_path / "ours", "text")

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from pytest_winserve.ports import ADDRESS, Address, ClaimedPort, bound_socket, c
 from pytest_winserve.process import Deadline, Program, tail
 from pytest_winserve.ready import Answer, first_answer
 from pytest_winserve.servers import get_server, require_server, server_module
+from pytest_winserve.temporary import LabFolder
 
 if TYPE_CHECKING:
     from pytest_winserve.sampler import Sampler
@@ -125,15 +125,17 @@ class Processes:
         self._claim: ClaimedPort | None = None
         self._keeper: Keeper | None = None
         self._sampler: Sampler | None = None
+        self._files: LabFolder | None = None
         self._folder = Path()
 
     def start(self) -> None:
         """Bring everything up, or raise and leave nothing behind."""
-        self._folder = Path(tempfile.mkdtemp(prefix="winserve-"))
+        self._files = LabFolder.make()
+        self._folder = self._files.path
         try:
             self._check_room()
             deadline = Deadline.after(self.spec.start_timeout)
-            self._keeper = new_keeper(self.nonce)
+            self._keeper = new_keeper(self.nonce, self._folder)
             for index in range(self.spec.topology.count):
                 self._start_backend(index)
             steps = [self._start_front, self._wait_for_backends]
@@ -504,7 +506,8 @@ class Processes:
             self._claim.release()
         for program in self._programs():
             program.ask_to_stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._files is not None:
+            self._files.remove()
         return []
 
     def _abandon(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +37,7 @@ from pytest_winserve.probe import Capacity, Exchange, Verdict
 from pytest_winserve.process import Deadline, tail
 from pytest_winserve.ready import first_answer
 from pytest_winserve.sender import Tell
+from pytest_winserve.temporary import LabFolder
 
 if TYPE_CHECKING:
     import execnet
@@ -131,6 +131,7 @@ class RemoteHost:
         self._users = 0
         self._group: execnet.Group | None = None
         self._gateway: execnet.Gateway | None = None
+        self._files: LabFolder | None = None
         self._log = Path()
         self._lost = ""
         self._about: dict[str, Any] = {}
@@ -246,8 +247,8 @@ class RemoteHost:
     def _open_with(self, command: list[str]) -> None:
         import execnet
 
-        with tempfile.NamedTemporaryFile(prefix="winserve-host-", delete=False) as log:
-            self._log = Path(log.name)
+        self._files = LabFolder.make("host-")
+        self._log = self._files.path / "log"
         words = relay(self._machine.folder(), self._log, command)
         self._group = execnet.Group()
         self._gateway = self._group.makegateway(f"popen//python={shlex.join(words)}")
@@ -278,7 +279,8 @@ class RemoteHost:
                 # execnet leaves the pipes to the garbage collector, which warns of them.
                 self._gateway._io.close_read()
                 self._gateway._io.close_write()
-            self._log.unlink(missing_ok=True)
+            if self._files is not None:
+                self._files.remove()
             self._machine.close()
         self._group = self._gateway = None
 

@@ -97,7 +97,6 @@ def test_pytest_ends_at_once_and_the_guard_ends_its_site(
     run = start("pytest", *PYTEST_OPTIONS, "--winserve-topology=nginx2")
     run.until((tmp_path / "loaded").exists, "no load")
     traces.look()
-    traces.killed = True
     run.process.send_signal(signal.SIGTERM)
     assert run.process.wait(SECONDS) == -signal.SIGTERM
     traces.gone()

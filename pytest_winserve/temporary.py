@@ -12,6 +12,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ PREFIX = "winserve-"
 HOLD = "held-by-a-lab"
 FAR = 1 << 20
 """Where the lock of Windows is: nobody can read what it covers."""
+TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,17 @@ def _opened(path: Path) -> IO[bytes]:
 
 def remove(path: Path, hold: IO[bytes]) -> None:
     """Remove a folder whose lock is held by this process."""
-    if sys.platform == "win32":  # it removes no file that is open
+    if sys.platform == "win32":
+        # It removes no file that is open, here or where another lab starts and looks at it.
         hold.close()
-    shutil.rmtree(path, ignore_errors=True)
-    hold.close()
+        for _ in range(TRIES):
+            shutil.rmtree(path, ignore_errors=True)
+            if not path.exists():
+                break
+            time.sleep(0.05)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+        hold.close()
 
 
 def lock(hold: IO[bytes], *, wait: bool) -> None:

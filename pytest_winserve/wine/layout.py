@@ -116,7 +116,8 @@ class Layout:
     def end_orphans(self) -> None:
         """End programs whose Wine server was killed: they hang, and their job objects are gone.
 
-        Those that have just begun may be somebody's who is starting a new server.
+        For who holds the parts alone: programs of a lab that starts have no server yet. Those that
+        have just begun may be the user's own.
         """
         if not self.servers():
             self.end_users(self.prefix, YOUNG_SECONDS)
@@ -136,10 +137,15 @@ class Layout:
         kill(users)
 
     @contextmanager
-    def held(self, *, alone: bool, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
+    def held(
+        self, *, alone: bool, wait: bool = True, on_wait: Callable[[], None] | None = None
+    ) -> Iterator[int]:
         """Nobody changes the parts while somebody else uses them: many may use them at a time,
         and who is to change them must be `alone`. The system frees what a killed process held,
-        when nothing runs any more that it shared the file with, whose descriptor is given."""
+        when nothing runs any more that it shared the file with, whose descriptor is given.
+
+        Raises BlockingIOError when others hold it and this one is not to `wait`.
+        """
         if sys.platform == "win32":
             raise AssertionError("Wine is for POSIX systems")
         import fcntl
@@ -150,6 +156,8 @@ class Layout:
             try:
                 fcntl.flock(file, how | fcntl.LOCK_NB)
             except BlockingIOError:
+                if not wait:
+                    raise
                 if on_wait is not None:
                     on_wait()
                 fcntl.flock(file, how)

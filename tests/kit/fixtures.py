@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.deployment.processes import Processes
@@ -16,7 +17,14 @@ from pytest_winserve.fronts import get_front
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.topology import Topology
 
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("suite", deadline=None)
+
 SLOW = "/sleep?seconds=0.4"
+
+
+def pytest_configure() -> None:
+    settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

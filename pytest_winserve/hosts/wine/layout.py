@@ -94,8 +94,8 @@ class Layout:
         """Wine's server for the prefix, if it runs: one, which holds the lock in a folder that is
         named by the device and inode of the prefix (Wine's server/request.c).
 
-        It is not known by its current folder: it goes to the prefix when it reads or writes the
-        registry, and elsewhere when it opens files.
+        That is its current folder as well, but not always: it goes to the prefix when it reads or
+        writes the registry, and elsewhere when it opens files.
         """
         import psutil
 
@@ -107,8 +107,9 @@ class Layout:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                if process.name().startswith("wineserver") and any(
-                    Path(file.path).parent.name == folder for file in process.open_files()
+                if process.name().startswith("wineserver") and (
+                    Path(process.cwd()).name == folder  # cheap to see
+                    or any(Path(file.path).parent.name == folder for file in process.open_files())
                 ):
                     found.append(process)
         return found

@@ -166,7 +166,7 @@ class Layout:
 
 
 def default_layout() -> Layout:
-    """In the user's cache folder, `XDG_CACHE_HOME` or `~/.cache`."""
+    """In the user's cache folder."""
     return Layout(cache_folder() / "wine")
 
 

@@ -111,7 +111,9 @@ def test_what_only_an_extra_brings_is_not_imported_when_the_package_is() -> None
     early = {}
     for file in PACKAGE.rglob("*.py"):
         tree = ast.parse(file.read_text("utf-8"))
-        at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        at_once: list[ast.stmt] = [
+            node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
         names = (
             set(imports_of(ast.Module(at_once, [])))
             - sys.stdlib_module_names

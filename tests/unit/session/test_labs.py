@@ -33,7 +33,7 @@ def _no_lab(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lab_of(settings: Settings, host: str, **more: Any) -> Made:
-    made = labs.lab_of(settings, host, **more)
+    made: object = labs.lab_of(settings, host, **more)
     assert isinstance(made, Made)
     return made
 

@@ -112,6 +112,18 @@ class Verdict:
         }
 
 
+def as_declared(value: int, declared: Concurrency, *, at_least: bool) -> bool | None:
+    """Whether a capacity is what the server declares; None when that is unknown.
+
+    `at_least`: no more was tried, so that the server may well run what it declares beyond `value`.
+    """
+    if declared == "unknown":
+        return None
+    if declared is None:
+        return at_least
+    return value == declared or (at_least and value < declared)
+
+
 @dataclass(frozen=True, slots=True)
 class Capacity:
     """How many slow requests a site runs at the same time; `at_least` when `limit` was reached.
@@ -129,11 +141,7 @@ class Capacity:
     @property
     def as_declared(self) -> bool | None:
         """Whether it is what the server declares; None when that is unknown."""
-        if self.declared == "unknown":
-            return None
-        if self.declared is None or self.declared > self.limit:
-            return self.at_least
-        return self.value == self.declared
+        return as_declared(self.value, self.declared, at_least=self.at_least)
 
     def metric(self, name: str) -> tuple[float | None, int | None]:
         """`capacity`; else not measured."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from pytest_winserve.backend.counters import Counters
+    from pytest_winserve.backend.standard_streams import StandardStreams
     from pytest_winserve.system.ports import ClaimedPort, Listen
 
 
@@ -27,6 +28,7 @@ class BackendJob:
 
     spec: dict[str, Any]
     control: IO[str]
+    streams: StandardStreams
     _socket: socket.socket | None = field(default=None, init=False)
     _backlog: int = field(default=0, init=False)
     _claim: ClaimedPort | None = field(default=None, init=False)
@@ -88,6 +90,7 @@ class BackendJob:
         from pytest_winserve.backend.instrument import Instrument
 
         app = load_app_in_time(self.spec["app"], self.patience)
+        self.streams.reopen()
         self._counters = Counters(Path(self.spec["counters"]), workers)
         if self._socket is not None:
             self._listen(self._socket)

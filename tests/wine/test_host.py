@@ -18,10 +18,10 @@ from core.conftest import clean_environment, run_winserve
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import UsageError
-from pytest_winserve.hosts import why_missing
-from pytest_winserve.hosts.wine.layout import Layout
+from pytest_winserve.hosts import require_host, why_missing
+from wine.conftest import WorkersWine
 
-pytestmark = pytest.mark.wine
+pytestmark = [pytest.mark.wine, pytest.mark.usefixtures("shared_wine")]
 
 ARTICLE = {  # blocked share of the fast requests, requests that run at once
     "flask": (0.0, None),
@@ -43,8 +43,14 @@ WAITRESS_CLIENTS = 98
 
 
 @pytest.fixture(scope="module")
-def lab(wine: Layout) -> Iterator[Lab]:
-    with Lab("wine") as lab:
+def lab(workers_wine: WorkersWine) -> Iterator[Lab]:
+    """One gateway for all tests, opened here: it belongs to none of them."""
+    workers_wine.warm()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(workers_wine.cache))
+        lab = Lab("wine")
+    with lab:
+        require_host(lab.host)
         yield lab
 
 

@@ -249,9 +249,10 @@ def _passing(folder: str, names: list[str]) -> set[str]:
 
 
 def _changing(path: str) -> bool:
-    """Wine changes its registry and its users' files, tests change the package."""
+    """Wine changes its registry and its users' files, tests change the package. Who locks a file
+    locks all links to it."""
     folders = ("/prefix/drive_c/users/", "/package/")
-    return path.endswith((".reg", ".json")) or any(folder in path for folder in folders)
+    return path.endswith((".reg", ".json", "/lock")) or any(folder in path for folder in folders)
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from core.conftest import clean_environment, run_winserve
+from core.conftest import SLOW, clean_environment, run_winserve
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import UsageError
@@ -57,7 +57,7 @@ def lab(workers_wine: WorkersWine) -> Iterator[Lab]:
 @pytest.mark.parametrize("topology", ARTICLE | WHEELS)
 def test_topologies_do_what_they_do_on_linux(lab: Lab, topology: str) -> None:
     blocked, at_once = (ARTICLE | WHEELS)[topology]
-    with lab.serve(topology) as site, Lab().serve(topology) as here:
+    with lab.serve(topology) as site, Lab().serve(topology, slow=SLOW) as here:
         for each in (site, here):
             assert each.probe().blocked_fraction == blocked
             capacity = each.capacity(limit=LIMIT)

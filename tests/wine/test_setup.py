@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from core.conftest import clean_environment
 from faults.conftest import Started
 
 from pytest_winserve.errors import UsageError
@@ -154,8 +156,15 @@ def test_a_damaged_package_is_made_again(
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"", b'{"site": {"key"', b"\xff\xfe\0", b"[1]", b'{"prefix": 3, "packages": 4}'],
-    ids=["empty", "half", "binary", "list", "wrong"],
+    [
+        b"",
+        b'{"site": {"key"',
+        b"\xff\xfe\0",
+        b"[1]",
+        b'{"prefix": 3, "packages": 4}',
+        b'{"prefix": {}, "python": {"key": 3}, "site": {"key": ""}, "package": {"files": {}}}',
+    ],
+    ids=["empty", "half", "binary", "list", "wrong", "foreign"],
 )
 def test_a_damaged_state_is_no_state(shared_wine: OwnWine, garbage: bytes) -> None:
     layout = shared_wine.layout
@@ -259,6 +268,34 @@ def empty(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     own = OwnWine(Layout(tmp_path / "empty" / "pytest-winserve" / "wine"), mark)
     yield own.layout
     own.gone()
+
+
+def half_made(layout: Layout) -> None:
+    for name in NAMES:
+        (layout.root / name).mkdir(parents=True)
+
+
+def foreign(layout: Layout) -> None:
+    layout.root.parent.mkdir(parents=True)
+    layout.root.write_text("of somebody else")
+
+
+@pytest.mark.parametrize(("left", "strict"), [(half_made, "1"), (foreign, "")])
+def test_tests_of_what_cannot_be_used_are_skipped_with_the_line_that_mends_it(
+    empty: Layout, left: Callable[[Layout], None], strict: str
+) -> None:
+    left(empty)
+    test = f"{__file__}::{test_a_second_run_keeps_everything.__name__}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test],
+        capture_output=True, encoding="utf-8", check=False,
+        env=clean_environment() | {"WINSERVE_NO_SKIPS": strict},
+    )  # fmt: skip
+    assert done.returncode == (1 if strict else 0), done.stdout
+    assert "1 skipped" in done.stdout
+    assert f"the Windows in {empty.root} is not set up" in done.stdout
+    assert "to get it: winserve setup wine" in done.stdout
+    assert ("was skipped" in done.stdout) == bool(strict)
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ SETUP = "winserve setup wine"
 DROPPED_FAMILIES = ("PYTHON", "VIRTUAL_ENV", "WINE")
 DROPPED = ("DISPLAY", "WAYLAND_DISPLAY", "TMP", "TEMP", "TMPDIR")
 """Variables that mean nothing to a Windows program, or would open windows on a desktop."""
+CHOICES: dict[str, type] = {"packages": list, "python_dir": str}
+"""What the user has chosen, in the state beside the parts."""
 YOUNG_SECONDS = 1.0
 
 
@@ -66,11 +68,10 @@ class Layout:
             state = json.loads(self.state.read_text("utf-8"))
         except (OSError, ValueError):
             return {}
-        kinds = {"packages": list, "python_dir": str}
         return {
             name: value
             for name, value in (state.items() if isinstance(state, dict) else ())
-            if isinstance(value, kinds.get(name, dict))
+            if _is_noted(name, value)
         }
 
     def environment(self, prefix: Path | None = None) -> dict[str, str]:
@@ -163,6 +164,17 @@ class Layout:
                     on_wait()
                 fcntl.flock(file, how)
             yield file.fileno()
+
+
+def _is_noted(name: str, value: Any) -> bool:
+    """Whether an entry of the state is one that setup writes."""
+    if name in CHOICES:
+        return isinstance(value, CHOICES[name])
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("key"), str)
+        and isinstance(value.get("files"), dict)
+    )
 
 
 def default_layout() -> Layout:

@@ -23,6 +23,7 @@ NEEDED = {
     "pytest_winserve.backend.counters",
     "pytest_winserve.backend.instrument",
     "pytest_winserve.backend.job",
+    "pytest_winserve.backend.standard_streams",
     "pytest_winserve.errors",
     "pytest_winserve.options",
     "pytest_winserve.registry",

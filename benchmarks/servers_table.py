@@ -12,13 +12,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pytest_winserve.report import declared
 from pytest_winserve.report.markdown import table_lines
-from pytest_winserve.report.store import read_json, write_text
+from pytest_winserve.report.record import RunRecord
+from pytest_winserve.report.store import read_run, write_text
 
 PAGE = Path(__file__).parent.parent / "docs" / "servers.md"
 LOAD = ("--users=20", "--duration=1")
@@ -31,18 +30,18 @@ def check(host: str, folder: Path) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def section(data: Mapping[str, Any], host: str) -> list[str]:
+def section(run: RunRecord, host: str) -> list[str]:
     """The part of the page for a host."""
-    machine = data["environment"]["machines"].get(host, data["environment"])
+    machine = run.environment["machines"].get(host, run.environment)
     versions = machine["versions"].items()
     # Where a program lies on the machine is nobody's business.
     told = [f"{name} {re.sub(r' [(].*[)]', '', text)}" for name, text in sorted(versions)]
     system = re.sub(r"^(Linux-\d+\.\d+)\S*", r"\1", machine["os"])
     where = f"{system}, Python {machine['python']}, {machine['cores']} cores"
-    lines = [f"{data['created'][:10]}, {where}.", "", f"Versions: {', '.join(told)}.", ""]
-    for table in declared.tables(data):
+    lines = [f"{run.created[:10]}, {where}.", "", f"Versions: {', '.join(told)}.", ""]
+    for table in declared.tables(run):
         lines += [*table_lines(table.header, table.rows), ""]
-    lacking = declared.left_out(data)
+    lacking = declared.left_out(run)
     if lacking is not None:
         lines += [*table_lines(lacking.header, lacking.rows, texts=len(lacking.header)), ""]
     return lines
@@ -65,7 +64,7 @@ def main(arguments: list[str]) -> int:
             folder = Path(place if given else own)
             if not given:
                 worst = max(worst, check(host, folder))
-            lines = section(read_json(folder / "results.json"), host)
+            lines = section(read_run(folder / "results.json"), host)
         write_text(PAGE, put(PAGE.read_text("utf-8"), host, lines))
     return worst
 

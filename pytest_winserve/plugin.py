@@ -15,13 +15,15 @@ from pytest_winserve.session.settings import SETTINGS, Settings, resolve
 if TYPE_CHECKING:
     from pytest_winserve.lab.available import Surveys
     from pytest_winserve.lab.site import Site
-    from pytest_winserve.session.record import Record
+    from pytest_winserve.session.environment import RunEnvironment
+    from pytest_winserve.session.recorder import Recorder
     from pytest_winserve.session.site_keys import SiteKey
     from pytest_winserve.session.site_pool import SitePool
 
 SETTINGS_KEY = pytest.StashKey[Settings]()
 SURVEYS_KEY = pytest.StashKey["Surveys"]()
-RECORDS_KEY = pytest.StashKey[list["Record"]]()
+ENVIRONMENT_KEY = pytest.StashKey["RunEnvironment"]()
+RECORDERS_KEY = pytest.StashKey[list["Recorder"]]()
 OUTCOME_KEY = pytest.StashKey[str]()
 GROUPED_KEY = pytest.StashKey[bool]()
 
@@ -139,10 +141,10 @@ def winserve(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterat
     key: SiteKey = request.param
     try:
         site, events = _winserve_pool.site(key)
-        record = _follow(request, site)
-        record.events += events
+        recorder = _follow(request, site)
+        recorder.events += events
         yield site
-        record.events += [f"died during this test: {death}" for death in site.deaths()]
+        recorder.events += [f"died during this test: {death}" for death in site.deaths()]
     finally:
         _winserve_pool.release(key)
 
@@ -182,22 +184,22 @@ def pytest_runtest_makereport(
         report.winserve_kind = kinds.get(call.excinfo.type, "failed")  # type: ignore[attr-defined]
         if report.when != "call":
             report.longrepr = _told(call.excinfo)
-        if report.when == "setup" and _wants_site(item) and RECORDS_KEY not in item.stash:
+        if report.when == "setup" and _wants_site(item) and RECORDERS_KEY not in item.stash:
             report.winserve = _not_started(item, call.excinfo.value)  # type: ignore[attr-defined]
-    records = item.stash.get(RECORDS_KEY, [])
-    if not records:
+    recorders = item.stash.get(RECORDERS_KEY, [])
+    if not recorders:
         return report
     if report.failed:
-        for record in records:
-            for name, text in record.logs().items():
+        for recorder in recorders:
+            for name, text in recorder.logs().items():
                 if text.strip():
-                    report.sections.append((f"winserve {record.site.topology}: {name}", text))
+                    report.sections.append((f"winserve {recorder.site.topology}: {name}", text))
     if report.when == "call":
         item.stash[OUTCOME_KEY] = report.outcome
     if report.when == "teardown":
         outcome = "error" if report.failed else item.stash.get(OUTCOME_KEY, "error")
         report.winserve = [  # type: ignore[attr-defined]
-            {"nodeid": item.nodeid, "outcome": outcome, **record.to_dict()} for record in records
+            recorder.record(item.nodeid, outcome).to_dict() for recorder in recorders
         ]
     return report
 
@@ -209,7 +211,7 @@ def _not_started(item: pytest.Item, error: WinserveError) -> list[dict[str, Any]
     reason = str(error).partition("\n")[0]
     if FAILED_BEFORE in reason:
         return []
-    return [{"nodeid": item.nodeid, "outcome": "error", **_key_of(item).not_started(reason)}]
+    return [_key_of(item).not_started(item.nodeid, reason).to_dict()]
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -234,9 +236,10 @@ def _collect_results(config: pytest.Config) -> None:
     """Have the results of the run gathered here, unless this is a worker of xdist."""
     if hasattr(config, "workerinput") or config.pluginmanager.has_plugin("winserve-results"):
         return
-    from pytest_winserve.session.results import RunResults
+    from pytest_winserve.session.results import RunResults, not_tried
 
-    results = RunResults(_settings(config), lambda: _surveys(config))
+    environment = _environment(config)
+    results = RunResults(environment, lambda: not_tried(environment, _surveys(config)))
     config.pluginmanager.register(results, "winserve-results")
 
 
@@ -256,10 +259,17 @@ def _uses_lab(item: pytest.Item) -> bool:
     return not {"winserve", "winserve_factory"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
-def _header(config: pytest.Config) -> list[str]:
-    from pytest_winserve.session.environment import header
+def _environment(config: pytest.Config) -> RunEnvironment:
+    """The settings and versions of the run, shown above its tests and written with its results."""
+    from pytest_winserve.session.environment import RunEnvironment
 
-    return header(_settings(config))
+    if ENVIRONMENT_KEY not in config.stash:
+        config.stash[ENVIRONMENT_KEY] = RunEnvironment(_settings(config))
+    return config.stash[ENVIRONMENT_KEY]
+
+
+def _header(config: pytest.Config) -> list[str]:
+    return _environment(config).header()
 
 
 def _wants_site(item: pytest.Item) -> bool:
@@ -301,10 +311,10 @@ def _marker_arguments(
     return {name: value for name, value in locals().items() if value is not None}
 
 
-def _follow(request: pytest.FixtureRequest, site: Site) -> Record:
+def _follow(request: pytest.FixtureRequest, site: Site) -> Recorder:
     from pytest_winserve.session.display import live_of
-    from pytest_winserve.session.record import attach
+    from pytest_winserve.session.recorder import attach
 
-    record = attach(site, live_of(request.config))
-    request.node.stash.setdefault(RECORDS_KEY, []).append(record)
-    return record
+    recorder = attach(site, live_of(request.config))
+    request.node.stash.setdefault(RECORDERS_KEY, []).append(recorder)
+    return recorder

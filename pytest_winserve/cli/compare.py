@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_winserve.cli.load import judged_record, load_site, plan_of, show_unmet
+from pytest_winserve.cli.load import load_site, plan_of, show_unmet
 from pytest_winserve.cli.shared import (
     FAILED,
     LOADING,
@@ -25,10 +26,10 @@ from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_winserve.compare.comparison import Comparison, Rules, Side
-    from pytest_winserve.load.results.result import Result
     from pytest_winserve.topology import Topology
 
 
+NAME = "winserve compare"
 SIDES = "A.json B.json | AB.json | TOPOLOGY_A TOPOLOGY_B"
 
 
@@ -98,9 +99,10 @@ def run_in_turns(
     from pytest_winserve.compare.text import render
     from pytest_winserve.compare.turns import turns
     from pytest_winserve.report import findings
+    from pytest_winserve.session.environment import RunEnvironment
     from pytest_winserve.session.results import RunResults
 
-    results = RunResults(settings)
+    results = RunResults(RunEnvironment(settings))
     order = turns(runs)
     good = True
     with ExitStack() as stack:
@@ -109,22 +111,20 @@ def run_in_turns(
         for number, turn in enumerate(order, 1):
             site = sites[turn.side]
             before = f"run {number} of {len(order)}, {turn.side} "
-            record = load_site(site, plan, before)
-            result: Result = record["results"][0]
+            record, result = load_site(NAME, site, plan, settings, before)
             click.echo(f"{before}{site.topology}: {findings.load_counts(result).text}")
             for warning in findings.load_warnings(result):
                 click.echo(f"  {warning.text}")
-            made = judged_record("winserve compare", record, settings)
-            results.add({**made, "side": turn.side, "pair": turn.pair})
-            good = good and made["outcome"] == "passed"
+            results.add(replace(record, side=turn.side, pair=turn.pair))
+            good = good and record.outcome == "passed"
             show_unmet(result, settings)
             deaths = site.deaths()
             if deaths:
                 raise WinserveError("\n".join([f"{before}{site.topology}:", *deaths]))
-        data = results.data()
-        found = compare_sides(data, rules)
+        run = results.report().run
+        found = compare_sides(run, rules)
         click.echo("\n" + render(found, rules), nl=False)
-        for requirement in data["requirements"]:
+        for requirement in run.requirements:
             click.echo(findings.requirement_sentence(requirement).text)
         good = results.write() and good
         for line in (*results.hints("--require"), *results.told):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from pytest_winserve.lab.site import Site
     from pytest_winserve.load.criteria import Criterion
     from pytest_winserve.load.results.result import Result
+    from pytest_winserve.report.record import Record
 
 
 LOG_LINES = 6
+NAME = "winserve load"
 
 
 @click.command()
@@ -45,13 +48,14 @@ def load(
         settings = settings_of(given)
         plan = plan_of(settings, path, count, rate, no_keepalive)
         logs: dict[str, str] = {}
-        record = load_url(target, plan, settings) if "://" in target else None
-        if record is None:
+        if "://" in target:
+            record, result = load_url(target, plan, settings)
+        else:
             with served(target, settings, 0) as site:
-                record = load_site(site, plan)
+                record, result = load_site(NAME, site, plan, settings)
                 logs = site.logs()
-        status = show(record, settings)
-        if record["results"][0].errors or status:
+        status = show(record, result, settings)
+        if result.errors or status:
             show_logs(logs)
         sys.exit(status)
 
@@ -75,11 +79,12 @@ def plan_of(
     return plan
 
 
-def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """Load what is served at a URL; the record as in `results.json`."""
+def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Record, Result]:
+    """Load what is served at a URL; the record of it, and the result in it."""
     from pytest_winserve.load.engine import Target
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.load.plan import Plan
+    from pytest_winserve.report.record import Record
     from pytest_winserve.system.locks import measuring
 
     parts = urlsplit(url)
@@ -91,17 +96,20 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> dict[str,
     with measuring(lambda seconds: live.waiting(f"waits for another measurement, {seconds:.0f} s")):
         result = get_engine(settings.engine).run(made, target, live.follow)
     live.progress("")
-    return {"topology": base, "host": "-", "app": "-", "declared": "unknown", "verdicts": [],
-            "capacities": [], "results": [result], "events": []}  # fmt: skip
+    record = Record(NAME, "passed", topology=base, host="-", app="-", declared="unknown")
+    return judged(record, result, settings), result
 
 
-def load_site(site: Site, plan: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Load a site; the record as in `results.json`. `before` stands before what is shown."""
-    from pytest_winserve.session.record import attach
+def load_site(
+    name: str, site: Site, plan: Mapping[str, Any], settings: Settings, before: str = ""
+) -> tuple[Record, Result]:
+    """Load a site; the record of it under that name, and the result in it. `before` stands before
+    what is shown."""
+    from pytest_winserve.session.recorder import attach
 
-    record = attach(site, Watch(before))
+    recorder = attach(site, Watch(before))
     result = site.load(**plan)
-    return {**record.to_dict(), "results": [result]}
+    return judged(recorder.record(name, "passed"), result, settings), result
 
 
 def show_logs(logs: Mapping[str, str]) -> None:
@@ -113,21 +121,19 @@ def show_logs(logs: Mapping[str, str]) -> None:
             click.echo("".join(f"  {line}\n" for line in lines))
 
 
-def show(record: dict[str, Any], settings: Settings) -> int:
+def show(record: Record, result: Result, settings: Settings) -> int:
     """Print a load's record with the run's criteria on it, write the report, return the status.
 
     A load that was not answered at all, or lost a worker, is no good one, whatever is required.
     """
     from pytest_winserve.report import terminal
+    from pytest_winserve.session.environment import RunEnvironment
     from pytest_winserve.session.results import RunResults
 
-    results = RunResults(settings)
-    made = judged_record("winserve load", record, settings)
-    results.add(made)
-    result: Result = record["results"][0]
-    passed = made["outcome"] == "passed" and result.answered > 0 and not result.broken
-    data = results.data()
-    click.echo(terminal.render(data, width=80, color=sys.stdout.isatty()))
+    results = RunResults(RunEnvironment(settings))
+    results.add(record)
+    passed = record.outcome == "passed" and result.answered > 0 and not result.broken
+    click.echo(terminal.render(results.report(), width=80, color=sys.stdout.isatty()))
     show_unmet(result, settings)
     written = results.write()
     for line in (*results.hints("--require"), *results.told):
@@ -137,15 +143,14 @@ def show(record: dict[str, Any], settings: Settings) -> int:
     return 0 if passed and written else FAILED
 
 
-def judged_record(name: str, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """A load's record with the run's criteria on it, as in `results.json`."""
-    from pytest_winserve.session.record import judged
+def judged(record: Record, result: Result, settings: Settings) -> Record:
+    """The record with this load and the run's criteria on it, and the outcome by them."""
+    from pytest_winserve.report.measurements import ResultRecord
 
-    result: Result = record["results"][0]
     checks = result.checks(*load_criteria(settings), allow_limited=settings.limited == "allow")
     passed = all(check.passed for check in checks) and len(checks) == len(settings.require)
-    return {"nodeid": name, "outcome": "passed" if passed else "failed", **record,
-            "results": [result.to_dict() | judged(checks)]}  # fmt: skip
+    outcome = "passed" if passed else "failed"
+    return replace(record, outcome=outcome, results=(ResultRecord.of(result, checks),))
 
 
 def load_criteria(settings: Settings) -> list[Criterion]:

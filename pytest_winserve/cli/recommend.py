@@ -24,6 +24,7 @@ from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_winserve.recommend.search import Search
+    from pytest_winserve.session.environment import RunEnvironment
 
 
 @click.command()
@@ -56,15 +57,17 @@ def recommended(
     from pytest_winserve.lab.available import Surveys
     from pytest_winserve.recommend.search import Rules, Search, adjusted, chosen, key_of, new_lab
     from pytest_winserve.recommend.trials import open_trials, place_of
+    from pytest_winserve.session.environment import RunEnvironment
     from pytest_winserve.session.results import canonical
 
     rules = Rules(share("--margin", margin), rounds)
     settings = adjusted(settings)
+    environment = RunEnvironment(settings)
     criteria = [canonical(text) for text in settings.require]
     lab = new_lab(settings, criteria)
     surveys = Surveys()
     candidates = chosen(topologies, lab.host, settings.command, surveys)
-    key = key_of(settings, criteria, lab.host)
+    key = key_of(environment, criteria, lab.host)
     place = place_of(settings.command or settings.app, lab.host.name)
     with open_trials(place, key, fresh=fresh) as trials, lab:
         if trials.told:
@@ -76,31 +79,32 @@ def recommended(
             ranking = search.run(lab, candidates)
         except KeyboardInterrupt:
             click.echo("\ninterrupted; this is what was found up to now:\n")
-            show_ranking(search, settings)
+            show_ranking(search, environment)
             click.echo("\nThe same command goes on from here.")
             return FAILED
         trials.finish()
     click.echo()
-    written = show_ranking(search, settings)
-    if not trials.tests:
+    written = show_ranking(search, environment)
+    if not trials.records:
         return MISSING
-    if all(test.get("error") == UsageError.__name__ for test in trials.tests):
+    if all(record.error == UsageError.__name__ for record in trials.records):
         return USAGE
     return 0 if ranking.winner is not None and written else FAILED
 
 
-def show_ranking(search: Search, settings: Settings) -> bool:
+def show_ranking(search: Search, environment: RunEnvironment) -> bool:
     """Print the ranking and write the report; False when that could not be written."""
     from pytest_winserve.recommend.text import render
+    from pytest_winserve.report.record import NotTried
     from pytest_winserve.session.results import RunResults
 
-    left_out = [{"host": settings.host[0], **each.to_dict()} for each in search.left_out]
+    host = environment.settings.host[0]
+    left_out = [NotTried.from_dict({"host": host, **lacks.to_dict()}) for lacks in search.left_out]
     text = render(search.ranking(), left_out)
     click.echo(text, nl=False)
-    more = {"left_out": left_out, "recommendation": text.splitlines()}
-    results = RunResults(settings, more=more)
-    for test in search.trials.tests:
-        results.add(dict(test))
+    results = RunResults(environment, lambda: left_out, text.splitlines())
+    for record in search.trials.records:
+        results.add(record)
     written = results.write()
     for line in results.told:
         click.echo(line)

@@ -1,4 +1,4 @@
-"""What a comparison consists of: its rules, its sides, its groups and rows."""
+"""What a comparison consists of: its rules, what each side measured, its groups and rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_winserve.load.measures.intervals import Interval
 from pytest_winserve.load.results.result import Result
 
 Verdict = Literal["better", "same", "worse", "inconclusive"]
-Kind = Literal["rate", "time", "share", "blocked", "count"]
+MeasureKind = Literal["rate", "time", "share", "blocked", "count"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MeasureRow:
     """One measure: the values of both sides (None: not measured), what became of it, and why.
 
     `kind` "rate" is per second, "time" seconds, "share" and "blocked" a share of 1, "count" a
@@ -42,7 +42,7 @@ class Row:
     """
 
     measure: str
-    kind: Kind
+    kind: MeasureKind
     a: float | None
     b: float | None
     verdict: Verdict
@@ -60,7 +60,7 @@ class Group:
     what: str
     runs_a: int
     runs_b: int
-    rows: tuple[Row, ...]
+    rows: tuple[MeasureRow, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -72,7 +72,7 @@ class Comparison:
     notes: tuple[str, ...]
     one_sided: int
 
-    def having(self, verdict: Verdict) -> list[tuple[Group, Row]]:
+    def having(self, verdict: Verdict) -> list[tuple[Group, MeasureRow]]:
         """The rows with this verdict."""
         return [(group, row) for group in self.groups for row in group.rows
                 if row.verdict == verdict]  # fmt: skip
@@ -85,10 +85,11 @@ class Comparison:
 
 
 @dataclass(slots=True)
-class Measured:
-    """What one side measured in one test on one site."""
+class SideMeasurements:
+    """What one side measured in one test on one site: loads by their plan and engine, probes by
+    what they asked."""
 
-    loads: dict[str, list[Run]] = field(default_factory=dict)
+    loads: dict[str, list[ComparedLoad]] = field(default_factory=dict)
     blocked: dict[str, list[Interval]] = field(default_factory=dict)
     capacities: list[Interval] = field(default_factory=list)
 
@@ -97,13 +98,17 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ComparedLoad:
+    """One load, and the pair that it was run in; None where loads were not run in pairs."""
+
     result: Result
     pair: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ComparedTest:
+    """What both sides must have alike for a test to be compared."""
+
     test: str
     topology: str
     host: str

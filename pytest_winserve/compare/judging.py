@@ -13,7 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from pytest_winserve.compare.comparison import Group, Kind, Row, Rules, Run, Verdict
+from pytest_winserve.compare.comparison import (
+    ComparedLoad,
+    Group,
+    MeasureKind,
+    MeasureRow,
+    Rules,
+    Verdict,
+)
 from pytest_winserve.load.measures.histogram import RELATIVE_ERROR
 from pytest_winserve.load.measures.intervals import (
     MOST_RUNS,
@@ -41,7 +48,9 @@ _OPPOSITE: Mapping[Verdict, Verdict] = {
 # A load
 
 
-def load_group(name: str, a: Sequence[Run], b: Sequence[Run], rules: Rules) -> Group:
+def load_group(
+    name: str, a: Sequence[ComparedLoad], b: Sequence[ComparedLoad], rules: Rules
+) -> Group:
     notes = []
     for side, runs in (("A", a), ("B", b)):
         reasons = Counter(filter(None, (_unusable(run.result, rules) for run in runs)))
@@ -71,7 +80,9 @@ def _unusable(result: Result, rules: Rules) -> str:
     return result.broken or ("" if rules.allow_limited else result.limited)
 
 
-def _pairs(a: Sequence[Run], b: Sequence[Run]) -> tuple[list[Run], list[Run]] | None:
+def _pairs(
+    a: Sequence[ComparedLoad], b: Sequence[ComparedLoad]
+) -> tuple[list[ComparedLoad], list[ComparedLoad]] | None:
     """Both sides in the order of their pairs; None when they were not run in pairs."""
     one, other = ({run.pair: run for run in side} for side in (a, b))
     if None in one or None in other or len(one) < len(a) or len(other) < len(b):
@@ -116,7 +127,7 @@ class _Sides:
         return f"about {runs} runs per side would be needed"
 
 
-def _load_rows(sides: _Sides, rules: Rules) -> list[Row]:
+def _load_rows(sides: _Sides, rules: Rules) -> list[MeasureRow]:
     """Rate, times and error rate; times and rates are not believed against the error rate."""
     errors = _error_row(sides, rules)
     rows = [_ratio_row("rate", "rate", sides, lambda r: r.rate, rules)]
@@ -153,25 +164,29 @@ def _small(sides: _Sides) -> list[str]:
 
 def _ratio_row(
     measure: str,
-    kind: Kind,
+    kind: MeasureKind,
     sides: _Sides,
     of: Callable[[Result], float | None],
     rules: Rules,
     resolution: float = 0.0,
-) -> Row:
+) -> MeasureRow:
     """A row for what is compared by its ratio. `resolution` is how much too high a value may be."""
     a, b, untold = sides.values(of)
     positive = all(value > 0 for value in (*a, *b))
     means = [_geometric(side) if positive else _mean(side) for side in (a, b)]
     if untold or not a or not b:
-        return Row(measure, kind, means[0], means[1], "inconclusive", note=_untold(sides, untold))
+        return MeasureRow(
+            measure, kind, means[0], means[1], "inconclusive", note=_untold(sides, untold)
+        )
     if not positive:
-        return Row(measure, kind, means[0], means[1], "inconclusive",
+        return MeasureRow(measure, kind, means[0], means[1], "inconclusive",
                    note="a run has 0, which has no ratio")  # fmt: skip
     logs_a, logs_b = ([math.log(value) for value in side] for side in (a, b))
     found = sides.interval(logs_a, logs_b)
     if found is None:
-        return Row(measure, kind, means[0], means[1], "inconclusive", note="one run has no scatter")
+        return MeasureRow(
+            measure, kind, means[0], means[1], "inconclusive", note="one run has no scatter"
+        )
     found = found.widened(math.log1p(resolution))
     bound = math.log1p(rules.margin)
     verdict = _decide(found, bound, higher_is_better=kind == "rate")
@@ -183,18 +198,18 @@ def _ratio_row(
             surely = "higher" if found.low > 0 else "lower"
             note = f"surely {surely}, but not surely by more than the margin; {note}"
     change = Interval(math.exp(found.low), math.exp(found.high))
-    return Row(measure, kind, means[0], means[1], verdict, change, note)
+    return MeasureRow(measure, kind, means[0], means[1], verdict, change, note)
 
 
-def _error_row(sides: _Sides, rules: Rules) -> Row:
+def _error_row(sides: _Sides, rules: Rules) -> MeasureRow:
     a, b, untold = sides.values(lambda result: result.error_rate)
     if untold or not a or not b:
         note = _untold(sides, untold)
-        return Row("error rate", "share", _mean(a), _mean(b), "inconclusive", note=note)
+        return MeasureRow("error rate", "share", _mean(a), _mean(b), "inconclusive", note=note)
     over_runs = sides.interval(a, b)
     if over_runs is None:
         note = "one run has no scatter"
-        return Row("error rate", "share", _mean(a), _mean(b), "inconclusive", note=note)
+        return MeasureRow("error rate", "share", _mean(a), _mean(b), "inconclusive", note=note)
     # Runs without an error do not scatter, and yet the next request could fail.
     counts = [
         (sum(r.errors for r in side), sum(r.sent for r in side)) for side in (sides.a, sides.b)
@@ -210,7 +225,7 @@ def _error_row(sides: _Sides, rules: Rules) -> Row:
             if wide
             else sides.needed(a, b, half)
         )
-    return Row("error rate", "share", fmean(a), fmean(b), verdict, found, note)
+    return MeasureRow("error rate", "share", fmean(a), fmean(b), verdict, found, note)
 
 
 def _decide(found: Interval, bound: float, *, higher_is_better: bool) -> Verdict:
@@ -224,11 +239,11 @@ def _decide(found: Interval, bound: float, *, higher_is_better: bool) -> Verdict
     return "inconclusive"
 
 
-def _against(row: Row, errors: Row) -> Row:
+def _against(row: MeasureRow, errors: MeasureRow) -> MeasureRow:
     """The row, without a verdict that its error rate gives the lie to: failing is fast."""
     if errors.verdict in {"better", "worse"} and row.verdict == _OPPOSITE[errors.verdict]:
         note = f"answers are {row.verdict}, but the error rate is {errors.verdict}"
-        return Row(row.measure, row.kind, row.a, row.b, "inconclusive", row.change, note)
+        return MeasureRow(row.measure, row.kind, row.a, row.b, "inconclusive", row.change, note)
     return row
 
 
@@ -263,7 +278,7 @@ def _geometric(values: Sequence[float]) -> float | None:
 # What is exact
 
 
-def _unaccounted_row(a: Sequence[Result], b: Sequence[Result]) -> list[Row]:
+def _unaccounted_row(a: Sequence[Result], b: Sequence[Result]) -> list[MeasureRow]:
     """What the ledgers cannot explain, the worst run of each side."""
     told = [
         [r.ledger.unaccounted for r in side if r.ledger and r.ledger.unaccounted is not None]
@@ -275,25 +290,25 @@ def _unaccounted_row(a: Sequence[Result], b: Sequence[Result]) -> list[Row]:
     if worst[0] is None or worst[1] is None:
         side = "A" if worst[0] is None else "B"
         note = f"{NOT_MEASURED} in {side}"
-        return [Row("unaccounted", "count", worst[0], worst[1], "inconclusive", note=note)]
+        return [MeasureRow("unaccounted", "count", worst[0], worst[1], "inconclusive", note=note)]
     verdict: Verdict = "same"
     if worst[0] != worst[1]:
         verdict = "worse" if worst[1] > worst[0] else "better"
-    return [Row("unaccounted", "count", worst[0], worst[1], verdict)]
+    return [MeasureRow("unaccounted", "count", worst[0], worst[1], verdict)]
 
 
-def blocked_row(a: Sequence[Interval], b: Sequence[Interval]) -> Row:
+def blocked_row(a: Sequence[Interval], b: Sequence[Interval]) -> MeasureRow:
     """The shares of blocked fast requests; the worst is shown."""
     verdict, note = _decide_exact(a, b, higher_is_better=False)
     worst = [max(each.high for each in side) for side in (a, b)]
-    return Row("blocked", "blocked", worst[0], worst[1], verdict, note=note)
+    return MeasureRow("blocked", "blocked", worst[0], worst[1], verdict, note=note)
 
 
-def capacity_row(a: Sequence[Interval], b: Sequence[Interval]) -> Row:
+def capacity_row(a: Sequence[Interval], b: Sequence[Interval]) -> MeasureRow:
     """How many requests run at once; without an upper end where only a lower bound is known."""
     verdict, note = _decide_exact(a, b, higher_is_better=True)
     worst = [min(side, key=lambda each: (each.low, each.high)) for side in (a, b)]
-    return Row(
+    return MeasureRow(
         "capacity", "count", worst[0].low, worst[1].low, verdict, note=note,
         bound_a=math.isinf(worst[0].high), bound_b=math.isinf(worst[1].high),
     )  # fmt: skip

@@ -1,92 +1,90 @@
-"""Holds two sides against each other: what was measured the same way on both."""
+"""Finds what was measured the same way on both sides, and has it compared."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from pytest_winserve.compare.comparison import Comparison, Group, Key, Measured, Rules, Run
+from pytest_winserve.compare.comparison import (
+    ComparedLoad,
+    ComparedTest,
+    Comparison,
+    Group,
+    Rules,
+    SideMeasurements,
+)
 from pytest_winserve.compare.judging import blocked_row, capacity_row, load_group
 from pytest_winserve.errors import UsageError
 from pytest_winserve.load.measures.intervals import Interval
-from pytest_winserve.report.blocks import read_result
 from pytest_winserve.report.findings import load_title
 from pytest_winserve.report.numbers import plural
+from pytest_winserve.report.record import Record, RunRecord
 
 
-def compare(
-    a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]], rules: Rules
-) -> Comparison:
+def compare(a: Sequence[RunRecord], b: Sequence[RunRecord], rules: Rules) -> Comparison:
     """Compare the contents of results files, one or more on each side.
 
-    UsageError when a result is damaged, when the sides have nothing in common, and when a test of
-    both sides sent loads by different plans or engines.
+    UsageError when the sides have nothing in common, and when a test of both sides sent loads by
+    different plans or engines.
     """
-    # Runs that were made in pairs are pairs of one file, and not of two.
+    # Loads that were run in pairs are pairs of one file, and not of two.
     side_a, side_b = (
-        _collect({**test, "pair": None} for data in side for test in data["tests"])
+        _collect(replace(record, pair=None) for run in side for record in run.records)
         for side in (a, b)
     )
     return _compare(side_a, side_b, _environments(a, b), rules)
 
 
-def compare_sides(data: Mapping[str, Any], rules: Rules) -> Comparison:
+def compare_sides(run: RunRecord, rules: Rules) -> Comparison:
     """Compare the sides A and B that `winserve compare` has run and written into one file.
 
     UsageError when the file has no such sides.
     """
-    sides: dict[str, list[Mapping[str, Any]]] = {"A": [], "B": []}
-    for test in data["tests"]:
-        if test.get("side") in sides:
-            sides[test["side"]].append(test)
+    sides = {side: [r for r in run.records if r.side == side] for side in ("A", "B")}
     if not (sides["A"] and sides["B"]):
         raise UsageError(
             "the file has no sides A and B, as `winserve compare TOPOLOGY TOPOLOGY` writes them; "
             "name a second file to compare it with"
         )
-    names = {side: _listed(test["topology"] for test in tests) for side, tests in sides.items()}
+    names = {side: _listed(r.topology for r in records) for side, records in sides.items()}
     both = f"A {names['A']}, B {names['B']}"
     side_a, side_b = (
-        _collect({**test, "topology": both, "app": ""} for test in tests)
-        for tests in sides.values()
+        _collect(replace(record, topology=both, app="") for record in records)
+        for records in sides.values()
     )
     return _compare(side_a, side_b, [], rules)
 
 
-def _collect(tests: Iterable[Mapping[str, Any]]) -> dict[Key, Measured]:
-    found: dict[Key, Measured] = {}
-    for test in tests:
-        key = Key(test["nodeid"], test["topology"], test["host"], test["app"])
-        try:
-            _add(found.setdefault(key, Measured()), test)
-        except UsageError:
-            raise
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(
-                f"a measurement of {test['nodeid']} cannot be read: {error!r}"
-            ) from error
-    return {key: measured for key, measured in found.items() if measured}
+def _collect(records: Iterable[Record]) -> dict[ComparedTest, SideMeasurements]:
+    tests: dict[ComparedTest, SideMeasurements] = {}
+    for record in records:
+        key = ComparedTest(record.nodeid, record.topology, record.host, record.app)
+        _add(tests.setdefault(key, SideMeasurements()), record)
+    return {key: measured for key, measured in tests.items() if measured}
 
 
-def _add(measured: Measured, test: Mapping[str, Any]) -> None:
-    for raw in test["results"]:
-        result = read_result(test["nodeid"], raw)
+def _add(measured: SideMeasurements, record: Record) -> None:
+    for result in (load.result for load in record.results):
         how = json.dumps({"engine": result.engine, **result.plan.to_dict()}, sort_keys=True)
-        measured.loads.setdefault(how, []).append(Run(result, test.get("pair")))
-    for verdict in test["verdicts"]:
-        sleepers = plural(verdict["sleepers"], "slow request")
-        how = f"{verdict['fast']} during {sleepers} to {verdict['slow']}"
-        share = float(verdict["blocked_fraction"])
+        measured.loads.setdefault(how, []).append(ComparedLoad(result, record.pair))
+    for verdict in record.verdicts:
+        sleepers = plural(verdict.sleepers, "slow request")
+        how = f"{verdict.fast} during {sleepers} to {verdict.slow}"
+        share = verdict.blocked_fraction
         measured.blocked.setdefault(how, []).append(Interval(share, share))
-    for capacity in test["capacities"]:
-        low = float(capacity["value"])
-        measured.capacities.append(Interval(low, math.inf if capacity["at_least"] else low))
+    for capacity in record.capacities:
+        low = float(capacity.value)
+        measured.capacities.append(Interval(low, math.inf if capacity.at_least else low))
 
 
 def _compare(
-    a: Mapping[Key, Measured], b: Mapping[Key, Measured], notes: list[str], rules: Rules
+    a: Mapping[ComparedTest, SideMeasurements],
+    b: Mapping[ComparedTest, SideMeasurements],
+    notes: list[str],
+    rules: Rules,
 ) -> Comparison:
     common = [key for key in a if key in b]
     if not common:
@@ -96,8 +94,8 @@ def _compare(
         single += [f"only in {name}: {key}" for key in one if key not in other]
     groups: list[Group] = []
     for key in common:
-        found, alone = _groups(key, a[key], b[key], rules)
-        groups += found
+        compared, alone = _groups(key, a[key], b[key], rules)
+        groups += compared
         single += alone
     if not groups:
         raise UsageError(
@@ -107,7 +105,9 @@ def _compare(
     return Comparison(tuple(groups), (*notes, *single), len(single))
 
 
-def _nothing_in_common(a: Mapping[Key, Measured], b: Mapping[Key, Measured]) -> str:
+def _nothing_in_common(
+    a: Mapping[ComparedTest, SideMeasurements], b: Mapping[ComparedTest, SideMeasurements]
+) -> str:
     if not a or not b:
         empty = " and ".join(name for name, side in (("A", a), ("B", b)) if not side)
         return f"nothing to compare: there is no measurement in {empty}"
@@ -126,12 +126,14 @@ def _nothing_in_common(a: Mapping[Key, Measured], b: Mapping[Key, Measured]) -> 
 
 
 def _listed(names: Iterable[str], most: int = 4) -> str:
-    found = list(dict.fromkeys(names))
-    more = f" and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(found[:most]) + more
+    unique = list(dict.fromkeys(names))
+    more = f" and {len(unique) - most} more" if len(unique) > most else ""
+    return ", ".join(unique[:most]) + more
 
 
-def _groups(key: Key, a: Measured, b: Measured, rules: Rules) -> tuple[list[Group], list[str]]:
+def _groups(
+    key: ComparedTest, a: SideMeasurements, b: SideMeasurements, rules: Rules
+) -> tuple[list[Group], list[str]]:
     """The groups of one test, and what only one side of it has."""
     groups: list[Group] = []
     name = f"{key.test}: {key.topology} on {key.host}" + (f", {key.app}" if key.app else "")
@@ -150,7 +152,7 @@ def _groups(key: Key, a: Measured, b: Measured, rules: Rules) -> tuple[list[Grou
     return groups, [*_alone("A", name, a, b), *_alone("B", name, b, a)]
 
 
-def _alone(side: str, name: str, one: Measured, other: Measured) -> list[str]:
+def _alone(side: str, name: str, one: SideMeasurements, other: SideMeasurements) -> list[str]:
     """What only one side of a test has."""
     titles = [
         load_title(runs[0].result) for how, runs in one.loads.items() if how not in other.loads
@@ -173,29 +175,29 @@ def _plan_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
 # Where the results come from
 
 
-def _environments(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) -> list[str]:
+def _environments(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[str]:
     """What differs between the machines and versions of the sides."""
     facts = []
     for side in (a, b):
-        told: dict[str, set[str]] = {}
-        for data in side:
-            for name, value in _facts(data["environment"]):
-                told.setdefault(name, set()).add(value)
-        facts.append(told)
+        values: dict[str, set[str]] = {}
+        for run in side:
+            for name, value in _facts(run.environment):
+                values.setdefault(name, set()).add(value)
+        facts.append(values)
     names = dict.fromkeys([*facts[0], *facts[1]])
     return [
-        f"{name} differs: {_said(facts[0], name)} in A, {_said(facts[1], name)} in B"
+        f"{name} differs: {_values(facts[0], name)} in A, {_values(facts[1], name)} in B"
         for name in names
         if facts[0].get(name) != facts[1].get(name)
     ] + [
-        f"{name} differs within {side}: {_said(told, name)}"
-        for side, told in zip("AB", facts, strict=True)
-        for name in told
-        if len(told[name]) > 1 and facts[0].get(name) == facts[1].get(name)
+        f"{name} differs within {side}: {_values(values, name)}"
+        for side, values in zip("AB", facts, strict=True)
+        for name in values
+        if len(values[name]) > 1 and facts[0].get(name) == facts[1].get(name)
     ]
 
 
-def _said(facts: Mapping[str, set[str]], name: str) -> str:
+def _values(facts: Mapping[str, set[str]], name: str) -> str:
     return " or ".join(sorted(facts[name])) if name in facts else "none"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
-from pytest_winserve.compare.comparison import Comparison, Group, Row, Rules, Verdict
+from pytest_winserve.compare.comparison import Comparison, Group, MeasureRow, Rules, Verdict
 from pytest_winserve.report.numbers import NOT_MEASURED, per_second, percent, plural, seconds
 from pytest_winserve.report.terminal import clean, table
 
@@ -28,8 +28,8 @@ def render(comparison: Comparison, rules: Rules, *, width: int = 80) -> str:
         "  ",
     )
     counts = {verdict: len(comparison.having(verdict)) for verdict in _ORDER}
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    lines += _wrapped(f"B against A: {said}", width, "", "  ")
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    lines += _wrapped(f"B against A: {verdicts}", width, "", "  ")
     for group, row in comparison.having("worse"):
         lines += _wrapped(f"WORSE: {row.measure} of {group.name}", width, "", "  ")
     return "".join(line + "\n" for line in lines)
@@ -47,7 +47,7 @@ def _group(group: Group, width: int) -> Iterator[str]:
         yield from _wrapped(note, width, "  ", "    ")
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: MeasureRow) -> list[str]:
     shown = [
         ">= " * bound + _value(row, value)
         for value, bound in ((row.a, row.bound_a), (row.b, row.bound_b))
@@ -56,7 +56,7 @@ def _cells(row: Row) -> list[str]:
     return [row.measure, *shown, _change(row), verdict]
 
 
-def _value(row: Row, value: float | None) -> str:
+def _value(row: MeasureRow, value: float | None) -> str:
     if value is None:
         return NOT_MEASURED
     if row.kind == "rate":
@@ -66,7 +66,7 @@ def _value(row: Row, value: float | None) -> str:
     return f"{value:g}" if row.kind == "count" else percent(value)
 
 
-def _change(row: Row) -> str:
+def _change(row: MeasureRow) -> str:
     if row.a is None or row.b is None:
         return "-"
     if row.kind == "share":

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pytest_winserve.compare.comparison import Comparison, Rules, Side
 from pytest_winserve.compare.sides import compare, compare_sides
 from pytest_winserve.errors import UsageError
-from pytest_winserve.report.store import read_json
+from pytest_winserve.report.record import RunRecord
+from pytest_winserve.report.store import read_run
 from pytest_winserve.topology import Topology
 
 RESULTS = "results.json"
@@ -57,23 +57,23 @@ def _is_file(text: str) -> bool:
 
 def compare_files(sides: Sequence[str], rules: Rules) -> Comparison:
     """Compare two files (or folders of them), or the two sides of one. Raises UsageError."""
-    read = [_read(each) for each in sides]
-    if len(read) == 2:
-        return compare(read[0], read[1], rules)
-    if len(read[0]) > 1:
-        raise UsageError(f"{sides[0]}: has {len(read[0])} results files; name one of them")
-    return compare_sides(read[0][0], rules)
+    runs = [_read(side) for side in sides]
+    if len(runs) == 2:
+        return compare(runs[0], runs[1], rules)
+    if len(runs[0]) > 1:
+        raise UsageError(f"{sides[0]}: has {len(runs[0])} results files; name one of them")
+    return compare_sides(runs[0][0], rules)
 
 
-def _read(place: str) -> list[dict[str, Any]]:
-    """The content of a results file, or of all results.json in a folder and below it."""
+def _read(place: str) -> list[RunRecord]:
+    """The run in a results file, or those in all results.json of a folder and below it."""
     path = Path(place)
     if not path.is_dir():
-        return [read_json(path)]
-    found = sorted(path.rglob(RESULTS))
-    if not found:
+        return [read_run(path)]
+    files = sorted(path.rglob(RESULTS))
+    if not files:
         raise UsageError(f"{place}: there is no {RESULTS} in this folder or below it")
-    return [read_json(each) for each in found]
+    return [read_run(file) for file in files]
 
 
 def topologies(sides: Sequence[str]) -> dict[Side, Topology]:

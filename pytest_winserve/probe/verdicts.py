@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_winserve.load.criteria import Check, Criterion, evaluate, require
+from pytest_winserve.load.measures.outcomes import is_good
 from pytest_winserve.servers import Concurrency
 
 
@@ -30,7 +31,7 @@ class Exchange:
     @property
     def good(self) -> bool:
         """Whether it was answered with 2xx or 3xx."""
-        return self.status is not None and self.status < 400
+        return self.status is not None and is_good(str(self.status))
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)
@@ -111,6 +112,18 @@ class Verdict:
         }
 
 
+def as_declared(value: int, declared: Concurrency, *, at_least: bool) -> bool | None:
+    """Whether a capacity is what the server declares; None when that is unknown.
+
+    `at_least`: no more was tried, so that the server may well run what it declares beyond `value`.
+    """
+    if declared == "unknown":
+        return None
+    if declared is None:
+        return at_least
+    return value == declared or (at_least and value < declared)
+
+
 @dataclass(frozen=True, slots=True)
 class Capacity:
     """How many slow requests a site runs at the same time; `at_least` when `limit` was reached.
@@ -128,11 +141,7 @@ class Capacity:
     @property
     def as_declared(self) -> bool | None:
         """Whether it is what the server declares; None when that is unknown."""
-        if self.declared == "unknown":
-            return None
-        if self.declared is None or self.declared > self.limit:
-            return self.at_least
-        return self.value == self.declared
+        return as_declared(self.value, self.declared, at_least=self.at_least)
 
     def metric(self, name: str) -> tuple[float | None, int | None]:
         """`capacity`; else not measured."""

@@ -1,20 +1,20 @@
-"""Which of many topologies to choose: who met the criteria, who was fastest, and who is equal.
+"""Which of many topologies to choose: those that met the criteria, the fastest, and its equals.
 
-It reads tests as they stand in results.json, each with its `round`. The runs of one round were made
-one after another, so that candidates are held against each other round by round.
+It ranks by the records of tests, each with its `round`. The runs of one round were made one after
+another, so that candidates are compared round by round.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
-from typing import Any
 
 from pytest_winserve.load.measures.intervals import Interval, paired_difference
 from pytest_winserve.load.results.result import Result
-from pytest_winserve.report.blocks import read_result
+from pytest_winserve.report.measurements import CheckRecord
+from pytest_winserve.report.record import Record
 
 LEAST_ROUNDS = 4
 ALL_ROUNDS = 10
@@ -46,43 +46,43 @@ class Missed:
 
 @dataclass(slots=True)
 class Candidate:
-    """A topology and the tests that were made with it."""
+    """A topology, the records of the tests that were made with it, and the result of each round."""
 
     topology: str
-    tests: list[Mapping[str, Any]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     results: dict[int, Result] = field(default_factory=dict)
 
     @property
     def started(self) -> bool:
         """Whether it came up every time, and everything could be measured."""
-        return all(test["outcome"] != "error" for test in self.tests)
+        return all(record.outcome != "error" for record in self.records)
 
     @property
     def trouble(self) -> list[str]:
         """What kept it from coming up or from being measured, and what else happened."""
-        return list(dict.fromkeys(event for test in self.tests for event in test["trouble"]))
+        trouble = [event for record in self.records for event in record.trouble or ()]
+        return list(dict.fromkeys(trouble))
 
     @property
-    def checks(self) -> list[Mapping[str, Any]]:
-        kinds = ("verdicts", "capacities", "results")
-        measured = [each for test in self.tests for kind in kinds for each in test[kind]]
-        return [check for each in measured for check in each["checks"]]
+    def checks(self) -> list[CheckRecord]:
+        """Every criterion that was evaluated."""
+        return [check for record in self.records for check in record.checks]
 
     @property
     def missed(self) -> list[Missed]:
         """The criteria that did not hold every time."""
-        found = []
-        for name in dict.fromkeys(check["criterion"] for check in self.checks):
-            mine = [check for check in self.checks if check["criterion"] == name]
-            failed = [check for check in mine if not check["passed"]]
+        missed = []
+        for name in dict.fromkeys(check.criterion for check in self.checks):
+            mine = [check for check in self.checks if check.criterion == name]
+            failed = [check for check in mine if not check.passed]
             if failed:
                 last = failed[-1]
-                found.append(Missed(name, len(failed), len(mine), last["measured"], last["reason"]))
-        return found
+                missed.append(Missed(name, len(failed), len(mine), last.measured, last.reason))
+        return missed
 
     def meets(self, criteria: Sequence[str]) -> bool:
         """Whether each criterion was evaluated and held every time."""
-        evaluated = {check["criterion"] for check in self.checks}
+        evaluated = {check.criterion for check in self.checks}
         return self.started and evaluated >= set(criteria) and not self.missed
 
     @property
@@ -254,23 +254,22 @@ def _beats(one: Candidate, other: Candidate) -> bool:
     return one.level >= other.level + math.log1p(SLACK / rounds)
 
 
-def rank(tests: Sequence[Mapping[str, Any]], criteria: Sequence[str], margin: float) -> Ranking:
-    """The ranking of these tests. `criteria` as they stand in results. UsageError when a result
-    is damaged."""
-    found: dict[str, Candidate] = {}
-    for test in tests:
-        candidate = found.setdefault(test["topology"], Candidate(test["topology"]))
-        candidate.tests.append(test)
-        for raw in test["results"]:
-            candidate.results[test["round"]] = read_result(test["nodeid"], raw)
-    met = [each for each in found.values() if each.meets(criteria)]
-    measured = [each for each in found.values() if each.started and each not in met]
+def rank(records: Sequence[Record], criteria: Sequence[str], margin: float) -> Ranking:
+    """The ranking by these records. `criteria` as they stand in results."""
+    candidates: dict[str, Candidate] = {}
+    for record in records:
+        candidate = candidates.setdefault(record.topology, Candidate(record.topology))
+        candidate.records.append(record)
+        for load in record.results:
+            candidate.results[record.round or 0] = load.result
+    met = [each for each in candidates.values() if each.meets(criteria)]
+    measured = [each for each in candidates.values() if each.started and each not in met]
     return Ranking(
         tuple(criteria),
         margin,
         fastest_first(met),
         tuple(sorted(measured, key=lambda each: (len(each.missed), -each.rate))),
-        tuple(each for each in found.values() if not each.started),
+        tuple(each for each in candidates.values() if not each.started),
     )
 
 

@@ -7,10 +7,10 @@ within a round, until it is decided. Each run is on a site of its own that is st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_winserve.deployment.this_machine import front_versions, machine
+from pytest_winserve.deployment.this_machine import machine
 from pytest_winserve.errors import (
     CriterionFailed,
     MissingComponent,
@@ -23,10 +23,12 @@ from pytest_winserve.lab.available import LeftOut, Surveys, expand, settings_tha
 from pytest_winserve.lab.lab import Lab
 from pytest_winserve.lab.observer import Live
 from pytest_winserve.lab.site import Site
-from pytest_winserve.load.criteria import parse_all
 from pytest_winserve.recommend.ranking import Ranking, rank
 from pytest_winserve.recommend.trials import Trials, app_fingerprint
-from pytest_winserve.session.record import attach
+from pytest_winserve.report.record import Record
+from pytest_winserve.session.environment import RunEnvironment
+from pytest_winserve.session.labs import lab_of
+from pytest_winserve.session.recorder import attach
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import SiteKey
 from pytest_winserve.topology import Topology
@@ -95,8 +97,9 @@ def chosen(
     return list(dict.fromkeys(named))
 
 
-def key_of(settings: Settings, criteria: Sequence[str], host: Host) -> dict[str, Any]:
+def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> dict[str, Any]:
     """What the trials depend on: app, plan, criteria, machine, versions."""
+    settings = environment.settings
     with host.open():
         require_host(host)
         there = host.about() or machine()
@@ -119,7 +122,7 @@ def key_of(settings: Settings, criteria: Sequence[str], host: Host) -> dict[str,
         "python": there["python"],
         "pytest-winserve": there["pytest_winserve"],
         "versions": there["versions"],
-        "fronts": front_versions(settings.nginx),
+        "fronts": dict(environment.fronts),
     }
 
 
@@ -156,7 +159,7 @@ class Search:
 
     def ranking(self) -> Ranking:
         """The ranking by what was tried up to now."""
-        return rank(self.trials.tests, self.criteria, self.rules.margin)
+        return rank(self.trials.records, self.criteria, self.rules.margin)
 
     def _once(self, lab: Lab, topology: Topology, number: int, where: str) -> None:
         """One trial, unless it is there already or its front is known to be missing."""
@@ -165,7 +168,7 @@ class Search:
             return
         self.live.progress(f"{where} {name}")
         try:
-            test = self._trial(lab, topology, number)
+            record = self._trial(lab, topology, number)
         except MissingComponent as error:
             self.live.progress("")
             lacks = LeftOut(error.component, "missing", error.reason, error.hint)
@@ -177,15 +180,14 @@ class Search:
             self.say(f"{where} {name}: {error.component} is missing, {error.hint}")
             return
         self.live.progress("")
-        self.trials.add(test)
-        self.say(f"{where} {name}: {_said(test)}")
+        self.trials.add(record)
+        self.say(f"{where} {name}: {_in_short(record)}")
 
-    def _trial(self, lab: Lab, topology: Topology, number: int) -> dict[str, Any]:
-        """A test as in results.json. Raises MissingComponent when it cannot be made here."""
+    def _trial(self, lab: Lab, topology: Topology, number: int) -> Record:
+        """The record of one test. Raises MissingComponent when it cannot be made here."""
         settings = self.settings
         key = SiteKey(str(topology), lab.host.name, settings.app, settings.command,
                       settings.slow, settings.fast)  # fmt: skip
-        head = {"nodeid": NAME, "round": number}
         try:
             site = lab.serve(
                 topology, settings.app, command=settings.command, slow=settings.slow,
@@ -194,10 +196,10 @@ class Search:
         except MissingComponent:
             raise
         except WinserveError as error:
-            found = key.not_started(_short(error))
+            record = key.not_started(NAME, _short(error))
             kind = type(error).__name__
-            return {**head, "outcome": "error", "error": kind, "trouble": found["events"], **found}
-        record = attach(site, self.live)
+            return replace(record, round=number, error=kind, trouble=record.events)
+        recorder = attach(site, self.live)
         outcome, trouble = "error", []
         try:
             with site:
@@ -206,8 +208,8 @@ class Search:
         except WinserveError as error:
             # A site that was measured, and then did not stop as it should, is not out.
             trouble.append(_short(error))
-        record.events += trouble
-        return {**head, "outcome": outcome, "trouble": trouble, **record.to_dict()}
+        recorder.events += trouble
+        return replace(recorder.record(NAME, outcome), round=number, trouble=tuple(trouble))
 
     def _measure(self, site: Site, *, first: bool) -> str:
         """Probe as far as the criteria ask for it, and load; the outcome."""
@@ -229,28 +231,20 @@ class Search:
 
     def _give_up_early(self) -> None:
         """Raise when every trial up to now failed to be made, for one and the same reason."""
-        failed = [test for test in self.trials.tests if test["outcome"] == "error"]
-        if len(failed) < len(self.trials.tests):
+        records = self.trials.records
+        if any(record.outcome != "error" for record in records):
             return
-        whys = {"; ".join(test["trouble"]) for test in failed}
-        servers = {test["server"].partition(":")[0] for test in failed}
+        whys = {"; ".join(record.trouble or ()) for record in records}
+        servers = {(record.server or "").partition(":")[0] for record in records}
         if len(whys) == 1 and len(servers) >= SAME_TROUBLE:
-            kind = UsageError if failed[0].get("error") == "UsageError" else WinserveError
+            kind = UsageError if records[0].error == UsageError.__name__ else WinserveError
             why = whys.pop().removeprefix("did not start: ")
             raise kind(f"{len(servers)} different servers fail for one reason: {why}")
 
 
 def new_lab(settings: Settings, criteria: Sequence[str]) -> Lab:
     """The lab that applies the criteria to every measurement."""
-    return Lab(
-        settings.host[0],
-        provision=settings.provision,
-        load_from=settings.load_from,
-        nginx=settings.nginx,
-        engine=settings.engine,
-        require=parse_all(criteria),
-        allow_limited=settings.limited == "allow",
-    )
+    return lab_of(settings, settings.host[0], require=criteria)
 
 
 def adjusted(settings: Settings) -> Settings:
@@ -262,16 +256,13 @@ def adjusted(settings: Settings) -> Settings:
     )
 
 
-def _said(test: Mapping[str, Any]) -> str:
+def _in_short(record: Record) -> str:
     """One line on a trial."""
-    if test["outcome"] == "error":
-        return "; ".join(test["trouble"]) or "could not be measured"
-    result = test["results"][-1]
-    answered = sum(n for name, n in result["outcomes"].items() if name.isdigit())
-    rate = f"{answered / result['elapsed']:.1f} /s" if result["elapsed"] else "nothing sent"
-    checks = [check for kind in ("verdicts", "capacities", "results") for each in test[kind]
-              for check in each["checks"]]  # fmt: skip
-    missed = [check["criterion"] for check in checks if not check["passed"]]
+    if record.outcome == "error":
+        return "; ".join(record.trouble or ()) or "could not be measured"
+    result = record.results[-1].result
+    rate = f"{result.answered / result.elapsed:.1f} /s" if result.elapsed else "nothing sent"
+    missed = [check.criterion for check in record.checks if not check.passed]
     return f"{rate}, {'misses ' + '; '.join(missed) if missed else 'meets the criteria'}"
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
-from typing import Any
 
-from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_status
+from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_good, is_status
 from pytest_winserve.load.measures.units import format_memory
 from pytest_winserve.load.results.result import Result
-from pytest_winserve.recommend.ranking import SURE_ROUNDS, Candidate, Ranking
+from pytest_winserve.recommend.ranking import SURE_ROUNDS, Candidate, Missed, Ranking
 from pytest_winserve.report.findings import verdict_sentence
 from pytest_winserve.report.numbers import NOT_MEASURED, per_second, percent, plural, seconds
+from pytest_winserve.report.record import NotTried
 from pytest_winserve.report.terminal import clean, table
 
 HEADER = ("met the criteria", "rate /s", "of the fastest", "p95", "processes", "memory", "runs")
@@ -30,7 +30,7 @@ _SEEN = {
 }
 
 
-def render(ranking: Ranking, left_out: Sequence[Mapping[str, Any]], *, width: int = 80) -> str:
+def render(ranking: Ranking, left_out: Sequence[NotTried], *, width: int = 80) -> str:
     """The ranking in lines of at most `width` characters; ends with a newline."""
     lines = [
         *_verdict(ranking, width),
@@ -183,12 +183,12 @@ def _failed(ranking: Ranking, width: int) -> Iterator[str]:
 
 
 def _never(candidate: Candidate, ranking: Ranking) -> str:
-    evaluated = {check["criterion"] for check in candidate.checks}
+    evaluated = {check.criterion for check in candidate.checks}
     missing = [name for name in ranking.criteria if name not in evaluated]
     return f"{', '.join(missing)}: {NOT_MEASURED}"
 
 
-def _missed_words(missed: Any) -> str:
+def _missed_words(missed: Missed) -> str:
     value = NOT_MEASURED if missed.measured is None else f"measured {missed.measured}"
     often = f" in {missed.failed} of {missed.of} runs" if missed.of > 1 else ""
     why = f" ({missed.reason})" if missed.measured is None and missed.reason else ""
@@ -197,19 +197,14 @@ def _missed_words(missed: Any) -> str:
 
 def reasons(candidate: Candidate) -> list[str]:
     """What went wrong in the runs of a candidate, each from the side that it came from."""
-    told = []
-    test = candidate.tests[0]
-    for each in candidate.tests:
-        told += [
-            sentence.text
-            for sentence in map(verdict_sentence, each["verdicts"])
-            if sentence.good is False
-        ]
+    first = candidate.records[0]
+    verdicts = [verdict for record in candidate.records for verdict in record.verdicts]
+    reasons = [one.text for one in map(verdict_sentence, verdicts) if one.good is False]
     for result in candidate.results.values():
         if result.errors or (result.ledger is not None and result.ledger.unaccounted):
-            told += errors_by_side(result, test["server"], test["behind"])
-    told += candidate.trouble
-    return list(dict.fromkeys(told))
+            reasons += errors_by_side(result, first.server or "", first.behind)
+    reasons += candidate.trouble
+    return list(dict.fromkeys(reasons))
 
 
 def errors_by_side(result: Result, server: str, behind: str | None) -> list[str]:
@@ -217,7 +212,7 @@ def errors_by_side(result: Result, server: str, behind: str | None) -> list[str]
     who = f"the front {behind}" if behind else f"the server {server}"
     lines = []
     statuses = {
-        name: n for name, n in result.outcomes.items() if is_status(name) and name[0] not in "23"
+        name: n for name, n in result.outcomes.items() if is_status(name) and not is_good(name)
     }
     if statuses:
         shares = {key: share.errors or 0 for key, share in result.by_backend.items()}
@@ -258,15 +253,15 @@ def _not_started(candidates: Sequence[Candidate], width: int) -> Iterator[str]:
         yield from _wrapped(f"{', '.join(names)}: {why}", width, "  ")
 
 
-def _not_tried(left_out: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+def _not_tried(left_out: Sequence[NotTried], width: int) -> Iterator[str]:
     if not left_out:
         return
     yield ""
     yield "Could not be tried:"
-    for each in left_out:
-        yield from _wrapped(f"{each['name']} ({each['state']}): {each['reason']}", width, "  ")
-        if each["mend"]:
-            yield from _wrapped(f"get it: {each['mend']}", width, "    ")
+    for lacks in left_out:
+        yield from _wrapped(f"{lacks.name} ({lacks.state}): {lacks.reason}", width, "  ")
+        if lacks.hint:
+            yield from _wrapped(f"get it: {lacks.hint}", width, "    ")
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:

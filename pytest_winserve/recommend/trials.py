@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.report.record import Record
 from pytest_winserve.report.store import write_json
 from pytest_winserve.system.cache import cache_folder
 
@@ -57,23 +58,23 @@ def place_of(app: str, host: str) -> Path:
 
 @dataclass(slots=True)
 class Trials:
-    """The tests made so far, as they stand in results.json, each with its `round`.
+    """The records of the tests made so far, each with its `round`.
 
     `told` says what became of an earlier run's.
     """
 
     place: Path
     key: Mapping[str, Any]
-    tests: list[dict[str, Any]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     told: str = ""
 
     def made(self, topology: str, number: int) -> bool:
         """Whether a round of a topology is there already."""
-        return any(t["topology"] == topology and t["round"] == number for t in self.tests)
+        return any(r.topology == topology and r.round == number for r in self.records)
 
-    def add(self, test: dict[str, Any]) -> None:
+    def add(self, record: Record) -> None:
         """Keep one more. Raises OSError when it cannot be written."""
-        self.tests.append(test)
+        self.records.append(record)
         self._write(finished=False)
 
     def finish(self) -> None:
@@ -81,7 +82,8 @@ class Trials:
         self._write(finished=True)
 
     def _write(self, *, finished: bool) -> None:
-        data = {"schema": SCHEMA, "key": self.key, "finished": finished, "tests": self.tests}
+        tests = [record.to_dict() for record in self.records]
+        data = {"schema": SCHEMA, "key": self.key, "finished": finished, "tests": tests}
         write_json(self.place, data)
 
 
@@ -111,24 +113,25 @@ def _continue(trials: Trials) -> None:
     """Take over what an earlier run has left, if it is of the same key and did not end."""
     try:
         data = json.loads(trials.place.read_text("utf-8"))
-        known, finished, tests = data["key"], data["finished"], data["tests"]
-        readable = data["schema"] == SCHEMA and isinstance(tests, list)
-    except (ValueError, KeyError, TypeError):
-        readable, known, finished, tests = False, {}, False, []
+        known, finished = data["key"], data["finished"]
+        records = [Record.from_dict(test) for test in data["tests"]]
+        readable = data["schema"] == SCHEMA
+    except (ValueError, KeyError, TypeError, UsageError):
+        readable, known, finished, records = False, {}, False, []
     if not readable:
         trials.told = f"{trials.place} cannot be read: its trials are made anew"
         return
     # As it comes back from a file.
     key = json.loads(json.dumps(trials.key))
-    if finished or not tests:
+    if finished or not records:
         return
     if known == key:
-        trials.tests = tests
-        trials.told = f"goes on with {len(tests)} trials of an earlier run (--fresh begins anew)"
+        trials.records = records
+        trials.told = f"goes on with {len(records)} trials of an earlier run (--fresh begins anew)"
         return
     names = [name for name in dict.fromkeys([*known, *key]) if known.get(name) != key.get(name)]
     differences = "; ".join(f"{n} was {known.get(n)}, is {key.get(n)}" for n in names)
     trials.told = (
-        f"the {len(tests)} trials of an earlier run are not used, they are of something else: "
+        f"the {len(records)} trials of an earlier run are not used, they are of something else: "
         f"{differences}"
     )

@@ -1,20 +1,19 @@
 """Reports: the terminal summary, results.json, summary.md and report.html.
 
-Everything here reads the content of results.json (plain dicts); nothing knows of labs or pytest.
+Everything here shows a run's records, the content of results.json; nothing knows of labs or pytest.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pytest_winserve.errors import UsageError
-from pytest_winserve.report.store import SCHEMA, read_json, write_json, write_text
 
-__all__ = ["SCHEMA", "make_folder", "read_json", "write_json", "write_report"]
+if TYPE_CHECKING:
+    from pytest_winserve.report.blocks import Report
 
 # ENOENT: the directory is there, so it is one in which no file can be made (as in /proc).
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
@@ -34,7 +33,7 @@ def make_folder(directory: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def write_report(directory: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
+def write_report(directory: str | os.PathLike[str], report: Report) -> None:
     """Write results.json, report.html and summary.md into `directory`, each atomically.
 
     The directory and its parents are created. UsageError when it is a file, cannot be created or is
@@ -42,13 +41,14 @@ def write_report(directory: str | os.PathLike[str], data: Mapping[str, Any]) -> 
     """
     # Jinja and the templates are wanted here only: not by somebody who reads a results.json.
     from pytest_winserve.report import html, markdown
+    from pytest_winserve.report.store import write_json, write_text
 
     folder = make_folder(directory)
     try:
         # The data first: it is what the other two can be made from again.
-        write_json(folder / "results.json", data)
-        write_text(folder / "report.html", html.render(data))
-        write_text(folder / "summary.md", markdown.render(data))
+        write_json(folder / "results.json", report.run.to_dict())
+        write_text(folder / "report.html", html.render(report))
+        write_text(folder / "summary.md", markdown.render(report))
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
             raise UsageError(f"report directory {folder}: is not writable: {error}") from error

@@ -1,38 +1,66 @@
-"""The records of results.json, each with its results read."""
+"""A run as a report shows it: its records in blocks, one for each app on each site."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from pytest_winserve.errors import UsageError
 from pytest_winserve.load.results.result import Result
+from pytest_winserve.report.measurements import (
+    CapacityRecord,
+    CheckRecord,
+    VerdictRecord,
+    checks_of,
+)
+from pytest_winserve.report.record import Record, RunRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """One load: the test that sent it, its result, the article's tables and the criteria."""
+class ShownLoad:
+    """One load: the test that sent it, its result, and the article's tables of it."""
 
     nodeid: str
     result: Result
     tables: Mapping[str, Any]
-    checks: Sequence[Mapping[str, Any]]
 
 
-@dataclass(slots=True)
-class Block:
-    """All that was measured of one app on one topology of one host."""
+@dataclass(frozen=True, slots=True)
+class SiteBlock:
+    """All that was measured of one app on one topology of one host. `tests` are the names of the
+    tests with their outcomes."""
 
     host: str
     topology: str
     app: str
-    tests: list[tuple[str, str]] = field(default_factory=list)
-    verdicts: list[Mapping[str, Any]] = field(default_factory=list)
-    capacities: list[Mapping[str, Any]] = field(default_factory=list)
-    loads: list[Load] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
+    tests: tuple[tuple[str, str], ...]
+    verdicts: tuple[VerdictRecord, ...]
+    capacities: tuple[CapacityRecord, ...]
+    loads: tuple[ShownLoad, ...]
+    events: tuple[str, ...]
+    checks: tuple[CheckRecord, ...]
+
+    @classmethod
+    def of(cls, host: str, topology: str, app: str, records: Iterable[Record]) -> SiteBlock:
+        """What the records of one app on one topology of one host hold, by kind."""
+        records = tuple(records)
+        verdicts = tuple(verdict for record in records for verdict in record.verdicts)
+        capacities = tuple(capacity for record in records for capacity in record.capacities)
+        results = [(record.nodeid, one) for record in records for one in record.results]
+        return cls(
+            host=host,
+            topology=topology,
+            app=app,
+            tests=tuple((record.nodeid, record.outcome) for record in records),
+            verdicts=verdicts,
+            capacities=capacities,
+            loads=tuple(
+                ShownLoad(nodeid, one.result, one.result.tsung_tables()) for nodeid, one in results
+            ),
+            events=tuple(event for record in records for event in record.events),
+            checks=checks_of((*verdicts, *capacities, *(one for _, one in results))),
+        )
 
     @property
     def measured(self) -> bool:
@@ -46,47 +74,27 @@ class Block:
         return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
     @property
-    def telling_checks(self) -> list[Mapping[str, Any]]:
-        """The criteria that do not hold, or only just, of the verdicts, capacities and loads."""
-        return [check for check in self.checks if not check["passed"] or check.get("close")]
-
-    @property
-    def checks(self) -> list[Mapping[str, Any]]:
-        """Every criterion that was evaluated, in the order of the measurements."""
-        sources: list[Sequence[Mapping[str, Any]]] = [
-            *(verdict["checks"] for verdict in self.verdicts),
-            *(capacity["checks"] for capacity in self.capacities),
-            *(load.checks for load in self.loads),
-        ]
-        return [check for source in sources for check in source]
+    def telling_checks(self) -> list[CheckRecord]:
+        """The criteria that do not hold, or only just."""
+        return [check for check in self.checks if not check.passed or check.close]
 
 
-def blocks(data: Mapping[str, Any]) -> list[Block]:
-    """The tests of `data` grouped by host, topology and app, in the order they first appear.
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run and its blocks: what the terminal, HTML and Markdown all show."""
 
-    UsageError when a result in `data` is damaged.
-    """
-    found: dict[tuple[str, str, str], Block] = {}
-    for test in data["tests"]:
-        key = (test["host"], test["topology"], test["app"])
-        block = found.setdefault(key, Block(*key))
-        block.tests.append((test["nodeid"], test["outcome"]))
-        block.verdicts.extend(test["verdicts"])
-        block.capacities.extend(test["capacities"])
-        block.events.extend(test["events"])
-        for raw in test["results"]:
-            block.loads.append(_load(test["nodeid"], raw))
-    return list(found.values())
+    run: RunRecord
+    blocks: tuple[SiteBlock, ...]
+
+    @classmethod
+    def of(cls, run: RunRecord) -> Report:
+        """The report on a run."""
+        return cls(run, site_blocks(run.records))
 
 
-def read_result(nodeid: str, raw: Mapping[str, Any]) -> Result:
-    """A result as it stands in results.json. UsageError, naming the test, when it is damaged."""
-    try:
-        return Result.from_dict({key: raw[key] for key in raw if key != "checks"})
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"a result of {nodeid} cannot be read: {error!r}") from error
-
-
-def _load(nodeid: str, raw: Mapping[str, Any]) -> Load:
-    result = read_result(nodeid, raw)
-    return Load(nodeid, result, result.tsung_tables(), raw["checks"])
+def site_blocks(records: Iterable[Record]) -> tuple[SiteBlock, ...]:
+    """The records grouped by host, topology and app, in the order these first appear."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.host, record.topology, record.app), []).append(record)
+    return tuple(SiteBlock.of(*key, group) for key, group in groups.items())

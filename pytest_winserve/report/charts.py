@@ -8,15 +8,17 @@ readable when a phone shows them at 360 pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup, escape
 
 from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.measures.outcomes import is_good
+from pytest_winserve.load.measures.units import format_round_seconds
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import Second
+from pytest_winserve.report.measurements import ExchangeRecord, VerdictRecord
 from pytest_winserve.report.numbers import QUANTILES, percent, plural, seconds
 
 WIDTH = 480
@@ -24,17 +26,17 @@ _LEFT, _RIGHT = 62, 14
 _MAX_BARS = 96
 
 
-def probe_chart(identifier: str, verdict: Mapping[str, Any]) -> Markup:
+def probe_chart(identifier: str, verdict: VerdictRecord) -> Markup:
     """How long each request of a probe took: slow ones as bars, fast ones as marks below.
 
     A blocked request is a red cross, the others are discs. Requests are drawn from the moment that
     each was sent; when that was is not in the results.
     """
-    slow, fast = verdict["slow_requests"], verdict["fast_requests"]
-    lanes = sorted({request["backend"] for request in fast}, key=lambda b: (b is None, b))
+    slow, fast = verdict.slow_requests, verdict.fast_requests
+    lanes = sorted({request.backend for request in fast}, key=lambda b: (b is None, b))
     if not slow and not fast:
         return Markup()
-    end = max(request["seconds"] for request in [*slow, *fast])
+    end = max(request.seconds for request in [*slow, *fast])
     scale = _Scale.upto(end, _LEFT + 34, WIDTH - _RIGHT)
     lane, top = 24, 8
     height = top + lane * (len(slow) + len(lanes)) + 42
@@ -43,24 +45,24 @@ def probe_chart(identifier: str, verdict: Mapping[str, Any]) -> Markup:
     for row, request in enumerate(slow):
         y = top + lane * row
         parts.append(_text(_LEFT + 26, y + 16, "slow", "end"))
-        width = max(scale(request["seconds"]) - scale.low, 1)
-        tip = f"slow request: {seconds(request['seconds'])}{_served(request)}"
+        width = max(scale(request.seconds) - scale.low, 1)
+        tip = f"slow request: {seconds(request.seconds)}{_served(request)}"
         parts.append(_tag("rect", _tip(tip), "slow", x=scale.low, y=y + 4, width=width, height=15))
     for row, backend in enumerate(lanes):
         y = top + lane * (len(slow) + row) + 12
         parts.append(
             _text(_LEFT + 26, y + 5, "fast" if backend is None else f"on {backend}", "end")
         )
-        for request in (r for r in fast if r["backend"] == backend):
-            x = scale(request["seconds"])
-            state = "blocked" if request["blocked"] else "not blocked"
-            tip = _tip(f"fast request, {state}: {seconds(request['seconds'])}{_served(request)}")
-            if request["blocked"]:
+        for request in (r for r in fast if r.backend == backend):
+            x = scale(request.seconds)
+            state = "blocked" if request.blocked else "not blocked"
+            tip = _tip(f"fast request, {state}: {seconds(request.seconds)}{_served(request)}")
+            if request.blocked:
                 cross = f"M{x - 5:.1f} {y - 5}l10 10m0-10l-10 10"
                 parts.append(_tag("path", tip, "blocked", d=cross))
             else:
                 parts.append(_tag("circle", tip, "fast", cx=x, cy=y, r=5))
-    blocked = sum(request["blocked"] for request in fast)
+    blocked = sum(request.blocked for request in fast)
     return _svg(
         identifier,
         height,
@@ -127,7 +129,7 @@ def latency_chart(identifier: str, result: Result) -> Markup:
     longest = max(point[1] for _, _, points in curves for point in points)
     x = _Scale(0, max(nines, 1), _LEFT, WIDTH - _RIGHT)
     y = _Scale.upto(longest, bottom, top)
-    parts = [*_value_axis(y, _short_seconds)]
+    parts = [*_value_axis(y, format_round_seconds)]
     for quantile in (0, 50, 90, 99, 99.9, 99.99, 99.999):
         position = -math.log10(1 - quantile / 100)
         if position <= x.highest + 1e-9:
@@ -172,7 +174,7 @@ def quantile_chart(identifier: str, result: Result) -> Markup:
     x = _Scale(0, groups[-1][1], _LEFT, WIDTH - _RIGHT)
     y = _Scale.upto(longest, bottom, top)
     parts = [
-        *_value_axis(y, _short_seconds),
+        *_value_axis(y, format_round_seconds),
         *_time_axis(x, top, bottom, "seconds since the start"),
     ]
     for name, runs in lines.items():
@@ -254,7 +256,7 @@ def _bars(timeline: Sequence[Second]) -> list[_Bar]:
             count
             for second in inside
             for outcome, count in second.outcomes.items()
-            if outcome.isdigit() and outcome[0] in "23"
+            if is_good(outcome)
         )
         bars.append(_Bar(start, end, good / (end - start), (total - good) / (end - start)))
     return bars
@@ -298,21 +300,17 @@ def _curve(histogram: Histogram) -> list[tuple[float, float]]:
     return points
 
 
-def _served(request: Mapping[str, Any]) -> str:
+def _served(request: ExchangeRecord) -> str:
     known = [
-        f"{name} {request[name]}"
+        f"{name} {getattr(request, name)}"
         for name in ("status", "backend", "pid", "thread")
-        if request[name] is not None
+        if getattr(request, name) is not None
     ]
     return f" ({', '.join(known)})" if known else ""
 
 
 def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
-
-
-def _short_seconds(value: float) -> str:
-    return f"{value:g} s" if value >= 1 or value == 0 else f"{value * 1000:.4g} ms"
 
 
 def _value_axis(scale: _Scale, label: Callable[[float], str]) -> list[Markup]:

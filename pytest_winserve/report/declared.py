@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from pytest_winserve.report.measurements import worst
 from pytest_winserve.report.numbers import percent
+from pytest_winserve.report.record import Record, RunRecord
 from pytest_winserve.report.tables import Table
+from pytest_winserve.servers import Concurrency
 
 ALONE = "alone"
 NOT_TRIED = "-"
 UNBOUNDED = "no bound"
+
+Places = Mapping[str, Sequence[Record]]
+"""The records of one server by where it stands: alone, or behind which front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,43 +25,40 @@ class Cell:
 
     at_once: str
     blocks: str
-    contradicts: bool
 
 
-def tables(data: Mapping[str, Any]) -> list[Table]:
+def tables(run: RunRecord) -> list[Table]:
     """One table for each host and app of which capacities of several topologies were measured.
 
-    Tests of results files that do not say with which server they were made are left out.
+    Records that do not say which server served are left out.
     """
-    found: dict[tuple[str, str], dict[str, dict[str, list[Mapping[str, Any]]]]] = {}
-    for test in data["tests"]:
-        if "server" in test:
-            rows = found.setdefault((test["host"], test["app"]), {})
-            row = rows.setdefault(test["server"], {})
-            row.setdefault(test["behind"] or ALONE, []).append(test)
+    servers: dict[tuple[str, str], dict[str, dict[str, list[Record]]]] = {}
+    for record in run.records:
+        if record.server is not None:
+            rows = servers.setdefault((record.host, record.app), {})
+            places = rows.setdefault(record.server, {})
+            places.setdefault(record.behind or ALONE, []).append(record)
     return [
         _table(f"{app} on {host}", rows)
-        for (host, app), rows in found.items()
-        if sum(_measured(tests) for row in rows.values() for tests in row.values()) > 1
+        for (host, app), rows in servers.items()
+        if sum(_measured(records) for row in rows.values() for records in row.values()) > 1
     ]
 
 
-def left_out(data: Mapping[str, Any]) -> Table | None:
+def left_out(run: RunRecord) -> Table | None:
     """What could not be tried, and why; None when there is nothing."""
-    found = data.get("left_out", [])
-    if not found:
+    if not run.left_out:
         return None
-    rows = [(each["name"], each["host"], each["state"], each["reason"], each["mend"])
-            for each in found]  # fmt: skip
+    rows = [(one.name, one.host, one.state, one.reason, one.hint) for one in run.left_out]
     header = ("Not tried", "Host", "State", "Why", "The line that gets it")
     return Table("What could not be tried", header, tuple(rows))
 
 
-def _measured(tests: Sequence[Mapping[str, Any]]) -> bool:
-    return any(test["capacities"] for test in tests)
+def _measured(records: Sequence[Record]) -> bool:
+    return any(record.capacities for record in records)
 
 
-def _table(caption: str, rows: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Table:
+def _table(caption: str, rows: Mapping[str, Places]) -> Table:
     places = dict.fromkeys(place for row in rows.values() for place in row)
     header = ["Server", "Declares"]
     for place in places:
@@ -65,40 +67,28 @@ def _table(caption: str, rows: Mapping[str, Mapping[str, Sequence[Mapping[str, A
     for server, row in rows.items():
         # What one backend declares is what the topology without a front does.
         alone = row.get(ALONE)
-        line = [server, _declared(alone[0]["declared"]) if alone else NOT_TRIED]
+        line = [server, _declared(alone[0].declared) if alone else NOT_TRIED]
         for place in places:
-            cell = _cell(row[place]) if place in row else Cell(NOT_TRIED, NOT_TRIED, False)
+            cell = _cell(row[place]) if place in row else Cell(NOT_TRIED, NOT_TRIED)
             line += [cell.at_once, cell.blocks]
         lines.append(tuple(line))
     return Table(caption, tuple(header), tuple(lines))
 
 
-def _declared(value: object) -> str:
+def _declared(value: Concurrency) -> str:
     return UNBOUNDED if value is None else str(value)
 
 
-def _cell(tests: Sequence[Mapping[str, Any]]) -> Cell:
+def _cell(records: Sequence[Record]) -> Cell:
     """Of several measurements the worst."""
-    capacities = [each for test in tests for each in test["capacities"]]
-    verdicts = [each for test in tests for each in test["verdicts"]]
-    if not capacities and not verdicts:
-        events = [event for test in tests for event in test["events"]]
-        return Cell("did not start" if events else NOT_TRIED, NOT_TRIED, bool(events))
-    blocked = max((verdict["blocked_fraction"] for verdict in verdicts), default=None)
+    capacity = worst([capacity for record in records for capacity in record.capacities])
+    fractions = [verdict.blocked_fraction for record in records for verdict in record.verdicts]
+    if capacity is None and not fractions:
+        events = any(record.events for record in records)
+        return Cell("did not start" if events else NOT_TRIED, NOT_TRIED)
+    blocked = max(fractions, default=None)
     blocks = NOT_TRIED if blocked is None else "no" if blocked == 0 else percent(blocked)
-    if not capacities:
-        return Cell(NOT_TRIED, blocks, False)
-    worst = min(capacities, key=lambda each: (each["value"], each["at_least"]))
-    wrong = contradicts(worst)
-    value = f"{'>= ' if worst['at_least'] else ''}{worst['value']}"
-    return Cell(f"{value}, NOT {_declared(worst['declared'])}" if wrong else value, blocks, wrong)
-
-
-def contradicts(capacity: Mapping[str, Any]) -> bool:
-    """Whether a measured capacity is not what the server declares."""
-    value, at_least, declared = (capacity[key] for key in ("value", "at_least", "declared"))
-    if declared == "unknown":
-        return False
-    if declared is None or declared > capacity["limit"]:
-        return not at_least
-    return bool(value != declared)
+    if capacity is None:
+        return Cell(NOT_TRIED, blocks)
+    wrong = f", NOT {_declared(capacity.declared)}" if capacity.as_declared is False else ""
+    return Cell(capacity.shown + wrong, blocks)

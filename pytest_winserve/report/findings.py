@@ -1,4 +1,4 @@
-"""What results.json says, grouped by topology and put into words, for every form of the report.
+"""What was measured, in words, for every form of the report.
 
 The three forms (terminal, Markdown, HTML) differ in layout only; that a capacity does not match, or
 that something was not measured, is decided and worded here once.
@@ -7,12 +7,18 @@ that something was not measured, is decided and worded here once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
+from pytest_winserve.load.measures.outcomes import is_good
 from pytest_winserve.load.results.result import Result
+from pytest_winserve.report.measurements import (
+    CapacityRecord,
+    CheckRecord,
+    ExchangeRecord,
+    VerdictRecord,
+)
 from pytest_winserve.report.numbers import (
     NOT_MEASURED,
     histogram_text,
@@ -21,6 +27,7 @@ from pytest_winserve.report.numbers import (
     plural,
     seconds,
 )
+from pytest_winserve.report.record import Requirement
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +41,17 @@ class Sentence:
 # Findings
 
 
-def verdict_sentence(verdict: Mapping[str, Any]) -> Sentence:
+def verdict_sentence(verdict: VerdictRecord) -> Sentence:
     """Whether a slow request holds up fast ones, how many, and on which backends."""
-    requests = verdict["fast_requests"]
-    number = len(requests) or len(verdict["fast_seconds"])
+    number, slow = verdict.fast_count, verdict.slow
     if number == 0:
         return Sentence(f"blocking {NOT_MEASURED}: no fast request was sent", good=False)
-    fraction = verdict["blocked_fraction"]
-    slow = verdict["slow"]
-    if verdict["non_blocking"]:
+    if verdict.non_blocking:
         which = "the fast request was" if number == 1 else f"all {number} fast requests were"
         return Sentence(f"does not block: {which} answered during {slow}", good=True)
-    blocked = [request for request in requests if request["blocked"]]
-    count = len(blocked) if requests else round(fraction * number)
+    fraction = verdict.blocked_fraction
+    blocked = [request for request in verdict.fast_requests if request.blocked]
+    count = len(blocked) if verdict.fast_requests else round(fraction * number)
     where = _backends(blocked)
     return Sentence(
         f"BLOCKS: {count} of {plural(number, 'fast request')} ({percent(fraction)}) "
@@ -55,94 +60,84 @@ def verdict_sentence(verdict: Mapping[str, Any]) -> Sentence:
     )
 
 
-def verdict_details(verdict: Mapping[str, Any]) -> str:
+def verdict_details(verdict: VerdictRecord) -> str:
     """The times of a probe, and the answers that were no 2xx or 3xx."""
     parts = []
-    for name in ("fast", "slow"):
-        times = verdict[f"{name}_seconds"]
+    for path, times, requests in (
+        (verdict.fast, verdict.fast_seconds, verdict.fast_requests),
+        (verdict.slow, verdict.slow_seconds, verdict.slow_requests),
+    ):
         if times:
-            parts.append(
-                f"{verdict[name]}: median {seconds(median(times))}, max {seconds(max(times))}"
-            )
-        unanswered = sum(request["status"] is None for request in verdict[f"{name}_requests"])
+            parts.append(f"{path}: median {seconds(median(times))}, max {seconds(max(times))}")
+        statuses = Counter(request.status for request in requests)
+        unanswered = statuses.pop(None, 0)
         if unanswered:
-            parts.append(f"{verdict[name]} got no answer {plural(unanswered, 'time')}")
-        bad = Counter(
-            request["status"]
-            for request in verdict[f"{name}_requests"]
-            if request["status"] is not None and not 200 <= request["status"] < 400
-        )
+            parts.append(f"{path} got no answer {plural(unanswered, 'time')}")
         parts.extend(
-            f"{verdict[name]} answered {status} {plural(count, 'time')}"
-            for status, count in sorted(bad.items())
+            f"{path} answered {status} {plural(count, 'time')}"
+            for status, count in sorted(statuses.items())
+            if not is_good(str(status))
         )
-    if verdict["sleepers"] != 1:
-        parts.append(f"{verdict['sleepers']} slow requests at the same time")
+    if verdict.sleepers != 1:
+        parts.append(f"{verdict.sleepers} slow requests at the same time")
     return "; ".join(parts)
 
 
-def _backends(requests: Iterable[Mapping[str, Any]]) -> str:
-    """Such as `backend 0: 2, backend 3: 1`; empty when no request says who served it."""
-    counts = Counter(request["backend"] for request in requests)
+def _backends(requests: Iterable[ExchangeRecord]) -> str:
+    """Such as `backend 0: 2, backend 3: 1`; empty when no request says which backend served it."""
+    counts = Counter(request.backend for request in requests)
     counts.pop(None, None)
     return ", ".join(f"backend {index}: {count}" for index, count in sorted(counts.items()))
 
 
-def capacity_sentence(capacity: Mapping[str, Any], topology: str) -> Sentence:
+def capacity_sentence(capacity: CapacityRecord, topology: str) -> Sentence:
     """How many requests ran at once, against what the server declares."""
-    value, at_least, declared = (capacity[key] for key in ("value", "at_least", "declared"))
+    value, at_least, declared = capacity.value, capacity.at_least, capacity.declared
     measured = f"at least {value}" if at_least else f"{value}"
+    if capacity.as_declared is False:
+        promised = "no bound" if declared is None else f"{declared} by {topology}"
+        return Sentence(f"MEASURED {measured} at once, DECLARED {promised}", good=False)
     runs = f"runs {measured} {'request' if value == 1 and not at_least else 'requests'} at once"
-    if declared == "unknown":
+    if capacity.as_declared is None:
         return Sentence(f"{runs}; what {topology} declares is unknown")
     if declared is None:
-        if at_least:
-            return Sentence(f"{runs}; no bound declared", good=True)
-        return Sentence(f"MEASURED {value} at once, DECLARED no bound", good=False)
-    if value > declared or (value < declared and not at_least):
-        return Sentence(
-            f"MEASURED {measured} at once, DECLARED {declared} by {topology}", good=False
-        )
+        return Sentence(f"{runs}; no bound declared", good=True)
     return Sentence(f"{runs}; {topology} declares {declared}", good=True)
 
 
-def capacity_details(capacity: Mapping[str, Any]) -> str:
+def capacity_details(capacity: CapacityRecord) -> str:
     """How the capacity was found, and its share per backend."""
-    shares = capacity["per_backend"]
-    parts = [capacity["how"]]
+    shares = capacity.per_backend
+    parts = [capacity.how]
     if shares and len(shares) > 1:
         parts.append(f"per backend {' + '.join(str(share) for share in shares)}")
-    if capacity["at_least"]:
-        parts.append(f"not tried beyond {capacity['limit']}")
+    if capacity.at_least:
+        parts.append(f"not tried beyond {capacity.limit}")
     return "; ".join(parts)
 
 
-def check_sentence(check: Mapping[str, Any]) -> Sentence:
+def check_sentence(check: CheckRecord) -> Sentence:
     """A criterion, what was measured, and why it fails when it does."""
-    measured, reason = check["measured"], check["reason"]
+    measured, reason = check.measured, check.reason
     value = NOT_MEASURED if measured is None else f"measured {measured}"
     if measured is None and NOT_MEASURED in reason:
         value, reason = reason, ""
-    state = "holds" if check["passed"] else "FAILED"
+    state = "holds" if check.passed else "FAILED"
     why = f" ({reason})" if reason else ""
     # One that nearly fails is no good news.
-    good = None if check.get("close") else check["passed"]
-    return Sentence(f"{state} {check['criterion']}: {value}{why}", good=good)
+    good = None if check.close else check.passed
+    return Sentence(f"{state} {check.criterion}: {value}{why}", good=good)
 
 
-def requirement_sentence(requirement: Mapping[str, Any]) -> Sentence:
+def requirement_sentence(requirement: Requirement) -> Sentence:
     """What became of a criterion that the whole run requires."""
-    criterion, evaluated, failed = (
-        requirement[key] for key in ("criterion", "evaluated", "failed")
-    )
-    if evaluated == 0:
-        return Sentence(f"required {criterion}: NEVER MEASURED", good=False)
+    required, failed = f"required {requirement.criterion}", requirement.failed
+    measurements = plural(requirement.evaluated, "measurement")
+    if requirement.evaluated == 0:
+        return Sentence(f"{required}: NEVER MEASURED", good=False)
     if failed:
-        return Sentence(
-            f"required {criterion}: FAILED in {failed} of {plural(evaluated, 'measurement')}",
-            good=False,
-        )
-    return Sentence(f"required {criterion}: held in {plural(evaluated, 'measurement')}", good=True)
+        return Sentence(f"{required}: FAILED in {failed} of {measurements}", good=False)
+    return Sentence(f"{required}: held in {measurements}", good=True)
 
 
 # A load
@@ -169,26 +164,26 @@ def load_title(result: Result) -> str:
 
 def load_warnings(result: Result) -> list[Sentence]:
     """What makes the numbers of this load something else than the server's; read it first."""
-    found = []
+    warnings = []
     generator = result.generator
     if generator.limited_by != "none":
-        found.append(
+        warnings.append(
             f"LIMITED BY THE LOAD GENERATOR ({generator.limited_by}): "
             "these numbers are its limit, not the server's"
         )
     if generator.lost:
-        found.append(
+        warnings.append(
             f"INCOMPLETE: {generator.lost} of {plural(generator.workers, 'load worker')} "
             f"were lost, with them the outcome of {plural(result.unfinished, 'request')} or more"
         )
     if result.dropped:
-        found.append(
+        warnings.append(
             f"{plural(result.dropped, 'request')} never sent: "
             f"{result.plan.users} were in flight already"
         )
     if result.sent == 0:
-        found.append("nothing was sent: every number of this load is not measured")
-    sentences = [Sentence(text, good=False) for text in found]
+        warnings.append("nothing was sent: every number of this load is not measured")
+    sentences = [Sentence(text, good=False) for text in warnings]
     if result.overflow:
         # What its machine counted alone may be somebody else's.
         sentences.append(Sentence(result.overflow, good=False if generator.syn_retried else None))
@@ -212,8 +207,8 @@ def pace(result: Result) -> str:
     if result.offered is None:
         return ""
     late = result.generator.late
-    said = f"late {NOT_MEASURED}" if late is None else f"{late} late by more than 10 ms"
-    return f"offered {per_second(result.offered)}, answered {per_second(result.rate)}; {said}"
+    lateness = f"late {NOT_MEASURED}" if late is None else f"{late} late by more than 10 ms"
+    return f"offered {per_second(result.offered)}, answered {per_second(result.rate)}; {lateness}"
 
 
 def latency(result: Result) -> str:

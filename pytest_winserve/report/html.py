@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pytest_winserve.report import charts, declared, findings, numbers, overview, tables
-from pytest_winserve.report.blocks import blocks
+from pytest_winserve.report.blocks import Report
 
 _EVENT_LINES = 200
 
 
-def render(data: Mapping[str, Any]) -> str:
-    """The content of results.json as a HTML page: no script, nothing loaded from anywhere."""
+def render(report: Report) -> str:
+    """A run as a HTML page: no script, nothing loaded from anywhere."""
     environment = Environment(
         loader=PackageLoader("pytest_winserve.report"),
         autoescape=True,
@@ -22,13 +19,12 @@ def render(data: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    tests = blocks(data)
     return environment.get_template("report.html.j2").render(
-        data=data,
-        blocks=tests,
+        run=report.run,
+        blocks=report.blocks,
         declared=declared,
-        comparison=overview.comparison(tests),
-        environment_rows=tables.environment_rows(data),
+        comparison=overview.comparison(report.blocks),
+        environment_rows=tables.environment_rows(report.run),
         event_lines=_EVENT_LINES,
         charts=charts,
         findings=findings,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from pytest_winserve.report import blocks, declared, findings, numbers, overview, tables
-from pytest_winserve.report.blocks import Block, Load
+from pytest_winserve.report import declared, findings, numbers, overview, tables
+from pytest_winserve.report.blocks import Report, ShownLoad, SiteBlock
 from pytest_winserve.report.findings import Sentence
-from pytest_winserve.report.overview import Row
+from pytest_winserve.report.overview import OverviewRow
 
 _EVENT_LINES = 40
 _SPECIAL = re.compile(r"[\\`*_\[\]|~#]")
@@ -17,28 +16,29 @@ _SPECIAL = re.compile(r"[\\`*_\[\]|~#]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}
 
 
-def render(data: Mapping[str, Any]) -> str:
-    """The content of results.json as Markdown; says so when no test measured anything."""
-    found = blocks.blocks(data)
+def render(report: Report) -> str:
+    """A run as Markdown; says so when no test measured anything."""
+    run = report.run
     lines = ["# pytest-winserve", ""]
-    if not found:
+    if not report.blocks:
         lines += ["No test used a site.", ""]
-    if "recommendation" in data:
-        lines += ["## Recommendation", "", "```text", *data["recommendation"], "```", ""]
-    rows = overview.comparison(found)
+    if run.recommendation:
+        lines += ["## Recommendation", "", "```text", *run.recommendation, "```", ""]
+    rows = overview.comparison(report.blocks)
     if rows:
         lines += ["## Comparison", "", *_comparison(rows), ""]
-    if data["requirements"]:
-        lines += [_item(findings.requirement_sentence(r)) for r in data["requirements"]] + [""]
-    for part in declared.tables(data):
+    if run.requirements:
+        lines += [*(_item(findings.requirement_sentence(one)) for one in run.requirements), ""]
+    for part in declared.tables(run):
         lines += ["## Declared and measured", "", escape(part.caption), ""]
         lines += [*table_lines(part.header, part.rows), ""]
-    lacking = declared.left_out(data)
+    lacking = declared.left_out(run)
     if lacking is not None:
         lines += ["## Not tried", "", *table_lines(lacking.header, lacking.rows, texts=5), ""]
-    for block in found:
+    for block in report.blocks:
         lines += [*_block(block), ""]
-    lines += ["## Environment", "", *_environment(data)]
+    lines += ["## Environment", ""]
+    lines += table_lines(["what", "value"], tables.environment_rows(run), texts=2)
     return "\n".join(lines) + "\n"
 
 
@@ -69,7 +69,7 @@ def _item(sentence: Sentence) -> str:
     return f"- {'**' + text + '**' if sentence.good is False else text}"
 
 
-def _comparison(rows: Sequence[Row]) -> Iterator[str]:
+def _comparison(rows: Sequence[OverviewRow]) -> Iterator[str]:
     cells = [row.cells(missing=numbers.NOT_MEASURED) for row in rows]
     yield from table_lines(overview.COMPARISON_HEADER, cells)
     yield ""
@@ -78,7 +78,7 @@ def _comparison(rows: Sequence[Row]) -> Iterator[str]:
         yield escape(overview.DOUBTFUL_NOTE)
 
 
-def _block(block: Block) -> Iterator[str]:
+def _block(block: SiteBlock) -> Iterator[str]:
     yield f"## {escape(block.topology)} on {escape(block.host)}"
     yield ""
     yield f"App: {escape(block.app)}"
@@ -127,7 +127,7 @@ def _event(event: str) -> Iterator[str]:
         yield ""
 
 
-def _load(load: Load) -> Iterator[str]:
+def _load(load: ShownLoad) -> Iterator[str]:
     result = load.result
     yield f"### {escape(findings.load_title(result))}"
     yield ""
@@ -157,7 +157,3 @@ def _load(load: Load) -> Iterator[str]:
     if used is not None:
         yield ""
         yield from table_lines(used.header, used.rows)
-
-
-def _environment(data: Mapping[str, Any]) -> list[str]:
-    return table_lines(["what", "value"], tables.environment_rows(data), texts=2)

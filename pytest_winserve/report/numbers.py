@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.measures.units import format_seconds
 
 NOT_MEASURED = "not measured"
 N_SMALL = "n small"
@@ -10,26 +11,9 @@ N_SMALL = "n small"
 QUANTILES = (50.0, 95.0, 99.0)
 
 
-# Numbers
-
-
 def seconds(value: float | None) -> str:
-    """A duration with three significant digits in the unit that suits it: `0.42 ms`, `1.20 s`."""
-    if value is None:
-        return NOT_MEASURED
-    if value >= 100:
-        return f"{value:.0f} s"
-    if value >= 10:
-        return f"{value:.1f} s"
-    # 0.9995 s and more would print as 1000 ms.
-    if value >= 0.9995:
-        return f"{value:.2f} s"
-    milliseconds = value * 1000
-    if milliseconds >= 100:
-        return f"{milliseconds:.0f} ms"
-    if milliseconds >= 10:
-        return f"{milliseconds:.1f} ms"
-    return f"{milliseconds:.2f} ms"
+    """A duration: `0.42 ms`, `1.20 s`."""
+    return NOT_MEASURED if value is None else format_seconds(value)
 
 
 def percent(fraction: float | None) -> str:

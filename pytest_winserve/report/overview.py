@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_winserve.load.measures.units import format_memory
-from pytest_winserve.report.blocks import Block
+from pytest_winserve.report.blocks import SiteBlock
+from pytest_winserve.report.measurements import worst
 from pytest_winserve.report.numbers import percent, quantile_text
-
-# The comparison
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OverviewRow:
     """One line of the comparison; None is "not measured"."""
 
     name: str
@@ -50,43 +49,33 @@ class Row:
         ]
 
 
-def comparison(found: Sequence[Block]) -> list[Row]:
+def comparison(blocks: Sequence[SiteBlock]) -> list[OverviewRow]:
     """One row per block; empty when there is nothing to compare.
 
     Of several probes and capacities the worst counts. The load is the one that sent the most (of
     equals the last): columns of one row from several loads would not belong together.
     """
-    if len(found) < 2:
+    if len(blocks) < 2:
         return []
-    hosts, apps = ({getattr(block, name) for block in found} for name in ("host", "app"))
-    return [_row(block, with_host=len(hosts) > 1, with_app=len(apps) > 1) for block in found]
+    hosts, apps = ({getattr(block, name) for block in blocks} for name in ("host", "app"))
+    return [_row(block, with_host=len(hosts) > 1, with_app=len(apps) > 1) for block in blocks]
 
 
-def _row(block: Block, *, with_host: bool, with_app: bool) -> Row:
+def _row(block: SiteBlock, *, with_host: bool, with_app: bool) -> OverviewRow:
     name = block.topology
     if with_host:
         name += f" on {block.host}"
     if with_app:
         name += f", {block.app}"
-    fractions = [
-        verdict["blocked_fraction"]
-        for verdict in block.verdicts
-        if verdict["fast_requests"] or verdict["fast_seconds"]
-    ]
-    worst = min(
-        block.capacities,
-        key=lambda capacity: (capacity["value"], capacity["at_least"]),
-        default=None,
-    )
-    at_once = None
-    if worst is not None:
-        at_once = f">= {worst['value']}" if worst["at_least"] else str(worst["value"])
+    fractions = [verdict.blocked_fraction for verdict in block.verdicts if verdict.fast_count]
     blocked = max(fractions, default=None)
+    capacity = worst(block.capacities)
+    at_once = None if capacity is None else capacity.shown
     if not block.loads:
-        return Row(name, blocked, at_once, None, None, None, None, None, doubtful=False)
+        return OverviewRow(name, blocked, at_once, None, None, None, None, None, doubtful=False)
     # max() keeps the first of equals; the last one is wanted.
     load = max(reversed(block.loads), key=lambda load: load.result.sent).result
-    return Row(
+    return OverviewRow(
         name=name,
         blocked=blocked,
         at_once=at_once,

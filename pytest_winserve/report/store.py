@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pytest_winserve.errors import UsageError
-
-SCHEMA = "winserve.results/1"
+from pytest_winserve.report.record import SCHEMA, RunRecord
 
 OUTCOMES = ("passed", "failed", "error", "skipped")
 
@@ -89,6 +88,12 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     _check(name, data)
     assert isinstance(data, dict)
     return data
+
+
+def read_run(path: str | os.PathLike[str]) -> RunRecord:
+    """The run that a results.json holds. UsageError as in `read_json`, and when a measurement is
+    damaged."""
+    return RunRecord.from_dict(read_json(path))
 
 
 def _remove(path: Path) -> None:

@@ -15,8 +15,9 @@ from pytest_winserve.load.measures.units import (
     format_rate,
 )
 from pytest_winserve.load.results.result import Result
-from pytest_winserve.report.blocks import Load
+from pytest_winserve.report.blocks import ShownLoad
 from pytest_winserve.report.numbers import QUANTILES, histogram_text, quantile_text, seconds
+from pytest_winserve.report.record import RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,12 @@ def usage_table(result: Result) -> Table | None:
 _SOURCES = {"connect": "connect", "page": "total", "request": "total", "session": "sessions"}
 
 
-def article_tables(load: Load) -> list[Table]:
+def article_tables(load: ShownLoad) -> list[Table]:
     """The tables in the article's form; no codes and no errors make no table."""
     return _tables(load.tables, load.result.unmeasured)
 
 
-def tsung_tables_of(load: Load) -> list[Table]:
+def tsung_tables_of(load: ShownLoad) -> list[Table]:
     """The same by tsung's own definitions; none for a load of which its report would be empty."""
     return _tables(load.tables["as_tsung"], load.result.unmeasured, ", by tsung's definitions")
 
@@ -142,7 +143,7 @@ def _times(histogram: Histogram) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class AnswerShare:
     """What one backend answered; `fraction` is of all answers."""
 
     name: str
@@ -151,11 +152,11 @@ class Share:
     latency: str
 
 
-def shares(result: Result) -> list[Share]:
+def shares(result: Result) -> list[AnswerShare]:
     """One share per backend; the last may be what the front answered by itself."""
     whole = sum(share.answers for share in result.by_backend.values())
     return [
-        Share(
+        AnswerShare(
             "no backend (the front itself)" if index == NO_BACKEND else f"backend {index}",
             share.answers,
             share.answers / whole if whole else None,
@@ -168,23 +169,24 @@ def shares(result: Result) -> list[Share]:
     ]
 
 
-def environment_rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+def environment_rows(run: RunRecord) -> list[tuple[str, str]]:
     """The environment as (name, value), versions and settings flattened."""
-    environment = data["environment"]
+    created = [("created", run.created)] if run.created else []
+    return [*created, *_environment_rows(run.environment)]
+
+
+def _environment_rows(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for name, value in environment.items():
         if name == "memory_bytes" and isinstance(value, int):
             rows.append(("memory", f"{value / 2**30:.1f} GiB"))
         elif name == "machines":
             for host, machine in value.items():
-                named = environment_rows({"environment": machine})
-                rows.extend((f"{host}: {key}", text) for key, text in named)
+                rows.extend((f"{host}: {key}", text) for key, text in _environment_rows(machine))
         elif isinstance(value, Mapping):
             rows.extend((f"{name}: {key}", _value_text(inner)) for key, inner in value.items())
         else:
             rows.append((name.replace("_", " "), _value_text(value)))
-    if "created" in data:
-        rows.insert(0, ("created", str(data["created"])))
     return rows
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from pytest_winserve.report import blocks, declared, findings, numbers, overview, tables
-from pytest_winserve.report.blocks import Block, Load
+from pytest_winserve.report import findings, numbers, overview, tables
+from pytest_winserve.report.blocks import Report, ShownLoad, SiteBlock
 from pytest_winserve.report.findings import Sentence
-from pytest_winserve.report.overview import Row
+from pytest_winserve.report.overview import OverviewRow
 
 MIN_WIDTH = 20
 _STYLES = {"bold": "1", "good": "32", "bad": "1;31"}
@@ -36,27 +35,26 @@ _UNIT = re.compile(r"(\d) (?=(?:ms|s|%|/s)(?![\w/]))")
 _Line = tuple[str, str]
 
 
-def render(data: Mapping[str, Any], *, width: int = 80, color: bool = False) -> str:
-    """The summary of `data` (the content of results.json), empty when there are no tests.
+def render(report: Report, *, width: int = 80, color: bool = False) -> str:
+    """The summary of a run, empty when there are no tests.
 
     No line is longer than `width` characters (at least 20), not counting colour codes. Ends with a
     newline unless it is empty.
     """
     width = max(width, MIN_WIDTH)
-    found = blocks.blocks(data)
     lines: list[_Line] = []
-    for block in found:
+    for block in report.blocks:
         lines += [*_block(block, width), ("", "")]
-    if not found:
+    if not lines:
         return ""
-    rows = overview.comparison(found)
+    rows = overview.comparison(report.blocks)
     if rows:
         lines += [*_comparison(rows, width), ("", "")]
-    lacking = declared.left_out(data)
-    for name, host, state, reason, mend in lacking.rows if lacking is not None else ():
-        text = f"not tried on {host}: {name} ({state}): {reason}" + (f"; {mend}" if mend else "")
-        lines += _sentence(Sentence(text), width, indent="")
-    for requirement in data["requirements"]:
+    for lacks in report.run.left_out:
+        text = f"not tried on {lacks.host}: {lacks.name} ({lacks.state}): {lacks.reason}"
+        hint = f"; {lacks.hint}" if lacks.hint else ""
+        lines += _sentence(Sentence(text + hint), width, indent="")
+    for requirement in report.run.requirements:
         lines += _sentence(findings.requirement_sentence(requirement), width, indent="")
     while lines[-1][0] == "":
         lines.pop()
@@ -137,7 +135,7 @@ def _sentence(sentence: Sentence, width: int, indent: str = "  ") -> Iterator[_L
         yield line, style
 
 
-def _block(block: Block, width: int) -> Iterator[_Line]:
+def _block(block: SiteBlock, width: int) -> Iterator[_Line]:
     for line in _wrapped(f"{block.topology} on {block.host}: {block.app}", width, "", "  "):
         yield line, "bold"
     if not block.measured:
@@ -173,7 +171,7 @@ def _event(event: str, width: int) -> Iterator[_Line]:
             yield line, ""
 
 
-def _load(load: Load, width: int) -> Iterator[_Line]:
+def _load(load: ShownLoad, width: int) -> Iterator[_Line]:
     result = load.result
     yield from _sentence(Sentence(f"{findings.load_title(result)} ({load.nodeid})"), width)
     for warning in findings.load_warnings(result):
@@ -196,7 +194,7 @@ def _load(load: Load, width: int) -> Iterator[_Line]:
             yield f"  {line}", ""
 
 
-def _comparison(rows: Sequence[Row], width: int) -> Iterator[_Line]:
+def _comparison(rows: Sequence[OverviewRow], width: int) -> Iterator[_Line]:
     yield "Comparison", "bold"
     cells = [[clean(cell) for cell in row.cells(missing="-")] for row in rows]
     for line in table(overview.COMPARISON_HEADER, cells, width):

@@ -3,38 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
-from pytest_winserve.deployment.this_machine import MISSING, front_versions, machine
 from pytest_winserve.session.settings import Settings
 
 
-def environment(settings: Settings, machines: Mapping[str, Any]) -> dict[str, Any]:
-    """The `environment` of `results.json`; `machines` are the other ones, by host."""
-    values = settings._asdict()
-    values["given"] = sorted(settings.given)
-    here = machine()
-    fronts = front_versions(settings.nginx) if "local" in settings.host else {}
-    return {
-        **here,
-        "versions": here["versions"] | fronts,
-        "hosts": list(settings.host),
-        "machines": dict(machines),
-        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()},
-    }
+class RunEnvironment:
+    """The settings of one run, and what serves here. The fronts are asked once in a run: each
+    tells its version only by being started."""
 
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
-def header(settings: Settings) -> list[str]:
-    """What stands above a test run: the settings that count, and the versions that serve."""
-    served = f"topology {', '.join(settings.topology)}; host {', '.join(settings.host)}"
-    lines = [f"winserve: {served}; app {settings.app}"]
-    if "local" in settings.host:
-        found = front_versions(settings.nginx).items()
-        lines += [
-            f"winserve: {name} {what}"
-            for name, what in found
-            if not what.startswith(MISSING) or any(t.startswith(name) for t in settings.topology)
-        ]
-    if settings.require:
-        lines.append(f"winserve: require {'; '.join(settings.require)}")
-    return lines
+    @cached_property
+    def fronts(self) -> Mapping[str, str]:
+        """Each front of this machine with its version, or why there is none."""
+        from pytest_winserve.deployment.this_machine import front_versions
+
+        return front_versions(self.settings.nginx)
+
+    def data(self, machines: Mapping[str, Any]) -> dict[str, Any]:
+        """The `environment` of `results.json`; `machines` are the other ones, by host."""
+        from pytest_winserve.deployment.this_machine import machine
+
+        settings = self.settings
+        values = settings._asdict()
+        values["given"] = sorted(settings.given)
+        here = machine()
+        fronts = self.fronts if "local" in settings.host else {}
+        return {
+            **here,
+            "versions": {**here["versions"], **fronts},
+            "hosts": list(settings.host),
+            "machines": dict(machines),
+            "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()},
+        }
+
+    def header(self) -> list[str]:
+        """What stands above a test run: the settings that count, and the versions that serve."""
+        from pytest_winserve.deployment.this_machine import MISSING
+
+        settings = self.settings
+        served = f"topology {', '.join(settings.topology)}; host {', '.join(settings.host)}"
+        lines = [f"winserve: {served}; app {settings.app}"]
+        if "local" in settings.host:
+            lines += [
+                f"winserve: {name} {version}"
+                for name, version in self.fronts.items()
+                if not version.startswith(MISSING)
+                or any(topology.startswith(name) for topology in settings.topology)
+            ]
+        if settings.require:
+            lines.append(f"winserve: require {'; '.join(settings.require)}")
+        return lines

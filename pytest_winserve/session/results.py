@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_winserve.errors import UsageError
-from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_winserve.lab.available import Surveys
+    from pytest_winserve.load.results.result import Result
+    from pytest_winserve.report.blocks import Report
+    from pytest_winserve.report.record import NotTried, Record, Requirement
+    from pytest_winserve.session.environment import RunEnvironment
 
 
 class RunResults:
@@ -20,106 +24,88 @@ class RunResults:
 
     def __init__(
         self,
-        settings: Settings,
-        surveys: Callable[[], Surveys] | None = None,
-        more: Mapping[str, Any] | None = None,
+        environment: RunEnvironment,
+        left_out: Callable[[], Sequence[NotTried]] = tuple,
+        recommendation: Sequence[str] = (),
     ) -> None:
-        """`surveys` gives those of a run that tries what its hosts can run; `more` is what the
-        content of `results.json` has beside the tests."""
-        self._settings = settings
-        self._surveys = surveys
-        self._more = more or {}
-        self._tests: list[dict[str, Any]] = []
+        """`left_out` says what the hosts of the run could not be tried with."""
+        self._environment = environment
+        self._left_out = left_out
+        self._recommendation = tuple(recommendation)
+        self._records: list[Record] = []
         self._machines: dict[str, Any] = {}
+        self._report: Report | None = None
         self._told: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        from pytest_winserve.report.record import Record
+
         # Attributes of a report travel from xdist's workers to the controller with it.
-        for record in getattr(report, "winserve", []):
-            self.add(record)
+        for data in getattr(report, "winserve", []):
+            self.add(Record.from_dict(data))
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: Record) -> None:
         """Take in one test's record on one site."""
-        machine = record.pop("machine", None)
+        machine = record.machine
         if machine:
-            known = self._machines.get(record["host"], {}).get("versions", {})
-            self._machines[record["host"]] = machine | {"versions": known | machine["versions"]}
-        self._tests.append(record)
+            known = self._machines.get(record.host, {}).get("versions", {})
+            self._machines[record.host] = {**machine, "versions": known | machine["versions"]}
+        self._records.append(replace(record, machine=None))
+        self._report = None
 
-    def requirements(self) -> list[dict[str, Any]]:
+    def requirements(self) -> list[Requirement]:
         """For each criterion of the run: how often it was evaluated, and how often it failed."""
-        checks = [
-            check
-            for test in self._tests
-            for kind in ("verdicts", "capacities", "results")
-            for measured in test[kind]
-            for check in measured["checks"]
-        ]
-        found = []
-        for text in self._settings.require:
+        from pytest_winserve.report.record import Requirement
+
+        checks = [check for record in self._records for check in record.checks]
+        requirements = []
+        for text in self._environment.settings.require:
             name = canonical(text)
-            mine = [check for check in checks if check["criterion"] == name]
-            failed = sum(not check["passed"] for check in mine)
-            found.append({"criterion": name, "evaluated": len(mine), "failed": failed})
-        return found
+            mine = [check for check in checks if check.criterion == name]
+            failed = sum(not check.passed for check in mine)
+            requirements.append(Requirement(name, len(mine), failed))
+        return requirements
 
-    def left_out(self) -> list[dict[str, Any]]:
-        """For the sets that are of what a host can run: what it cannot, by host, and why."""
-        from pytest_winserve.hosts import open_host
-        from pytest_winserve.topology import SURVEYS
-
-        if self._surveys is None or not set(SURVEYS).intersection(self._settings.topology):
-            return []
-        surveys, settings = self._surveys(), self._settings
-        found = {
-            name: surveys.of(open_host(name, provision=settings.provision), settings.command)
-            for name in settings.host
-        }
-        return [
-            {"host": name, **each.to_dict()}
-            for name, survey in found.items()
-            for each in survey.left_out
-        ]
-
-    def data(self) -> dict[str, Any]:
-        """The content of `results.json`."""
+    def report(self) -> Report:
+        """The report on all records up to now: made once, shown and written in several forms."""
+        if self._report is not None:
+            return self._report
         from datetime import UTC, datetime
 
-        from pytest_winserve.report.store import SCHEMA
-        from pytest_winserve.session.environment import environment
+        from pytest_winserve.report.blocks import Report
+        from pytest_winserve.report.record import RunRecord
 
-        return {
-            "schema": SCHEMA,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "environment": environment(self._settings, self._machines),
-            "tests": self._tests,
-            "requirements": self.requirements(),
-            "left_out": self.left_out(),
-            **self._more,
-        }
+        run = RunRecord(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            environment=self._environment.data(self._machines),
+            records=tuple(self._records),
+            requirements=tuple(self.requirements()),
+            left_out=tuple(self._left_out()),
+            recommendation=self._recommendation,
+        )
+        self._report = Report.of(run)
+        return self._report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         # What is required but was never measured has not been met.
         ran = session.testscollected > 0 and not session.config.option.collectonly
         good = ran and exitstatus == pytest.ExitCode.OK
-        written = not self._tests or self.write()
-        if good and not (written and all(each["evaluated"] for each in self.requirements())):
+        written = not self._records or self.write()
+        if good and not (written and all(each.evaluated for each in self.requirements())):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self._tests:
+        if not self._records:
             return
         from pytest_winserve.report import terminal
 
-        data = self.data()
         writer = terminalreporter._tw
+        width = min(writer.fullwidth, 80)
+        text = terminal.render(self.report(), width=width, color=writer.hasmarkup)
         terminalreporter.section("winserve")
-        text = terminal.render(data, width=min(writer.fullwidth, 80), color=writer.hasmarkup)
-        for line in text.splitlines():
-            terminalreporter.write_line(line)
-        for line in (*self.hints("--winserve-require"), *self._told):
+        for line in (*text.splitlines(), *self.hints("--winserve-require"), *self._told):
             terminalreporter.write_line(line)
 
     def hints(self, option: str) -> list[str]:
@@ -132,28 +118,33 @@ class RunResults:
                 f"winserve: host {host}: {machine['note']}", 80, subsequent_indent="  "
             )
         ]
-        loads = [r for t in self._tests for r in t["results"] if not r["checks"] and failed(r)]
-        if not loads:
+        unjudged = sum(
+            not load.checks and has_failures(load.result)
+            for record in self._records
+            for load in record.results
+        )
+        if not unjudged:
             return notes
-        what = "1 load" if len(loads) == 1 else f"{len(loads)} loads"
+        loads = "1 load" if unjudged == 1 else f"{unjudged} loads"
         return [
             *notes,
-            f"winserve: {what} had failed requests that no criterion judged;",
+            f"winserve: {loads} had failed requests that no criterion judged;",
             f"  for example {option}='error_rate < 1%'",
         ]
 
     def write(self) -> bool:
         """Write the report if one is wanted. False when it could not be; `told` says why."""
-        if self._settings.report is None:
+        folder = self._environment.settings.report
+        if folder is None:
             return True
         from pytest_winserve.report import write_report
 
         try:
-            write_report(self._settings.report, self.data())
+            write_report(folder, self.report())
         except (UsageError, OSError) as error:
             self._told.append(f"winserve: the report could not be written: {error}")
             return False
-        self._told.append(f"winserve: report in {self._settings.report}")
+        self._told.append(f"winserve: report in {folder}")
         return True
 
     @property
@@ -162,9 +153,29 @@ class RunResults:
         return self._told
 
 
-def failed(result: dict[str, Any]) -> bool:
+def not_tried(environment: RunEnvironment, surveys: Surveys) -> list[NotTried]:
+    """For the sets that are of what a host can run: what it cannot, by host, and why."""
+    from pytest_winserve.hosts import open_host
+    from pytest_winserve.report.record import NotTried
+    from pytest_winserve.topology import SURVEYS
+
+    settings = environment.settings
+    if not set(SURVEYS).intersection(settings.topology):
+        return []
+    return [
+        NotTried.from_dict({"host": name, **one.to_dict()})
+        for name in settings.host
+        for one in surveys.of(
+            open_host(name, provision=settings.provision), settings.command
+        ).left_out
+    ]
+
+
+def has_failures(result: Result) -> bool:
     """Whether a load had a request that was not answered with 2xx or 3xx."""
-    return any(count and key[0] not in "23" for key, count in result["outcomes"].items())
+    from pytest_winserve.load.measures.outcomes import is_good
+
+    return any(count and not is_good(outcome) for outcome, count in result.outcomes.items())
 
 
 def canonical(criterion: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.lab.available import Surveys, expand
 from pytest_winserve.load.plan import Request
 from pytest_winserve.servers.command import check_command
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.topology import Topology
+
+if TYPE_CHECKING:
+    from pytest_winserve.report.record import Record
 
 FAILED_BEFORE = "could not be started for an earlier test"
 
@@ -26,21 +29,22 @@ class SiteKey:
     slow: str
     fast: str
 
-    def not_started(self, reason: str) -> dict[str, Any]:
+    def not_started(self, nodeid: str, reason: str) -> Record:
         """The record of a test for which the site could not be brought up."""
+        from pytest_winserve.report.record import Record
+
         topology = Topology.parse(self.topology)
-        return {
-            "topology": self.topology,
-            "host": self.host,
-            "app": self.command if topology.server == "command" and self.command else self.app,
-            "declared": topology.declared,
-            "server": topology.served_with,
-            "behind": topology.behind,
-            "verdicts": [],
-            "capacities": [],
-            "results": [],
-            "events": [f"did not start: {reason}"],
-        }
+        return Record(
+            nodeid=nodeid,
+            outcome="error",
+            topology=self.topology,
+            host=self.host,
+            app=self.command if topology.server == "command" and self.command else self.app,
+            declared=topology.declared,
+            server=topology.served_with,
+            behind=topology.behind,
+            events=(f"did not start: {reason}",),
+        )
 
     def group(self) -> str:
         """A name for the tests that should run in one worker."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from pytest_winserve.load.results.ledger import Ledger, Side
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import BackendShare, Generator, Second
 from pytest_winserve.load.results.usage import PartUsage, SiteUsage
-from pytest_winserve.report.store import SCHEMA
+from pytest_winserve.report.blocks import Report
+from pytest_winserve.report.record import SCHEMA, RunRecord
 
 APP = "pytest_winserve.sample_app:app"
 
@@ -29,8 +31,8 @@ class Make:
     """Builds one part of results.json after the other; keyword arguments replace keys."""
 
     def request(self, seconds: float, **keys: Any) -> dict[str, Any]:
-        made = {"seconds": seconds, "blocked": False, "status": 200}
-        return {**made, "backend": 0, "pid": 4711, "thread": 140, **keys}
+        made = {"path": "/test", "error": None, "seconds": seconds, "blocked": False}
+        return {**made, "status": 200, "backend": 0, "pid": 4711, "thread": 140, **keys}
 
     def verdict(self, *, blocked: int = 0, fast: int = 8, **keys: Any) -> dict[str, Any]:
         requests = [
@@ -60,7 +62,8 @@ class Make:
         return {**made, **how, **keys}
 
     def check(self, criterion: str = "p95 < 500ms", **keys: Any) -> dict[str, Any]:
-        return {"criterion": criterion, "measured": "312 ms", "passed": True, "reason": "", **keys}
+        made = {"criterion": criterion, "measured": "312 ms", "passed": True, "reason": ""}
+        return {**made, "close": False, **keys}
 
     def result(
         self,
@@ -179,6 +182,7 @@ class Make:
             "environment": environment,
             "tests": list(tests),
             "requirements": [],
+            "left_out": [],
         }
         return {**made, **keys}
 
@@ -186,6 +190,16 @@ class Make:
 @pytest.fixture
 def make() -> Make:
     return Make()
+
+
+def run_of(data: Mapping[str, Any]) -> RunRecord:
+    """The run that has this content of results.json."""
+    return RunRecord.from_dict(data)
+
+
+def report_on(data: Mapping[str, Any]) -> Report:
+    """The report on the run that has this content of results.json."""
+    return Report.of(run_of(data))
 
 
 def load(

@@ -15,6 +15,7 @@ from pytest_winserve.load.results.shares import BackendShare
 from pytest_winserve.load.results.usage import PartUsage, SiteUsage
 from pytest_winserve.recommend.ranking import Ranking, rank
 from pytest_winserve.recommend.text import errors_by_side, render
+from pytest_winserve.report.record import NotTried, Record
 from tests.kit.results import Make, histogram
 
 CRITERIA = ["non_blocking == true", "error_rate < 1%"]
@@ -47,7 +48,7 @@ def trial(
 
 
 def ranked(*tests: dict[str, Any], margin: float = 0.1) -> Ranking:
-    return rank(tests, CRITERIA, margin)
+    return rank([Record.from_dict(test) for test in tests], CRITERIA, margin)
 
 
 def rounds(make: Make, topology: str, *rates: float, **keys: Any) -> list[dict[str, Any]]:
@@ -125,7 +126,8 @@ def test_one_failed_run_of_many_is_enough(make: Make) -> None:
 
 
 def test_a_criterion_that_was_not_measured_is_not_met(make: Make) -> None:
-    found = rank(rounds(make, "flask", 1000), [*CRITERIA, "capacity > 1"], 0.1)
+    records = [Record.from_dict(test) for test in rounds(make, "flask", 1000)]
+    found = rank(records, [*CRITERIA, "capacity > 1"], 0.1)
     assert found.winner is None
     assert "capacity > 1: not measured" in render(found, [])
 
@@ -209,7 +211,7 @@ def test_nothing_met_the_criteria(make: Make) -> None:
     near = trial(make, "near", 0, 1000, fails="error_rate < 1%", measured="1.2%")
     none: list[dict[str, Any]] = []
     dead = make.test("dead", outcome="error", round=0, trouble=["did not start: no module"])
-    lacks = {"name": "gevent", "state": "missing", "reason": "not installed", "mend": "pip it"}
+    lacks = NotTried("local", "gevent", "missing", "not installed", hint="pip it")
     text = render(ranked(near, dead, *none), [lacks])
     assert text.splitlines()[0] == "NOTHING MET THE CRITERIA"
     for line in (

@@ -20,6 +20,28 @@ def format_duration(seconds: float | None) -> str:
     return f"{minutes // 60}h {minutes % 60}mn {rest}sec"
 
 
+def format_seconds(seconds: float) -> str:
+    """With three significant digits, in the unit that suits it: `0.42 ms`, `312 ms`, `1.20 s`."""
+    if seconds >= 100:
+        return f"{seconds:.0f} s"
+    if seconds >= 10:
+        return f"{seconds:.1f} s"
+    # 0.9995 s and more would print as 1000 ms.
+    if seconds >= 0.9995:
+        return f"{seconds:.2f} s"
+    ms = seconds * 1000
+    if ms >= 100:
+        return f"{ms:.0f} ms"
+    if ms >= 10:
+        return f"{ms:.1f} ms"
+    return f"{ms:.2f} ms"
+
+
+def format_round_seconds(seconds: float) -> str:
+    """A round number, as on an axis, without zeros at its end: `0 s`, `500 ms`, `2.5 s`."""
+    return f"{seconds:g} s" if seconds >= 1 or seconds == 0 else f"{seconds * 1000:.4g} ms"
+
+
 def format_rate(rate: float | None) -> str:
     """Per second with at most two digits, as `356.6 / sec`; None: -."""
     if rate is None:

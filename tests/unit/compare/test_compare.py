@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_winserve.compare.comparison import Comparison, Row, Rules, Verdict
-from pytest_winserve.compare.sides import compare, compare_sides
+from pytest_winserve.compare import sides
+from pytest_winserve.compare.comparison import Comparison, MeasureRow, Rules, Verdict
 from pytest_winserve.compare.text import render
 from pytest_winserve.errors import UsageError
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan
-from tests.kit.results import Make, load
+from tests.kit.results import Make, load, run_of
 
 RULES = Rules()
 OPPOSITE: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 EXACT = {"unaccounted", "capacity", "blocked"}
+
+
+def compare(
+    a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]], rules: Rules
+) -> Comparison:
+    """Compare sides of files with this content."""
+    return sides.compare([run_of(data) for data in a], [run_of(data) for data in b], rules)
+
+
+def compare_sides(data: Mapping[str, Any], rules: Rules) -> Comparison:
+    """Compare the sides in a file with this content."""
+    return sides.compare_sides(run_of(data), rules)
 
 
 def results(make: Make, *runs: dict[str, Any], **keys: Any) -> dict[str, Any]:
@@ -33,7 +45,7 @@ def of(make: Make, a: Sequence[float], b: Sequence[float]) -> tuple[dict[str, An
     return tuple(made)
 
 
-def row(comparison: Comparison, measure: str) -> Row:
+def row(comparison: Comparison, measure: str) -> MeasureRow:
     (found,) = [
         each for group in comparison.groups for each in group.rows if each.measure == measure
     ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.recommend.trials import app_fingerprint, open_trials, place_of
+from pytest_winserve.report.record import Record
 
 KEY = {"app": "shop:app", "code of the app": "abc", "criteria": ["non_blocking"]}
-TEST: dict[str, Any] = {"topology": "flask", "round": 0}
+TEST = Record("a test", "passed", "flask", "local", "shop:app", 4, round=0, trouble=())
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def place(tmp_path: Path) -> Path:
 
 def interrupted(place: Path) -> None:
     with open_trials(place, KEY, fresh=False) as trials:
-        trials.add(dict(TEST))
+        trials.add(TEST)
 
 
 def test_it_goes_on_where_it_was(place: Path) -> None:
@@ -35,14 +35,14 @@ def test_it_goes_on_where_it_was(place: Path) -> None:
         trials.finish()
     # One that came to its end is not continued.
     with open_trials(place, KEY, fresh=False) as trials:
-        assert (trials.tests, trials.told) == ([], "")
+        assert (trials.records, trials.told) == ([], "")
 
 
 def test_another_app_or_setting_is_not_mixed_in(place: Path) -> None:
     interrupted(place)
     other = KEY | {"code of the app": "def", "users": 5}
     with open_trials(place, other, fresh=False) as trials:
-        assert trials.tests == []
+        assert trials.records == []
         assert trials.told == (
             "the 1 trials of an earlier run are not used, they are of something else: "
             "code of the app was abc, is def; users was None, is 5"
@@ -52,7 +52,7 @@ def test_another_app_or_setting_is_not_mixed_in(place: Path) -> None:
 def test_fresh_begins_anew(place: Path) -> None:
     interrupted(place)
     with open_trials(place, KEY, fresh=True) as trials:
-        assert (trials.tests, trials.told) == ([], "")
+        assert (trials.records, trials.told) == ([], "")
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "{}", "[]", '{"schema": "winserve.trials/1"}'])
@@ -60,9 +60,9 @@ def test_a_damaged_file_is_told_and_made_anew(place: Path, text: str) -> None:
     interrupted(place)
     place.write_text(text, "utf-8")
     with open_trials(place, KEY, fresh=False) as trials:
-        assert trials.tests == []
+        assert trials.records == []
         assert "cannot be read" in trials.told
-        trials.add(dict(TEST))
+        trials.add(TEST)
     assert json.loads(place.read_text("utf-8"))["key"] == KEY
 
 

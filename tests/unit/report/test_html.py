@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import Second
 from pytest_winserve.report import charts, html
-from tests.kit.results import Make, histogram
+from pytest_winserve.report.measurements import VerdictRecord
+from tests.kit.results import Make, histogram, report_on
 
 EVIL = "<script>alert(1)</script>\n\"'|`&amp;<img src=x onerror=y>" + "/a-b" * 60
 
@@ -52,6 +53,10 @@ class Page(HTMLParser):
         return [attributes for tag, attributes in self.elements if tag in tags]
 
 
+def _html(data: dict[str, Any]) -> str:
+    return html.render(report_on(data))
+
+
 def _data(make: Make, evil: str) -> dict[str, Any]:
     check = make.check(evil, passed=False, measured=evil, reason=evil)
     test = make.full(
@@ -72,7 +77,7 @@ def _data(make: Make, evil: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("evil", [EVIL, "nginx4"])
 def test_the_page_is_whole_and_loads_nothing(make: Make, evil: str) -> None:
-    text = html.render(_data(make, evil))
+    text = _html(_data(make, evil))
     page = Page(text)
     assert page.all("script", "link", "img", "iframe", "object", "base") == []
     assert all(href["href"] == "#site-1" or href["href"] == "#site-2" for href in page.all("a"))
@@ -88,14 +93,14 @@ def test_the_page_is_whole_and_loads_nothing(make: Make, evil: str) -> None:
 
 def test_hostile_text_is_shown_as_text(make: Make) -> None:
     data = make.data(make.full(EVIL, nodeid=EVIL, app=EVIL, host=EVIL, events=[f"x\n{EVIL}"]))
-    page = Page(html.render(data))
+    page = Page(_html(data))
     assert f"{EVIL} on {EVIL}" in page.text
     assert page.text.count("<script>alert(1)</script>") >= 5
 
 
 @pytest.mark.parametrize("evil", [EVIL, "nginx4"])
 def test_every_name_is_unique_and_every_reference_has_its_target(make: Make, evil: str) -> None:
-    page = Page(html.render(_data(make, evil)))
+    page = Page(_html(_data(make, evil)))
     names = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(set(names)) == len(names)
     references = [
@@ -108,7 +113,7 @@ def test_every_name_is_unique_and_every_reference_has_its_target(make: Make, evi
 
 
 def test_tables_and_charts_can_be_heard(make: Make) -> None:
-    page = Page(html.render(_data(make, "nginx4")))
+    page = Page(_html(_data(make, "nginx4")))
     assert page.all("th")
     assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
     drawings = [svg for svg in page.all("svg") if svg.get("aria-hidden") != "true"]
@@ -119,7 +124,7 @@ def test_tables_and_charts_can_be_heard(make: Make) -> None:
 
 
 def test_an_empty_run_says_so(make: Make) -> None:
-    page = Page(html.render(make.data()))
+    page = Page(_html(make.data()))
     assert "No test used a site." in page.text
     assert "8.0 GiB" in page.text
     assert page.all("svg") == []
@@ -127,7 +132,7 @@ def test_an_empty_run_says_so(make: Make) -> None:
 
 def test_nothing_measured_is_said_and_drawn_as_nothing(make: Make) -> None:
     tests = [make.full(results=[make.result(outcomes={}, ledger=None)]), make.test("flask")]
-    page = Page(html.render(make.data(*tests)))
+    page = Page(_html(make.data(*tests)))
     assert page.text.count("not measured") >= 12
     assert "0 %" not in page.text
     assert len(page.all("svg")) == 1  # the probe of the first
@@ -142,7 +147,7 @@ def _marks(svg: ElementTree.Element, css: str) -> list[ElementTree.Element]:
 
 
 def test_the_probe_chart_has_a_mark_per_request(make: Make) -> None:
-    svg = _svg(charts.probe_chart("x", make.verdict(blocked=2, fast=8)))
+    svg = _svg(charts.probe_chart("x", VerdictRecord.from_dict(make.verdict(blocked=2, fast=8))))
     assert len(_marks(svg, "slow")) == 1
     assert len(_marks(svg, "blocked")) == 2
     assert len(_marks(svg, "fast")) == 6
@@ -164,7 +169,7 @@ def test_requests_that_name_nobody_are_drawn(make: Make) -> None:
     nobody = {"backend": None, "pid": None, "thread": None, "status": None}
     requests = [make.request(0.0, **nobody), make.request(0.0)]
     verdict = make.verdict(fast_requests=requests, slow_requests=[make.request(0.0, **nobody)])
-    svg = _svg(charts.probe_chart("x", verdict))
+    svg = _svg(charts.probe_chart("x", VerdictRecord.from_dict(verdict)))
     assert [mark.findtext("title") for mark in _marks(svg, "fast")] == [
         "fast request, not blocked: 0.00 ms (status 200, backend 0, pid 4711, thread 140)",
         "fast request, not blocked: 0.00 ms",
@@ -244,7 +249,7 @@ def test_equal_answers_make_a_level_curve(make: Make) -> None:
 @pytest.mark.parametrize("evil", [EVIL, "\x00\x1b"])
 def test_text_in_a_chart_is_escaped(make: Make, evil: str) -> None:
     requests = [make.request(1.0, backend=None, status=evil)]
-    drawn = charts.probe_chart("x", make.verdict(fast_requests=requests))
+    drawn = charts.probe_chart("x", VerdictRecord.from_dict(make.verdict(fast_requests=requests)))
     assert "<script" not in drawn
     assert "<img" not in drawn
 

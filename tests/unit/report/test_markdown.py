@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_winserve.report import markdown
-from tests.kit.results import Make
+from tests.kit.results import Make, report_on
+
+
+def _markdown(data: dict[str, Any]) -> str:
+    return markdown.render(report_on(data))
 
 
 def _cells(line: str) -> list[str]:
@@ -19,7 +24,7 @@ def _cells(line: str) -> list[str]:
 
 def test_the_facts_are_there(make: Make) -> None:
     check = make.check(passed=False, measured="812 ms", reason="")
-    text = markdown.render(
+    text = _markdown(
         make.data(
             make.full(results=[make.result(checks=[check])], events=["died\nline `1`\n```\nend"]),
             make.full("tornado", verdicts=[make.verdict(blocked=2)]),
@@ -48,7 +53,7 @@ def test_the_facts_are_there(make: Make) -> None:
 
 
 def test_an_empty_run_says_so(make: Make) -> None:
-    text = markdown.render(make.data())
+    text = _markdown(make.data())
     assert "No test used a site." in text
     assert "Comparison" not in text
 
@@ -58,7 +63,7 @@ def test_nothing_sent_is_not_measured(make: Make) -> None:
         make.full(results=[make.result(outcomes={}, ledger=None, site=None)]),
         make.test("flask"),
     ]
-    text = markdown.render(make.data(*tests))
+    text = _markdown(make.data(*tests))
     missing = " | ".join(["not measured"] * 5)
     assert f"| nginx4 | no | 4 | {missing} |" in text
     assert f"| flask | not measured | not measured | {missing} |" in text
@@ -87,7 +92,7 @@ def test_hostile_text_stays_in_its_cell(text: str) -> None:
     made = Make()
     parts = {"verdicts": [made.verdict(slow=text)], "capacities": [made.capacity(how=text)]}
     evil = made.test(text, nodeid=text, app=text, host=text, events=[text], **parts)
-    rendered = markdown.render(made.data(evil, made.test("flask", host=text)))
+    rendered = _markdown(made.data(evil, made.test("flask", host=text)))
     lines = rendered.splitlines()
     for index, line in enumerate(lines):
         if re.fullmatch(r"\|( ---:? \|)+", line):
@@ -99,7 +104,7 @@ def test_hostile_text_stays_in_its_cell(text: str) -> None:
 
 def test_a_log_cannot_end_its_own_fence(make: Make) -> None:
     event = "died\n``````\n# not a heading\n`````"
-    lines = markdown.render(make.data(make.test(events=[event]))).splitlines()
+    lines = _markdown(make.data(make.test(events=[event]))).splitlines()
     start = lines.index("  ```````text")
     assert lines[start + 1 : start + 5] == [
         "  ``````",
@@ -111,7 +116,7 @@ def test_a_log_cannot_end_its_own_fence(make: Make) -> None:
 
 def test_a_long_log_is_cut_to_its_end(make: Make) -> None:
     event = "died\n" + "\n".join(f"line {i}" for i in range(1000))
-    text = markdown.render(make.data(make.test(events=[event])))
+    text = _markdown(make.data(make.test(events=[event])))
     assert "- event: died (960 lines left out)" in text
     assert "  line 999" in text
     assert "  line 959\n" not in text

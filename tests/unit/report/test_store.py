@@ -10,9 +10,10 @@ import pytest
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.report import write_report
-from pytest_winserve.report.store import read_json, write_json, write_text
+from pytest_winserve.report.blocks import Report
+from pytest_winserve.report.store import read_json, read_run, write_json, write_text
 from tests.kit.platforms import not_on_windows
-from tests.kit.results import Make
+from tests.kit.results import Make, report_on
 
 
 def _names(folder: Path) -> list[str]:
@@ -146,8 +147,8 @@ def test_a_report_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
 def test_a_report_has_three_files(make: Make, tmp_path: Path) -> None:
     data = make.data(make.full())
     folder = tmp_path / "new" / "folder"
-    write_report(folder, data)
-    write_report(folder, data)
+    write_report(folder, report_on(data))
+    write_report(folder, report_on(data))
     assert _names(folder) == ["report.html", "results.json", "summary.md"]
     assert read_json(folder / "results.json") == data
     assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
@@ -155,14 +156,14 @@ def test_a_report_has_three_files(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_report_can_be_drawn_again_from_its_file(make: Make, tmp_path: Path) -> None:
-    write_report(tmp_path / "a", make.data(make.full()))
-    write_report(tmp_path / "b", read_json(tmp_path / "a" / "results.json"))
+    write_report(tmp_path / "a", report_on(make.data(make.full())))
+    write_report(tmp_path / "b", Report.of(read_run(tmp_path / "a" / "results.json")))
     for name in ("results.json", "report.html", "summary.md"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_a_report_with_undecodable_text_can_be_written(make: Make, tmp_path: Path) -> None:
-    write_report(tmp_path, make.data(make.full("\udcff", events=["\udcff\n\udcff"])))
+    write_report(tmp_path, report_on(make.data(make.full("\udcff", events=["\udcff\n\udcff"]))))
     assert len(_names(tmp_path)) == 3
 
 
@@ -172,7 +173,7 @@ def test_a_report_directory_that_is_a_file_is_refused(
 ) -> None:
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(UsageError, match="report directory"):
-        write_report(tmp_path / "file" / below, make.data())
+        write_report(tmp_path / "file" / below, report_on(make.data()))
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
@@ -181,12 +182,19 @@ def test_a_report_directory_that_is_a_file_is_refused(
 )
 def test_a_report_directory_that_is_not_writable_is_refused(make: Make) -> None:
     with pytest.raises(UsageError, match="is not writable"):
-        write_report("/proc/self", make.data())
+        write_report("/proc/self", report_on(make.data()))
 
 
 def test_a_damaged_result_is_named(make: Make, tmp_path: Path) -> None:
     result = make.result()
     del result["timeline"]
+    write_json(tmp_path / "results.json", make.data(make.full(results=[result])))
     with pytest.raises(UsageError, match=r"a result of .*test_load\[nginx4\] cannot be read"):
-        write_report(tmp_path, make.data(make.full(results=[result])))
+        read_run(tmp_path / "results.json")
+
+
+def test_the_data_is_there_when_a_page_cannot_be_written(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(OSError, match=r"report\.html"):
+        write_report(tmp_path, report_on(make.data(make.full())))
     assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["tests"]

@@ -15,7 +15,6 @@ from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import Generator, OutcomeTimes, RequestShare
 from pytest_winserve.report import (
-    blocks,
     findings,
     html,
     markdown,
@@ -24,14 +23,32 @@ from pytest_winserve.report import (
     tables,
     terminal,
 )
-from tests.kit.results import Make, histogram
+from pytest_winserve.report.blocks import SiteBlock
+from pytest_winserve.report.measurements import CapacityRecord, VerdictRecord
+from tests.kit.results import Make, histogram, report_on
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
+def _terminal(data: dict[str, Any], *, width: int = 80, color: bool = False) -> str:
+    return terminal.render(report_on(data), width=width, color=color)
+
+
+def _html(data: dict[str, Any]) -> str:
+    return html.render(report_on(data))
+
+
+def _markdown(data: dict[str, Any]) -> str:
+    return markdown.render(report_on(data))
+
+
+def _blocks(data: dict[str, Any]) -> tuple[SiteBlock, ...]:
+    return report_on(data).blocks
+
+
 def _text(data: dict[str, Any], width: int = 80) -> str:
     """The summary with its line breaks and indents undone."""
-    return " ".join(terminal.render(data, width=width, color=False).split())
+    return " ".join(_terminal(data, width=width, color=False).split())
 
 
 def _everything(make: Make) -> dict[str, Any]:
@@ -85,14 +102,14 @@ def _hostile(make: Make) -> dict[str, Any]:
 
 
 def test_an_empty_run_renders_nothing(make: Make) -> None:
-    assert terminal.render(make.data(), width=80, color=True) == ""
+    assert _terminal(make.data(), width=80, color=True) == ""
 
 
 @pytest.mark.parametrize("width", [20, 33, 40, 60, 72, 79, 80, 100, 132, 250])
 @pytest.mark.parametrize("kind", ["everything", "hostile"])
 def test_no_line_is_longer_than_the_terminal(make: Make, width: int, kind: str) -> None:
     data = _everything(make) if kind == "everything" else _hostile(make)
-    text = terminal.render(data, width=width, color=False)
+    text = _terminal(data, width=width, color=False)
     assert max(map(len, text.splitlines())) <= width
     assert text.isascii()
     assert set(text) - {"\n"} <= set(map(chr, range(32, 127)))
@@ -102,8 +119,8 @@ def test_no_line_is_longer_than_the_terminal(make: Make, width: int, kind: str) 
 @pytest.mark.parametrize("kind", ["everything", "hostile"])
 def test_colour_changes_nothing_but_colour(make: Make, kind: str) -> None:
     data = _everything(make) if kind == "everything" else _hostile(make)
-    plain = terminal.render(data, width=80, color=False)
-    coloured = terminal.render(data, width=80, color=True)
+    plain = _terminal(data, width=80, color=False)
+    coloured = _terminal(data, width=80, color=True)
     assert _ANSI.sub("", coloured) == plain
     assert coloured != plain
     assert "\x1b[1;31m" in coloured
@@ -113,7 +130,7 @@ def test_colour_changes_nothing_but_colour(make: Make, kind: str) -> None:
 
 def test_a_run_without_trouble_has_no_red(make: Make) -> None:
     data = make.data(make.full(results=[make.result(outcomes={"200": 2400})]))
-    assert "31m" not in terminal.render(data, width=80, color=True)
+    assert "31m" not in _terminal(data, width=80, color=True)
 
 
 def test_the_findings_of_one_topology(make: Make) -> None:
@@ -146,7 +163,7 @@ def test_the_articles_first_table_at_80_columns(make: Make) -> None:
         "codes": {"200": {"highest_rate": 505, "mean_rate": 356.32, "total": 104792}},
         "errors": {"refused": {"highest_rate": 58.6, "total": 1667}},
     }
-    load = dataclasses.replace(blocks.blocks(make.data(make.full()))[0].loads[0], tables=measured)
+    load = dataclasses.replace(_blocks(make.data(make.full()))[0].loads[0], tables=measured)
     main, codes, errors = tables.article_tables(load)
     assert terminal.table(main.header, main.rows, 80) == [
         "            highest      lowest     Highest          Mean",
@@ -170,10 +187,10 @@ def test_the_articles_first_table_at_80_columns(make: Make) -> None:
 
 
 def test_errors_make_a_table_only_when_there_are_any(make: Make) -> None:
-    with_errors = terminal.render(make.data(make.full()), width=80, color=False)
+    with_errors = _terminal(make.data(make.full()), width=80, color=False)
     assert "refused |" in with_errors
     without = make.data(make.full(results=[make.result(outcomes={"200": 2400})]))
-    assert terminal.render(without, width=80, color=False).count("Total number") == 1
+    assert _terminal(without, width=80, color=False).count("Total number") == 1
 
 
 @pytest.mark.parametrize(
@@ -189,14 +206,18 @@ def test_errors_make_a_table_only_when_there_are_any(make: Make) -> None:
 )
 def test_verdicts_in_words(make: Make, blocked: int, fast: int, words: str) -> None:
     verdict = make.verdict(blocked=blocked, fast=fast)
-    assert words in findings.verdict_sentence(verdict).text
-    assert findings.verdict_sentence(verdict).good is (blocked == 0 and fast > 0)
+    assert words in findings.verdict_sentence(VerdictRecord.from_dict(verdict)).text
+    assert findings.verdict_sentence(VerdictRecord.from_dict(verdict)).good is (
+        blocked == 0 and fast > 0
+    )
     assert words in _text(make.data(make.test(verdicts=[verdict])), width=200)
 
 
 def test_a_verdict_tells_of_answers_that_are_errors(make: Make) -> None:
     requests = [make.request(0.1, status=status) for status in (200, 500, 500, 304, 404, None)]
-    details = findings.verdict_details(make.verdict(fast=6, fast_requests=requests))
+    details = findings.verdict_details(
+        VerdictRecord.from_dict(make.verdict(fast=6, fast_requests=requests))
+    )
     assert "/test answered 404 1 time; /test answered 500 2 times" in details
     assert "/test got no answer 1 time" in details
     assert "304" not in details
@@ -235,7 +256,9 @@ def test_a_verdict_tells_of_answers_that_are_errors(make: Make) -> None:
 def test_capacities_in_words(
     make: Make, capacity: dict[str, Any], words: str, good: bool | None
 ) -> None:
-    sentence = findings.capacity_sentence(make.capacity(**capacity), "waitress")
+    sentence = findings.capacity_sentence(
+        CapacityRecord.from_dict(make.capacity(**capacity)), "waitress"
+    )
     assert (sentence.text, sentence.good) == (words, good)
 
 
@@ -265,7 +288,7 @@ def test_what_an_engine_cannot_measure_has_no_count(make: Make) -> None:
     result |= {"connect": empty, "unmeasured": ["connect", "sessions"]}
     for second in result["timeline"]:
         second |= {"connect_count": 0, "connect_sum": 0.0}
-    load = blocks.blocks(make.data(make.full(results=[result])))[0].loads[0]
+    load = _blocks(make.data(make.full(results=[result])))[0].loads[0]
     rows = {row[0]: row[1:] for row in tables.article_tables(load)[0].rows}
     assert set(rows["connect"]) == set(rows["session"]) == {"-"}
     assert rows["request"][-1] == "2380"
@@ -286,7 +309,7 @@ def test_quantiles_of_few_samples_say_so(make: Make) -> None:
 
 def test_no_number_stands_for_a_quantile_of_few_samples(make: Make) -> None:
     few = [make.full(name, results=[make.result(outcomes={"200": 19})]) for name in ("a", "b")]
-    found = blocks.blocks(make.data(*few))
+    found = _blocks(make.data(*few))
     assert [row.p95 for row in overview.comparison(found)] == ["n small"] * 2
     assert findings.latency(found[0].loads[0].result).startswith(
         "p50 n small, p95 n small, p99 n sm"
@@ -321,7 +344,7 @@ def test_requests_and_outcomes_have_tables_when_there_are_several(make: Make) ->
 
 def test_the_page_has_the_tables_by_tsungs_definitions_too(make: Make) -> None:
     data = make.data(make.full())
-    load = blocks.blocks(data)[0].loads[0]
+    load = _blocks(data)[0].loads[0]
     main, codes, errors = tables.tsung_tables_of(load)
     # Of 12 seconds the last two: what ended in them, and the mean of the ten before.
     request = {row[0]: row[1:] for row in main.rows}["request"]
@@ -330,7 +353,7 @@ def test_the_page_has_the_tables_by_tsungs_definitions_too(make: Make) -> None:
     assert request[-1] == str(2380 - rest)
     assert [row[-1] for row in codes.rows] == ["2330", "50"]
     assert [row[-1] for row in errors.rows] == ["20"]
-    assert "Main statistics, by tsung" in html.render(data)
+    assert "Main statistics, by tsung" in _html(data)
     assert "by tsung" not in _text(data)
 
 
@@ -339,12 +362,12 @@ def test_the_open_model_tells_what_was_offered_and_what_was_late(make: Make) -> 
     generator = Generator(workers=1, lost=0, cpu=0.2, lag=0.0, limited_by="none", late=7)
     data = make.data(make.full(results=[make.result(plan=plan, generator=generator)]))
     said = "offered 250.0 /s, answered 198.3 /s; 7 late by more than 10 ms"
-    for text in (_text(data), markdown.render(data), html.render(data)):
+    for text in (_text(data), _markdown(data), _html(data)):
         assert said in text
     unknown = Result.from_dict(make.result(plan=plan))
     assert findings.pace(unknown).endswith("; late not measured")
     closed = make.data(make.full())
-    for text in (_text(closed), markdown.render(closed), html.render(closed)):
+    for text in (_text(closed), _markdown(closed), _html(closed)):
         assert "offered" not in text
 
 
@@ -394,7 +417,7 @@ def test_failed_checks_and_events_are_shown(make: Make) -> None:
         results=[make.result(checks=[failed, close, make.check("rate > 1/s", close=False)])],
         events=["site died\n" + "\n".join(f"log {i}" for i in range(20))],
     )
-    text = terminal.render(make.data(test), width=80, color=False)
+    text = _terminal(make.data(test), width=80, color=False)
     assert "  FAILED p99 < 1s: not measured\n" in text
     assert "  holds p95 < 500ms: measured 480 ms (close: within 10% of the bound)\n" in text
     assert "  FAILED capacity >= 4: measured 1\n" in text
@@ -410,7 +433,7 @@ def test_a_test_that_measured_nothing_says_so(make: Make) -> None:
 
 
 def test_requirements(make: Make) -> None:
-    text = terminal.render(_everything(make), width=80, color=False)
+    text = _terminal(_everything(make), width=80, color=False)
     assert text.endswith(
         "required error_rate < 1%: FAILED in 1 of 3 measurements\n"
         "required p95 < 1s: held in 1 measurement\n"
@@ -419,7 +442,7 @@ def test_requirements(make: Make) -> None:
 
 
 def test_the_comparison_has_one_line_per_topology(make: Make) -> None:
-    text = terminal.render(_everything(make), width=80, color=False)
+    text = _terminal(_everything(make), width=80, color=False)
     lines = text[text.index("\nComparison\n") :].splitlines()[5:10]
     assert [line.replace("|", " ").split()[:4] for line in lines] == [
         ["nginx4", "no", "4", "198.3"],
@@ -439,9 +462,7 @@ def test_the_comparison_takes_the_worst_and_the_biggest(make: Make) -> None:
         capacities=[make.capacity(64, at_least=True), make.capacity(64), make.capacity(65)],
         results=[make.result(), small],
     )
-    row, other = overview.comparison(
-        blocks.blocks(make.data(block, make.test("flask", host="wine")))
-    )
+    row, other = overview.comparison(_blocks(make.data(block, make.test("flask", host="wine"))))
     assert row.cells("-")[:4] == ["nginx4 on local", "25 %", "64", "198.3"]
     assert row.error_rate == 70 / 2400
     assert other.cells("-") == ["flask on wine", *["-"] * 7]
@@ -449,7 +470,7 @@ def test_the_comparison_takes_the_worst_and_the_biggest(make: Make) -> None:
 
 def test_blocks_are_apart_by_host_topology_and_app(make: Make) -> None:
     tests = [make.test(), make.test(host="wine"), make.test(app="shop:app"), make.test("flask")]
-    found = blocks.blocks(make.data(*tests, *tests))
+    found = _blocks(make.data(*tests, *tests))
     assert [(b.host, b.topology, b.app, b.outcomes) for b in found] == [
         (test["host"], test["topology"], test["app"], "2 passed") for test in tests
     ]

@@ -20,7 +20,6 @@ from pytest_winserve.system.keeper import Keeper
 from pytest_winserve.system.program import Deadline, Program
 from pytest_winserve.tags import BACKEND_HEADER, lab_tag
 
-LAST_WORDS_SECONDS = 2.5
 LOOK_EVERY = 0.005
 LOOKED_AT = 100_000
 """Bytes of the log in which the traceback begins."""
@@ -50,7 +49,7 @@ class BackendProcess:
         program = Program(name, command, folder, dict(environment), Path(app_folder))
         return cls(index, nonce, program, folder / f"{name}.counters", folder / f"{name}.failure")
 
-    def start(self, keeper: Keeper, spec: Spec, port: int) -> None:
+    def start(self, keeper: Keeper, spec: Spec, port: int, deadline: Deadline) -> None:
         """Start it, and tell it what to serve; `port` 0 is any free one."""
         self.program.start(keeper)
         order = {
@@ -66,8 +65,8 @@ class BackendProcess:
             "index": self.index,
             "counters": str(self.counters),
             "failure": str(self.failure),
-            # What it still waits for then, it must say before the deadline, but not long before.
-            "patience": max(spec.start_timeout / 2, spec.start_timeout - LAST_WORDS_SECONDS),
+            "start_timeout": spec.start_timeout,
+            "deadline": deadline.at,  # all processes have one performance counter
         }
         self.program.tell(json.dumps(order))
 

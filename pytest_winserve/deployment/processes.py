@@ -73,7 +73,7 @@ class Processes:
             deadline = Deadline.after(self.spec.start_timeout)
             self._keeper = new_keeper(self.nonce, self._folder)
             for index in range(self.spec.topology.count):
-                self._start_backend(index)
+                self._start_backend(index, deadline)
             steps = [self._start_front, self._wait_for_backends]
             if self.spec.port:
                 # Others know it and may ask at once; a front takes what does not listen yet for
@@ -206,13 +206,14 @@ class Processes:
         environment = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
         return environment | {TAG_VARIABLE: self.nonce}
 
-    def _start_backend(self, index: int) -> None:
+    def _start_backend(self, index: int, deadline: Deadline) -> None:
         assert self._keeper is not None
         backend = BackendProcess.named(
             index, self.nonce, self._folder, self._environment(), self.spec.folder
         )
         self._backends.append(backend)
-        backend.start(self._keeper, self.spec, 0 if self._front else self.spec.port)
+        port = 0 if self._front else self.spec.port
+        backend.start(self._keeper, self.spec, port, deadline)
 
     def _start_front(self, deadline: Deadline) -> None:
         """Start it with the backends' addresses, which are known while they still load the app."""

@@ -38,7 +38,7 @@ def progress_text(progress: Progress) -> str:
     return f"{progress.elapsed:.0f} s, {progress.sent} sent, {failed} failed"
 
 
-Kind = Literal["verdict", "capacity", "result"]
+MeasurementKind = Literal["verdict", "capacity", "result"]
 
 
 class Observer(Live, Protocol):
@@ -47,7 +47,9 @@ class Observer(Live, Protocol):
     def event(self, text: str) -> None:
         """Something that the reader of the results should know."""
 
-    def measured(self, kind: Kind, data: dict[str, Any], checks: Sequence[Check]) -> None:
+    def measured(
+        self, kind: MeasurementKind, data: dict[str, Any], checks: Sequence[Check]
+    ) -> None:
         """A measurement, as in `results.json`, and the run's criteria on it."""
 
 
@@ -57,5 +59,7 @@ class Silent(Nothing):
     def event(self, text: str) -> None:
         return
 
-    def measured(self, kind: Kind, data: dict[str, Any], checks: Sequence[Check]) -> None:
+    def measured(
+        self, kind: MeasurementKind, data: dict[str, Any], checks: Sequence[Check]
+    ) -> None:
         return

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_winserve.deployment.contract import READY_RUN, Deployment, Sender
 from pytest_winserve.errors import CriterionFailed, HostLost, StopError, UsageError
 from pytest_winserve.fronts import get_front
-from pytest_winserve.lab.observer import Kind, Observer, Silent, progress_text
+from pytest_winserve.lab.observer import MeasurementKind, Observer, Silent, progress_text
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.engines import get_engine
@@ -347,7 +347,7 @@ class Site:
 
     def _judge(
         self,
-        kind: Kind,
+        kind: MeasurementKind,
         subject: Verdict | Capacity | Result,
         data: dict[str, Any],
         positions: dict[str, int],

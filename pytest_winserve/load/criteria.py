@@ -18,10 +18,10 @@ from pytest_winserve.load.measures.histogram import RELATIVE_ERROR
 from pytest_winserve.load.measures.intervals import wilson
 from pytest_winserve.load.measures.outcomes import OUTCOMES
 
-Kind = Literal["share", "latency", "rate", "count", "truth"]
+MetricKind = Literal["share", "latency", "rate", "count", "truth"]
 Subject = Literal["load", "probe", "capacity"]
 
-_PLAIN: Mapping[str, Kind] = {
+_PLAIN: Mapping[str, MetricKind] = {
     "error_rate": "share",
     "rate": "rate",
     "mean": "latency",
@@ -36,7 +36,7 @@ ROWS = ("connect.", "first_byte.")
 CLOSE = 0.1
 """The share of the bound within which a criterion that holds is close to failing."""
 
-_UNITS: Mapping[Kind, Mapping[str, float]] = {
+_UNITS: Mapping[MetricKind, Mapping[str, float]] = {
     "share": {"": 1.0, "%": 0.01},
     "latency": {"ms": 0.001, "s": 1.0},
     "rate": {"": 1.0, "/s": 1.0},
@@ -104,7 +104,7 @@ class Criterion:
     op: str
     value: float
     unit: str
-    kind: Kind
+    kind: MetricKind
     percent: bool = False
 
     @classmethod
@@ -133,7 +133,7 @@ class Criterion:
 
     @classmethod
     def _with_value(
-        cls, text: str, metric: str, kind: Kind, op: str, number: str, unit: str
+        cls, text: str, metric: str, kind: MetricKind, op: str, number: str, unit: str
     ) -> Criterion:
         if kind == "truth":
             if op != "==" or unit or number not in {"true", "false", "1", "0"}:
@@ -221,7 +221,7 @@ def _plain(value: float) -> str:
     return f"{value:f}".rstrip("0").rstrip(".") if "e" in text else text
 
 
-def _parse_metric(name: str, text: str) -> tuple[str, Kind]:
+def _parse_metric(name: str, text: str) -> tuple[str, MetricKind]:
     call = _CALL.fullmatch(name)
     if call:
         return _parse_call(call[1], call[2], text)
@@ -240,7 +240,7 @@ def _parse_metric(name: str, text: str) -> tuple[str, Kind]:
     raise UsageError(f"criterion {text!r}: unknown metric {name!r}; {_nearest(name, names)}")
 
 
-def _parse_call(function: str, argument: str, text: str) -> tuple[str, Kind]:
+def _parse_call(function: str, argument: str, text: str) -> tuple[str, MetricKind]:
     if function == "status":
         if not re.fullmatch(r"[1-5]\d\d", argument):
             raise UsageError(f"criterion {text!r}: status({argument}): a status such as 502")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_winserve.lab.observer import Kind, Live
+from pytest_winserve.lab.observer import Live, MeasurementKind
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.criteria import Check
 from pytest_winserve.report.measurements import (
@@ -39,7 +39,9 @@ class Recorder:
     def event(self, text: str) -> None:
         self.events.append(text)
 
-    def measured(self, kind: Kind, data: dict[str, Any], checks: Sequence[Check]) -> None:
+    def measured(
+        self, kind: MeasurementKind, data: dict[str, Any], checks: Sequence[Check]
+    ) -> None:
         judged = data | {"checks": [CheckRecord.of(check).to_dict() for check in checks]}
         if kind == "verdict":
             self.verdicts.append(VerdictRecord.from_dict(judged))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pytest_winserve.load.measures.histogram import Histogram
 
 
-class Kind(NamedTuple):
+class RequestKind(NamedTuple):
     """What the times of requests are kept apart by: their place in the plan's requests, the
     backend that answered, and the outcome."""
 
@@ -50,14 +50,14 @@ class Tally:
         self.connects: list[int] = []
         self.first_bytes: list[int] = []
         self.sessions: list[int] = []
-        self._times: dict[Kind, Times] = {}
+        self._times: dict[RequestKind, Times] = {}
         self._open = _Second()
         self._seconds: list[dict[str, Any]] = []
         self._outcomes: dict[str, int] = {}
 
     def times_of(self, request: int, backend: str, outcome: str) -> Times:
         """What collects the times of such requests; a time in `totals` is what counts one."""
-        kind = Kind(request, backend, outcome)
+        kind = RequestKind(request, backend, outcome)
         found = self._times.get(kind)
         if found is None:
             found = self._times[kind] = Times()
@@ -124,9 +124,9 @@ class _Second:
         self.connect = Histogram()
         self.first_byte = Histogram()
         self.session = Histogram()
-        self.kinds: dict[Kind, tuple[Histogram, Histogram]] = {}
+        self.kinds: dict[RequestKind, tuple[Histogram, Histogram]] = {}
 
-    def add(self, kind: Kind, times: Times) -> None:
+    def add(self, kind: RequestKind, times: Times) -> None:
         total, service = self.kinds.setdefault(kind, (Histogram(), Histogram()))
         total.record_many(times.totals)
         service.record_many(times.services)

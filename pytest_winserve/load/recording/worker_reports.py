@@ -13,7 +13,7 @@ from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import Generator
 
 
-class Report:
+class WorkerReport:
     """The last snapshot of a worker, with its timeline put together."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ def result_of(
     engine: str,
     plan: Plan,
     url: str,
-    reports: Sequence[Report],
+    reports: Sequence[WorkerReport],
     workers: int,
     lost: int,
     host_cpu: float | None,

@@ -19,7 +19,7 @@ from pytest_winserve.load.results.shares import (
 from pytest_winserve.load.results.usage import SiteUsage
 
 
-class Measured(Protocol):
+class ResultFacts(Protocol):
     """What is told of a `Result`; its docstring says what each part is."""
 
     @property
@@ -64,7 +64,7 @@ class Measured(Protocol):
     def site(self) -> SiteUsage | None: ...
 
 
-def evidence(result: Measured, failed: Sequence[Criterion]) -> list[str]:
+def evidence(result: ResultFacts, failed: Sequence[Criterion]) -> list[str]:
     """What a reader needs to see why these criteria fail."""
     lines = [f"sent {result.sent} to {result.url}, outcomes: {_counts(result.outcomes)}"]
     if result.errors:
@@ -90,7 +90,7 @@ def evidence(result: Measured, failed: Sequence[Criterion]) -> list[str]:
     return lines
 
 
-def summary(result: Measured) -> str:
+def summary(result: ResultFacts) -> str:
     """A few lines of text: what was the limit first, then counts, rates and times."""
     lines = []
     if result.generator.limited_by != "none":
@@ -126,7 +126,7 @@ def summary(result: Measured) -> str:
     return "\n".join(lines)
 
 
-def _errors_by_backend(result: Measured) -> list[str]:
+def _errors_by_backend(result: ResultFacts) -> list[str]:
     """A line with the errors of each backend, where any is known to have answered with one."""
     named = {key: share for key, share in result.by_backend.items() if key != NO_BACKEND}
     known = {key: s.errors for key, s in named.items() if s.errors is not None}
@@ -137,7 +137,7 @@ def _errors_by_backend(result: Measured) -> list[str]:
     return [f"errors by backend: {', '.join(told)}; {rest} not answered by a backend"]
 
 
-def _errors_by_request(result: Measured) -> list[str]:
+def _errors_by_request(result: ResultFacts) -> list[str]:
     """Which of the plan's requests the errors were, and how long those took that failed."""
     lines = []
     if result.errors and len(result.by_request) > 1:
@@ -151,7 +151,7 @@ def _errors_by_request(result: Measured) -> list[str]:
     return [*lines, f"mean time until an error: {', '.join(told)}"] if told else lines
 
 
-def _slow_by(result: Measured, criterion: Criterion) -> list[str]:
+def _slow_by(result: ResultFacts, criterion: Criterion) -> list[str]:
     """Lines with the answers of each backend, and of each of several requests, that were slower
     than a criterion allows."""
     of_total = criterion.kind == "latency" and not criterion.metric.startswith(ROWS)
@@ -168,7 +168,7 @@ def _slow_by(result: Measured, criterion: Criterion) -> list[str]:
     return lines
 
 
-def _times(result: Measured, name: str) -> str:
+def _times(result: ResultFacts, name: str) -> str:
     histogram: Histogram = getattr(result, name)
     if name in result.unmeasured or not histogram.count:
         return "not measured"

@@ -15,7 +15,7 @@ from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import is_status
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.tally import Tally
-from pytest_winserve.load.recording.worker_reports import Report, result_of
+from pytest_winserve.load.recording.worker_reports import WorkerReport, result_of
 from pytest_winserve.load.results.result import Result
 
 REQUESTS = ["/a", "/b", "/a"]
@@ -54,9 +54,9 @@ events = st.builds(
 )
 
 
-def counted(mine: list[Event], reports_at: set[int], *, open_model: bool) -> Report:
+def counted(mine: list[Event], reports_at: set[int], *, open_model: bool) -> WorkerReport:
     """What the engine knows of a worker after these events, with reports in between."""
-    report = Report()
+    report = WorkerReport()
     tally = Tally(0.0)
     known = 0
 

@@ -13,7 +13,7 @@ from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines.tsung.config import (
     MOST_USERS,
     Client,
-    User,
+    StaticUser,
     check_plan,
     configuration,
     users_of,
@@ -23,7 +23,7 @@ from pytest_winserve.load.plan import Plan, Request
 FOREVER = 10**12
 
 
-def users(**plan: Any) -> list[User]:
+def users(**plan: Any) -> list[StaticUser]:
     return users_of(Plan.make(**plan))
 
 
@@ -35,21 +35,23 @@ def xml(tmp_path: Path, *, clients: tuple[Client, ...] = (), **plan: Any) -> ET.
 
 
 def test_users_of_the_closed_model() -> None:
-    assert users(users=2, duration=3) == [User(0, 3000, FOREVER)] * 2
-    assert users(users=3, count=7) == [User(0, FOREVER, n) for n in (3, 2, 2)]
-    assert users(users=9, count=2) == [User(0, FOREVER, 1)] * 2
+    assert users(users=2, duration=3) == [StaticUser(0, 3000, FOREVER)] * 2
+    assert users(users=3, count=7) == [StaticUser(0, FOREVER, n) for n in (3, 2, 2)]
+    assert users(users=9, count=2) == [StaticUser(0, FOREVER, 1)] * 2
     assert users(users=3, duration=3, count=3, connect_rate=10) == [
-        User(0, 3000, 1), User(100, 2900, 1), User(200, 2800, 1),
+        StaticUser(0, 3000, 1), StaticUser(100, 2900, 1), StaticUser(200, 2800, 1),
     ]  # fmt: skip
     assert len(users(users=50, duration=2, connect_rate=10)) == 20  # the others never start
 
 
 def test_users_of_stages_start_and_end_where_the_level_crosses_them() -> None:
     assert users(stages=[(4, 2), (2, 2), (4, 0)]) == [
-        User(0, 10_000, FOREVER), User(2000, 6000, FOREVER),
+        StaticUser(0, 10_000, FOREVER), StaticUser(2000, 6000, FOREVER),
     ]  # fmt: skip
     assert users(stages=[(1, 1), (1, 0), (1, 2)]) == [
-        User(0, 2000, FOREVER), User(2000, 1000, FOREVER), User(2500, 500, FOREVER),
+        StaticUser(0, 2000, FOREVER),
+        StaticUser(2000, 1000, FOREVER),
+        StaticUser(2500, 500, FOREVER),
     ]  # fmt: skip
 
 
@@ -73,7 +75,7 @@ def test_at_any_moment_as_many_users_run_as_the_plan_wants(plan: dict[str, Any])
 
 
 def test_users_of_the_open_model_are_its_arrivals() -> None:
-    assert users(rate=100, duration=0.05) == [User(10 * k, FOREVER, 1) for k in range(5)]
+    assert users(rate=100, duration=0.05) == [StaticUser(10 * k, FOREVER, 1) for k in range(5)]
     assert [user.start for user in users(rate=2, count=3)] == [0, 500, 1000]
     staged = Plan.make(rate=0, stages=[(2, 10)])
     assert len(users_of(staged)) == 10

@@ -19,7 +19,7 @@ from typing import IO, Any
 from pytest_winserve.errors import LoadError
 from pytest_winserve.load.engine import GRACE_SECONDS, Progress
 from pytest_winserve.load.recording.merge import added
-from pytest_winserve.load.recording.worker_reports import Report
+from pytest_winserve.load.recording.worker_reports import WorkerReport
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class _Worker:
     process: subprocess.Popen[str]
     stdin: IO[str]
     reader: threading.Thread
-    report: Report
+    report: WorkerReport
     heard: float
     said: str = ""
     sockets: int | None = None
@@ -71,7 +71,7 @@ class Crew:
         assert process.stdin
         assert process.stdout
         reader = threading.Thread(target=self._read, args=(index, process.stdout), daemon=True)
-        worker = _Worker(process, process.stdin, reader, Report(), perf_counter())
+        worker = _Worker(process, process.stdin, reader, WorkerReport(), perf_counter())
         self._workers.append(worker)
         reader.start()
         self._say(worker, json.dumps(job))
@@ -154,7 +154,7 @@ class Crew:
             sum(report.last["dropped"] for report in reports if report.last),
         )
 
-    def reports(self) -> list[Report]:
+    def reports(self) -> list[WorkerReport]:
         return [worker.report for worker in self._workers if worker.report.last is not None]
 
     def sockets(self) -> list[int | None]:

@@ -66,7 +66,7 @@ class Connecting(Handle, Protocol):
         """Close what has ended, without a word: the client has been told, by `ended`."""
 
 
-class Client(Protocol):
+class ConnectionClient(Protocol):
     """Who uses a connection; the calls are those of `asyncio.Protocol`, and one more.
 
     `ended` is set by a loop that knows, when it hands over data, that it is the last: the server
@@ -102,7 +102,7 @@ class Loop(Protocol):
 
     def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> Handle: ...
 
-    def connection(self, client: Client, address: tuple[str, int]) -> Connecting: ...
+    def connection(self, client: ConnectionClient, address: tuple[str, int]) -> Connecting: ...
 
     def run_forever(self) -> None:
         """Until `stop`. What a callback raises is raised here."""
@@ -136,7 +136,7 @@ class AsyncioLoop:
             return None
         return 512 if sys.platform == "win32" else 1024
 
-    def connection(self, client: Client, address: tuple[str, int]) -> Connecting:
+    def connection(self, client: ConnectionClient, address: tuple[str, int]) -> Connecting:
         return _Task(self._loop, client, address)
 
     def run_forever(self) -> None:
@@ -153,7 +153,7 @@ class AsyncioLoop:
 
 class _Task:
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, client: Client, address: tuple[str, int]
+        self, loop: asyncio.AbstractEventLoop, client: ConnectionClient, address: tuple[str, int]
     ) -> None:
         self._loop = loop
         self._client = client
@@ -217,7 +217,7 @@ if sys.platform == "linux":
             heapq.heappush(self._timers, timer)
             return timer
 
-        def connection(self, client: Client, address: tuple[str, int]) -> Link:
+        def connection(self, client: ConnectionClient, address: tuple[str, int]) -> Link:
             return Link(self, client, address)
 
         def stop(self) -> None:
@@ -281,7 +281,9 @@ if sys.platform == "linux":
             "_unsent",
         )
 
-        def __init__(self, loop: Reactor, client: Client, address: tuple[str, int]) -> None:
+        def __init__(
+            self, loop: Reactor, client: ConnectionClient, address: tuple[str, int]
+        ) -> None:
             self._loop = loop
             self._client = client
             self._address = address

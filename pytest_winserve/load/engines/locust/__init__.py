@@ -37,7 +37,7 @@ from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording import generator_limits
 from pytest_winserve.load.recording.foreign_programs import workspace
 from pytest_winserve.load.recording.merge import added
-from pytest_winserve.load.recording.worker_reports import Report, result_of
+from pytest_winserve.load.recording.worker_reports import WorkerReport, result_of
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.system.ports import ADDRESS, claim_port
 from pytest_winserve.version import __version__
@@ -189,7 +189,7 @@ class _Load:
         self._plan = plan
         self._url = url
         self._crew = crew
-        self._reports: dict[int, Report] = {}
+        self._reports: dict[int, WorkerReport] = {}
         self._workers = 0
         self._lost = 0
         self._began = perf_counter()
@@ -229,7 +229,7 @@ class _Load:
             self._began = perf_counter()
             self._host = generator_limits.HostCpu()
         elif kind == "report":
-            self._reports.setdefault(message["worker"], Report()).take(message["snapshot"])
+            self._reports.setdefault(message["worker"], WorkerReport()).take(message["snapshot"])
         elif kind == "lost":
             self._lost += 1
         elif kind == "refused":

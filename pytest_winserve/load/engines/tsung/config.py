@@ -97,7 +97,7 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class StaticUser:
     """One static user: starts after `start` ms; after `life` ms, or `count` requests, no more."""
 
     start: int
@@ -105,7 +105,7 @@ class User:
     count: int
 
 
-def users_of(plan: Plan) -> list[User]:
+def users_of(plan: Plan) -> list[StaticUser]:
     """The users of a plan; UsageError when there are more than tsung can be given."""
     if plan.open_model:
         made = _arrivals(plan)
@@ -113,7 +113,7 @@ def users_of(plan: Plan) -> list[User]:
         made = _staged(plan)
     else:
         made = _steady(plan)
-    users: list[User] = []
+    users: list[StaticUser] = []
     for user in made:
         if len(users) == MOST_USERS:
             raise UsageError(
@@ -128,13 +128,13 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _steady(plan: Plan) -> Iterator[User]:
+def _steady(plan: Plan) -> Iterator[StaticUser]:
     pace = 0.0 if plan.connect_rate is None else 1 / plan.connect_rate
     life = _UNLIMITED if plan.duration is None else _ms(plan.duration)
     for i, share in enumerate(_shares(plan.count, plan.users)):
         start = _ms(i * pace)
         if share and start < life:
-            yield User(start, life - start, share)
+            yield StaticUser(start, life - start, share)
 
 
 def _shares(count: int | None, users: int) -> list[int]:
@@ -143,22 +143,22 @@ def _shares(count: int | None, users: int) -> list[int]:
     return [count // users + (i < count % users) for i in range(users)]
 
 
-def _staged(plan: Plan) -> Iterator[User]:
+def _staged(plan: Plan) -> Iterator[StaticUser]:
     for i, share in enumerate(_shares(plan.count, plan.users)):
         for begin, end in plan.stretches(i):
             start, life = _ms(begin), _ms(end) - _ms(begin)
             if life and share:
-                yield User(start, life, share)
+                yield StaticUser(start, life, share)
 
 
-def _arrivals(plan: Plan) -> Iterator[User]:
+def _arrivals(plan: Plan) -> Iterator[StaticUser]:
     end = math.inf if plan.seconds is None else plan.seconds
     k = 0
     while plan.count is None or k < plan.count:
         at = plan.arrival_time(k)
         if at >= end:
             return
-        yield User(_ms(at), _UNLIMITED, 1)
+        yield StaticUser(_ms(at), _UNLIMITED, 1)
         k += 1
 
 
@@ -249,7 +249,7 @@ def _local(users: int) -> str:
     return f'<client host="localhost" use_controller_vm="true" maxusers="{users + 1}"/>'
 
 
-def _user(user: User, session: str) -> str:
+def _user(user: StaticUser, session: str) -> str:
     # In whole milliseconds: from a fraction tsung makes a timeout that is none, and never starts.
     return f'<user session="{session}" start_time="{user.start}" unit="millisecond"/>'
 

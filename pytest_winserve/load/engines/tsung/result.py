@@ -92,7 +92,7 @@ def sent_of(log: TsungLog) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class MeasuredTimes:
     """Every time of one kind, from `tsung-fullstats.log`."""
 
     request: Histogram
@@ -100,9 +100,9 @@ class Times:
     session: Histogram
 
 
-def read_times(path: Path | None) -> Times:
+def read_times(path: Path | None) -> MeasuredTimes:
     """The times of a run; what was cut off at its end is left out, and shows in the counts."""
-    times = Times(Histogram(), Histogram(), Histogram())
+    times = MeasuredTimes(Histogram(), Histogram(), Histogram())
     if path is None:
         return times
     text = path.read_text(encoding="utf-8", errors="replace")

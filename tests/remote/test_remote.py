@@ -430,12 +430,14 @@ print(*site.deployment.pids().values(), flush=True)
 time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as lab:
-        assert lab.stdout is not None
-        pids = [int(word) for word in lab.stdout.readline().split()]
-        everything = psutil.Process(lab.pid).children(recursive=True)
-        assert len(pids) == 3
-        assert {process.pid for process in everything} > set(pids)
-        lab.kill()
+        try:
+            assert lab.stdout is not None
+            pids = [int(word) for word in lab.stdout.readline().split()]
+            everything = psutil.Process(lab.pid).children(recursive=True)
+            assert len(pids) == 3
+            assert {process.pid for process in everything} > set(pids)
+        finally:
+            lab.kill()
     eventually(lambda: not [each for each in everything if alive(each)])
 
 

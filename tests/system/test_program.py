@@ -249,9 +249,11 @@ def test_this_process_is_never_a_member(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_process_that_is_gone_is_described_and_killed_without_an_error() -> None:
     with subprocess.Popen([sys.executable, "-c", CHILD]) as child:
-        process = psutil.Process(child.pid)
-        process.cmdline()
-        child.kill()
+        try:
+            process = psutil.Process(child.pid)
+            process.cmdline()
+        finally:
+            child.kill()
     assert describe(process) == f"pid {process.pid}"
     assert kill([process]) == []
 

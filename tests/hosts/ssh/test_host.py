@@ -33,6 +33,7 @@ from pytest_winserve.shipping import contents
 from pytest_winserve.version import __version__
 from tests.kit.commands import PYTEST_OPTIONS, clean_environment, command_line
 from tests.kit.components import needs
+from tests.kit.processes import alive
 from tests.kit.waiting import eventually
 
 from .conftest import Server
@@ -455,7 +456,7 @@ def test_pytest_is_killed(there: Server, tmp_path: Path) -> None:
         run.kill()
         run.wait()
     eventually(lambda: not there.processes())
-    eventually(lambda: not [each for each in mine if each.is_running()])
+    eventually(lambda: not [each for each in mine if alive(each)])
 
 
 def test_a_forward_takes_another_port_when_its_own_is_taken(

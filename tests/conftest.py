@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.kit.results",
     "tests.kit.strictness",
     "tests.kit.traces",
+    "tests.kit.wheel",
 ]

@@ -13,11 +13,11 @@ import json
 import os
 import sys
 from _thread import allocate_lock, start_new_thread
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.backend.apps import app_traceback, failure
 from pytest_winserve.backend.job import BackendJob
+from pytest_winserve.backend.standard_streams import StandardStreams
 from pytest_winserve.errors import StartError
 
 if TYPE_CHECKING:
@@ -32,19 +32,17 @@ def main() -> int:
     # The app may print, read or close what it likes: the lab's two pipes are kept out of its way.
     orders = os.fdopen(os.dup(0), "r", encoding="utf-8")
     control = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    streams = StandardStreams()
     for stream in (sys.stdout, sys.stderr):
         assert isinstance(stream, io.TextIOWrapper)
         # The lab reads the log as UTF-8; the system's own encoding may not even have the text.
         stream.reconfigure(
             encoding="utf-8", errors="backslashreplace", newline="\n", line_buffering=True
         )
-    with Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
     spec: dict[str, Any] = json.loads(orders.readline())
     # First what the command line put there, then what the lab's own Python has beyond it.
     sys.path[1:1] = [entry for entry in spec["path"] if entry not in sys.path]
-    job = BackendJob(spec, control)
+    job = BackendJob(spec, control, streams)
     # The system's own lock, as the thread below is: a server may replace those of `threading`.
     serving = allocate_lock()
     serving.acquire()
@@ -52,6 +50,7 @@ def main() -> int:
         server: Server = importlib.import_module(spec["server"]).SERVER
         running = server.start(job)
     except (Exception, SystemExit) as error:
+        streams.reopen()
         sys.stderr.write(app_traceback(error))
         sys.stderr.flush()
         job.tell(**failure(spec["app"], error))

@@ -11,10 +11,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.backend.counters import Counters
-from pytest_winserve.tags import BACKEND_HEADER, PROCESS_HEADER
+from pytest_winserve.tags import BACKEND_HEADER, PROCESS_HEADER, REQUEST_HEADER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+REQUEST_KEY = "HTTP_" + REQUEST_HEADER.upper().replace("-", "_")
 
 
 class Instrument:
@@ -26,7 +29,7 @@ class Instrument:
         self._counters = counters
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        tag = environ.pop("HTTP_X_WINSERVE", "")
+        tag = environ.pop(REQUEST_KEY, "")
         extra = self._headers
         if tag.startswith("lab-"):
             extra = [*extra, (PROCESS_HEADER, f"{os.getpid()}.{threading.get_ident()}")]

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from pytest_winserve.backend.counters import Counters
+    from pytest_winserve.backend.standard_streams import StandardStreams
     from pytest_winserve.system.ports import ClaimedPort, Listen
+
+LAST_WORDS_SECONDS = 2.5
+"""How long before the deadline a backend says what it still waits for."""
+SHORTEST_PATIENCE = 0.1
 
 
 @dataclass(slots=True)
@@ -27,6 +33,7 @@ class BackendJob:
 
     spec: dict[str, Any]
     control: IO[str]
+    streams: StandardStreams
     _socket: socket.socket | None = field(default=None, init=False)
     _backlog: int = field(default=0, init=False)
     _claim: ClaimedPort | None = field(default=None, init=False)
@@ -49,8 +56,12 @@ class BackendJob:
 
     @property
     def patience(self) -> float:
-        patience: float = self.spec["patience"]
-        return patience
+        timeout: float = self.spec["start_timeout"]
+        deadline: float = self.spec["deadline"]
+        usual = max(timeout / 2, timeout - LAST_WORDS_SECONDS)
+        # A Python that was slow to start has less left until the deadline.
+        left = max(0.0, deadline - time.perf_counter())
+        return max(SHORTEST_PATIENCE, min(usual, max(left / 2, left - LAST_WORDS_SECONDS / 2)))
 
     def bind(self, backlog: int) -> socket.socket:
         from pytest_winserve.system.ports import bound_socket
@@ -88,6 +99,7 @@ class BackendJob:
         from pytest_winserve.backend.instrument import Instrument
 
         app = load_app_in_time(self.spec["app"], self.patience)
+        self.streams.reopen()
         self._counters = Counters(Path(self.spec["counters"]), workers)
         if self._socket is not None:
             self._listen(self._socket)

@@ -4,6 +4,7 @@ the lab needs is missing here."""
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import click
@@ -29,7 +30,9 @@ for command in (check, compare, doctor, load, recommend, setup, up):
 
 
 def main() -> None:
-    """The entry point. The current folder is where the app is looked for, as with `python -m`."""
+    """The entry point. The current folder is where the app is looked for, as with `python -m`.
+    SIGTERM ends a command as Ctrl-C does: what it has started is stopped first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if os.getcwd() not in sys.path:  # noqa: PTH109
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     cli(prog_name="winserve")

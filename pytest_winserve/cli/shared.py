@@ -74,13 +74,10 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
 @contextmanager
 def served(topology: str, settings: Settings, port: int) -> Iterator[Site]:
     """A site with these settings."""
-    from pytest_winserve.lab.lab import Lab
+    from pytest_winserve.session.labs import lab_of
 
-    lab = Lab(
-        settings.host[0], provision=settings.provision, load_from=settings.load_from,
-        nginx=settings.nginx, engine=settings.engine,
-    )  # fmt: skip
-    with lab, lab.serve(
+    # The command judges by the criteria itself.
+    with lab_of(settings, settings.host[0], require=()) as lab, lab.serve(
         topology, settings.app, command=settings.command, slow=settings.slow, fast=settings.fast,
         port=port,
     ) as site:  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -22,29 +23,35 @@ LOOK_EVERY = 0.25
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="the port (default: any)")
 @options(*SERVING)
 def up(topology: str, port: int, **given: Any) -> None:
-    """Serve an app in a TOPOLOGY until Ctrl-C, showing its logs."""
+    """Serve an app in a TOPOLOGY until Ctrl-C, showing its logs.
+
+    SIGTERM stops it in the same way, with status 0. So does SIGINT, also where it was ignored when
+    the command was started, as in a job in the background of a script.
+    """
+    # Nothing else would end it, and what such a script starts is to end with the script.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with explained(), served(topology, settings_of(given), port) as site:
-        click.echo(f"{site.topology} on {site.url} (Ctrl-C stops it)")
-        for name, pid in site.deployment.pids().items():
-            click.echo(f"  {name}: pid {pid}")
-        follow_logs(site)
+        try:
+            click.echo(f"{site.topology} on {site.url} (Ctrl-C stops it)")
+            for name, pid in site.deployment.pids().items():
+                click.echo(f"  {name}: pid {pid}")
+            follow_logs(site)
+        except KeyboardInterrupt:
+            click.echo("stopping")
 
 
 def follow_logs(site: Site) -> None:
-    """Print what the site logs, until Ctrl-C. Raises WinserveError when something of it dies."""
+    """Print what the site logs, without an end. Raises WinserveError when something of it dies."""
     positions: dict[str, int] = {}
     known: list[str] = []
-    try:
-        while True:
-            now = site.deployment.log_positions()
-            for name, text in site.deployment.logs(positions).items():
-                for line in text.splitlines():
-                    click.echo(f"{name}: {line}")
-            positions = now
-            deaths = [death for death in site.deaths() if death not in known]
-            known += deaths
-            if deaths:
-                raise WinserveError("\n".join(deaths))
-            time.sleep(LOOK_EVERY)
-    except KeyboardInterrupt:
-        click.echo("stopping")
+    while True:
+        now = site.deployment.log_positions()
+        for name, text in site.deployment.logs(positions).items():
+            for line in text.splitlines():
+                click.echo(f"{name}: {line}")
+        positions = now
+        deaths = [death for death in site.deaths() if death not in known]
+        known += deaths
+        if deaths:
+            raise WinserveError("\n".join(deaths))
+        time.sleep(LOOK_EVERY)

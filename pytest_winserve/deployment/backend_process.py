@@ -20,8 +20,11 @@ from pytest_winserve.system.keeper import Keeper
 from pytest_winserve.system.program import Deadline, Program
 from pytest_winserve.tags import BACKEND_HEADER, lab_tag
 
-LAST_WORDS_SECONDS = 2.5
 LOOK_EVERY = 0.005
+LOOKED_AT = 100_000
+"""Bytes of the log in which the traceback begins."""
+TRACEBACK_SECONDS = 5.0
+"""How long a server gets to begin with the traceback of what the app raised."""
 
 
 @dataclass(slots=True)
@@ -46,7 +49,7 @@ class BackendProcess:
         program = Program(name, command, folder, dict(environment), Path(app_folder))
         return cls(index, nonce, program, folder / f"{name}.counters", folder / f"{name}.failure")
 
-    def start(self, keeper: Keeper, spec: Spec, port: int) -> None:
+    def start(self, keeper: Keeper, spec: Spec, port: int, deadline: Deadline) -> None:
         """Start it, and tell it what to serve; `port` 0 is any free one."""
         self.program.start(keeper)
         order = {
@@ -62,8 +65,8 @@ class BackendProcess:
             "index": self.index,
             "counters": str(self.counters),
             "failure": str(self.failure),
-            # What it still waits for then, it must say before the deadline, but not long before.
-            "patience": max(spec.start_timeout / 2, spec.start_timeout - LAST_WORDS_SECONDS),
+            "start_timeout": spec.start_timeout,
+            "deadline": deadline.at,  # all processes have one performance counter
         }
         self.program.tell(json.dumps(order))
 
@@ -79,7 +82,7 @@ class BackendProcess:
         def look() -> None:
             self.check()
             if info.instrumented and self.counts(lab_tag(READY_RUN)).raised:
-                time.sleep(SETTLE_SECONDS)  # let the server finish what it writes about it
+                self._wait_for_traceback()
                 raise StartError(
                     self.program.blame(f"the app raised on its first request, GET {fast}")
                 )
@@ -92,6 +95,17 @@ class BackendProcess:
                 f"port {info.port} is answered by somebody else, not by backend {info.index} "
                 f"of this run (status {answer.status}, no mark {mark!r})"
             )
+
+    def _wait_for_traceback(self) -> None:
+        """Return when its log has the traceback of what the app raised, or when there is none for
+        a time: not every server writes one. The server writes it after the app has raised."""
+        deadline = Deadline.after(TRACEBACK_SECONDS)
+        while (
+            "Traceback (most recent call last)" not in self.program.tail(LOOKED_AT)
+            and deadline.left
+        ):
+            time.sleep(LOOK_EVERY)
+        time.sleep(SETTLE_SECONDS)  # for the rest of it
 
     def counts(self, tag: str) -> Counts:
         """What it has counted for `tag`."""

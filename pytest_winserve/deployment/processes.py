@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.usage import SiteUsage
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.system.keeper import Keeper, new_keeper
+from pytest_winserve.system.lab_folder import LabFolder
 from pytest_winserve.system.ports import ADDRESS, Address, bound_socket
 from pytest_winserve.system.process_tag import TAG_VARIABLE
 from pytest_winserve.system.program import Deadline, Program, tail
@@ -61,17 +61,19 @@ class Processes:
         self._backends: list[BackendProcess] = []
         self._keeper: Keeper | None = None
         self._sampler: Sampler | None = None
+        self._files: LabFolder | None = None
         self._folder = Path()
 
     def start(self) -> None:
         """Bring everything up, or raise and leave nothing behind."""
-        self._folder = Path(tempfile.mkdtemp(prefix="winserve-"))
+        self._files = LabFolder.make()
+        self._folder = self._files.path
         try:
             self._check_room()
             deadline = Deadline.after(self.spec.start_timeout)
-            self._keeper = new_keeper(self.nonce)
+            self._keeper = new_keeper(self.nonce, self._folder)
             for index in range(self.spec.topology.count):
-                self._start_backend(index)
+                self._start_backend(index, deadline)
             steps = [self._start_front, self._wait_for_backends]
             if self.spec.port:
                 # Others know it and may ask at once; a front takes what does not listen yet for
@@ -204,13 +206,14 @@ class Processes:
         environment = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
         return environment | {TAG_VARIABLE: self.nonce}
 
-    def _start_backend(self, index: int) -> None:
+    def _start_backend(self, index: int, deadline: Deadline) -> None:
         assert self._keeper is not None
         backend = BackendProcess.named(
             index, self.nonce, self._folder, self._environment(), self.spec.folder
         )
         self._backends.append(backend)
-        backend.start(self._keeper, self.spec, 0 if self._front else self.spec.port)
+        port = 0 if self._front else self.spec.port
+        backend.start(self._keeper, self.spec, port, deadline)
 
     def _start_front(self, deadline: Deadline) -> None:
         """Start it with the backends' addresses, which are known while they still load the app."""
@@ -310,7 +313,8 @@ class Processes:
             self._front.release()
         for program in self._programs():
             program.ask_to_stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._files is not None:
+            self._files.remove()
         return []
 
     def _abandon(self) -> None:

@@ -26,6 +26,7 @@ from pytest_winserve.docker.engine import (
 )
 from pytest_winserve.errors import MissingComponent, StartError, UsageError
 from pytest_winserve.shipping.contents import copy_to, lab_folder
+from pytest_winserve.shipping.platforms import wheel_platforms
 from pytest_winserve.shipping.wheels import install, requirements
 
 BASE = "python:3.11-slim"
@@ -98,17 +99,7 @@ def python_of(base: str) -> tuple[dict[str, str], list[str]]:
         raise UsageError(f"the image {base} has Python {markers['python_version']}; {ADVICE}")
     if libc != "glibc":
         raise UsageError(f"the image {base} has no glibc, for which the wheels are; {ADVICE}")
-    return markers, glibc_platforms(int(version.split(".")[1]), markers["platform_machine"])
-
-
-def glibc_platforms(minor: int, machine: str) -> list[str]:
-    """What pip calls the platforms of a Linux with glibc 2.`minor` (PEP 600), best first."""
-    named = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-    found = []
-    for each in range(minor, 4, -1):
-        found.append(f"manylinux_2_{each}_{machine}")
-        found += [f"{named[each]}_{machine}"] if each in named else []
-    return [*found, f"linux_{machine}"]
+    return markers, wheel_platforms(f"linux-{markers['platform_machine']}", (libc, version))
 
 
 def _build(image: str, base: str, packages: list[str], labels: dict[str, str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from pytest_winserve.load.measures.outcomes import is_good
+
 if TYPE_CHECKING:
     from pytest_winserve.load.criteria import Check
     from pytest_winserve.load.engine import Progress
@@ -32,7 +34,7 @@ class Nothing:
 
 def progress_text(progress: Progress) -> str:
     """`3 s, 8360 sent, 0 failed`"""
-    failed = sum(n for outcome, n in progress.outcomes.items() if outcome[0] not in "23")
+    failed = sum(n for outcome, n in progress.outcomes.items() if not is_good(outcome))
     return f"{progress.elapsed:.0f} s, {progress.sent} sent, {failed} failed"
 
 

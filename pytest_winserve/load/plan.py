@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.tags import REQUEST_HEADER
 
 DEFAULT_PATH = "/test"
 OPEN_MODEL_IN_FLIGHT = 10_000
@@ -30,7 +31,7 @@ _ENGINE_HEADERS = {
     "connection": "use keepalive= of the plan",
     "content-length": "it follows from body=",
     "transfer-encoding": "bodies are sent with their length",
-    "x-winserve": "the lab marks its requests with it",
+    REQUEST_HEADER.lower(): "the lab marks its requests with it",
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_winserve.load.criteria import Check, Criterion, evaluate, require
+from pytest_winserve.load.measures.outcomes import is_good
 from pytest_winserve.servers import Concurrency
 
 
@@ -30,7 +31,7 @@ class Exchange:
     @property
     def good(self) -> bool:
         """Whether it was answered with 2xx or 3xx."""
-        return self.status is not None and self.status < 400
+        return self.status is not None and is_good(str(self.status))
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)

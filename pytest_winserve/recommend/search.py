@@ -23,11 +23,11 @@ from pytest_winserve.lab.available import LeftOut, Surveys, expand, settings_tha
 from pytest_winserve.lab.lab import Lab
 from pytest_winserve.lab.observer import Live
 from pytest_winserve.lab.site import Site
-from pytest_winserve.load.criteria import parse_all
 from pytest_winserve.recommend.ranking import Ranking, rank
 from pytest_winserve.recommend.trials import Trials, app_fingerprint
 from pytest_winserve.report.record import Record
 from pytest_winserve.session.environment import RunEnvironment
+from pytest_winserve.session.labs import lab_of
 from pytest_winserve.session.recorder import attach
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import SiteKey
@@ -244,15 +244,7 @@ class Search:
 
 def new_lab(settings: Settings, criteria: Sequence[str]) -> Lab:
     """The lab that applies the criteria to every measurement."""
-    return Lab(
-        settings.host[0],
-        provision=settings.provision,
-        load_from=settings.load_from,
-        nginx=settings.nginx,
-        engine=settings.engine,
-        require=parse_all(criteria),
-        allow_limited=settings.limited == "allow",
-    )
+    return lab_of(settings, settings.host[0], require=criteria)
 
 
 def adjusted(settings: Settings) -> Settings:

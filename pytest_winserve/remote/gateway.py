@@ -4,7 +4,6 @@ user, and given up when it does not answer any more."""
 from __future__ import annotations
 
 import shlex
-import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from pytest_winserve.remote.link import Link
 from pytest_winserve.remote.machine import Failure, Machine
 from pytest_winserve.remote.relay import relay
 from pytest_winserve.shipping.contents import fingerprint
+from pytest_winserve.system.lab_folder import LabFolder
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.program import tail
 from pytest_winserve.version import __version__
@@ -39,6 +39,7 @@ class Gateway:
         self._users = 0
         self._group: execnet.Group | None = None
         self._gateway: execnet.Gateway | None = None
+        self._files: LabFolder | None = None
         self._log = Path()
         self._lost = ""
         self._about: dict[str, Any] = {}
@@ -131,8 +132,8 @@ class Gateway:
     def _open_with(self, command: list[str]) -> None:
         import execnet
 
-        with tempfile.NamedTemporaryFile(prefix="winserve-host-", delete=False) as log:
-            self._log = Path(log.name)
+        self._files = LabFolder.make("host-")
+        self._log = self._files.path / "log"
         words = relay(self._machine.folder(), self._log, command)
         self._group = execnet.Group()
         self._gateway = self._group.makegateway(f"popen//python={shlex.join(words)}")
@@ -171,6 +172,7 @@ class Gateway:
                 # execnet leaves the pipes to the garbage collector, which warns of them.
                 self._gateway._io.close_read()
                 self._gateway._io.close_write()
-            self._log.unlink(missing_ok=True)
+            if self._files is not None:
+                self._files.remove()
             self._machine.close()
         self._group = self._gateway = None

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-from pytest_winserve.errors import StopError, WinserveError
+from pytest_winserve.errors import MissingComponent, StopError, WinserveError
 from pytest_winserve.lab.lab import Lab
 from pytest_winserve.lab.site import Site
+from pytest_winserve.session.labs import lab_of
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import FAILED_BEFORE, SiteKey
 from pytest_winserve.topology import Topology
@@ -32,16 +33,7 @@ class SitePool:
     def lab(self, host: str) -> Lab:
         """The lab of a host, with the run's settings."""
         if host not in self._labs:
-            lab = Lab(
-                host,
-                provision=self._settings.provision,
-                load_from=self._settings.load_from,
-                nginx=self._settings.nginx,
-                engine=self._settings.engine,
-                require=self._settings.require,
-                allow_limited=self._settings.limited == "allow",
-            )
-            self._labs[host] = self._open.enter_context(lab)
+            self._labs[host] = self._open.enter_context(lab_of(self._settings, host))
         return self._labs[host]
 
     def site(self, key: SiteKey) -> tuple[Site, list[str]]:
@@ -73,10 +65,14 @@ class SitePool:
         return site, events
 
     def _again(self, key: SiteKey) -> WinserveError:
-        """The error of an earlier start once more: its first line says enough now."""
+        """The error of an earlier start once more: its first line says enough now, with the line
+        that gets what is missing."""
         first = self._failed[key]
+        reason, *lines = str(first).splitlines()
         error = type(first).__new__(type(first))
-        reason = str(first).partition("\n")[0]
+        if isinstance(first, MissingComponent):
+            vars(error).update(component=first.component, reason=first.reason, hint=first.hint)
+            reason = "\n".join([reason, *lines[-1:]])
         error.args = (f"{key.topology} {FAILED_BEFORE}: {reason}",)
         return error
 

@@ -104,10 +104,17 @@ class Arrival:
 
 
 def base_folder() -> Path:
-    """The folder of what is brought, in the user's cache folder."""
-    variable = "LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"
-    cache = os.environ.get(variable)
-    return (Path(cache) if cache else Path.home() / ".cache") / "pytest-winserve" / "host"
+    """The folder of what is brought, in the user's cache folder: the one of `system.cache`, which
+    is not there yet."""
+    cache = os.environ.get("XDG_CACHE_HOME") or usual_caches(platform.system())
+    return Path(cache).absolute() / "pytest-winserve" / "host"
+
+
+def usual_caches(system: str) -> str:
+    """Where a system has the caches of a user."""
+    if system == "Windows":
+        return os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    return str(Path.home() / ("Library/Caches" if system == "Darwin" else ".cache"))
 
 
 def unpack(archive: Path, folder: Path) -> None:

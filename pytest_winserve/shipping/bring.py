@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_winserve.errors import StartError, UsageError
 from pytest_winserve.shipping.archive import pack
 from pytest_winserve.shipping.contents import copy_to, fingerprint
+from pytest_winserve.shipping.platforms import wheel_platforms
 from pytest_winserve.shipping.wheels import install, requirements
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 PIECE = 1 << 20
 MOST_BYTES = 50_000_000
 LEFT_OUT = ("__pycache__", "node_modules")
-OLDEST_GLIBC = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +45,7 @@ class Python:
 
     def platforms(self) -> list[str]:
         """The platforms whose wheels it takes, best first. UsageError for one that is not known."""
-        system, _, rest = self.platform.partition("-")
-        if system == "linux" and self.libc[0] == "glibc":
-            newest = int(self.libc[1].split(".")[1])
-            minors = range(newest, OLDEST_GLIBC - 1, -1)
-            found = [f"manylinux_2_{minor}_{rest}" for minor in minors]
-            return [*found, f"manylinux2014_{rest}", f"linux_{rest}"]
-        if system == "linux":
-            return [f"musllinux_1_{minor}_{rest}" for minor in (2, 1)]
-        if system == "win":
-            return [self.platform.replace("-", "_")]
-        if system == "win32":
-            return ["win32"]
-        if system == "macosx":
-            from packaging.tags import mac_platforms
-
-            version, _, machine = rest.partition("-")
-            major, minor = map(int, version.split("."))
-            return list(mac_platforms((major, minor), machine))
-        raise UsageError(f"which wheels fit {self.platform} is not known here")
+        return wheel_platforms(self.platform, self.libc)
 
 
 class Arriving:

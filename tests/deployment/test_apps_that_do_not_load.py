@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,17 @@ def test_hanging_while_it_loads(tmp_path: Path, serve: Serve) -> None:
     assert "was not ready in time: it still loads" in text
     assert "line 3 in wait_for_the_database" in text
     assert "line 4 in <module>" in text
+
+
+def test_hanging_while_it_loads_in_a_python_that_is_slow_to_start(
+    tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import time; time.sleep({PATIENCE * 0.6})\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "shop.py").write_text("import time\ntime.sleep(600)\n")
+    with pytest.raises(StartError, match="was not ready in time: it still loads") as caught:
+        serve("flask", "shop:app", start_timeout=PATIENCE)
+    assert "line 2 in <module>" in str(caught.value)
 
 
 def test_hanging_on_the_first_request(tmp_path: Path, serve: Serve) -> None:

@@ -14,6 +14,7 @@ from pytest_winserve.errors import StartError, StopError
 from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.process_tree import alive
 from tests.kit.traces import Serve, Traces
+from tests.kit.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("traces")
 
@@ -34,6 +35,21 @@ def test_a_flood_of_output(serve: Serve) -> None:
 def test_closed_standard_streams(serve: Serve, topology: str, how: str) -> None:
     with serve(topology, f"apps.closed:{how}()") as site:
         assert [site.get("/test").json() for _ in range(2)] == ["closed"] * 2
+
+
+@pytest.mark.skipif(not POSIX, reason="platform: gunicorn does not run on Windows")
+def test_what_a_server_logs_after_its_app_has_closed_the_log_is_in_the_log(serve: Serve) -> None:
+    with serve("gunicorn:workers=2", "apps.closed:files()") as site:
+        eventually(lambda: "Booting worker" in site.logs()["backend-0"])
+
+
+def test_an_app_that_closes_the_standard_streams_and_then_fails(
+    tmp_path: Path, serve: Serve
+) -> None:
+    (tmp_path / "shop.py").write_text("import apps.closed\napps.closed.files()\n1 / 0\n")
+    with pytest.raises(StartError, match="ZeroDivisionError") as caught:
+        serve("flask", "shop:app")
+    assert "1 / 0" in str(caught.value)
 
 
 @pytest.mark.parametrize("topology", ["waitress", "tornado"])

@@ -18,7 +18,9 @@ from typing import NamedTuple
 import pytest
 
 from pytest_winserve.fronts import front_names, get_front
+from pytest_winserve.hosts import host_names
 from pytest_winserve.load.criteria import _PLAIN
+from pytest_winserve.load.engines import engine_names
 from pytest_winserve.load.measures.outcomes import OUTCOMES
 from pytest_winserve.servers import get_server, server_names
 from pytest_winserve.session.settings import SETTINGS
@@ -96,8 +98,8 @@ def test_the_reference_has_each_setting_with_its_default() -> None:
 
 def test_the_topologies_have_each_server_and_option_with_its_default() -> None:
     found = rows("topologies.md")
-    described = {row[0] for row in found if len(row) == 3}
-    assert set(server_names()) <= described
+    described = [row[0] for row in found if len(row) == 3]
+    assert sorted(described) == sorted(["server", "---", *server_names()])
     options = {(row[0], row[1], row[2].strip("`")) for row in found if len(row) == 5}
     for name in server_names():
         for option in get_server(name).options:
@@ -106,6 +108,12 @@ def test_the_topologies_have_each_server_and_option_with_its_default() -> None:
     for name in front_names():
         for option in get_front(name).options:
             assert (f"front.{option.name}", option.format(option.default)) in front
+
+
+def test_hosts_and_engines_are_in_the_tables_of_their_pages() -> None:
+    hosts = {re.split(r"[:\[]", row[0])[0] for row in rows("hosts.md") if len(row) == 4}
+    assert {*host_names()} <= hosts
+    assert {*engine_names()} <= {row[0] for row in rows("engines.md") if len(row) == 4}
 
 
 def test_the_measures_have_each_outcome_and_metric() -> None:

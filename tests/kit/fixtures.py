@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.deployment.processes import Processes
@@ -16,7 +18,27 @@ from pytest_winserve.fronts import get_front
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.topology import Topology
 
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("suite", deadline=None)
+
 SLOW = "/sleep?seconds=0.4"
+
+
+def pytest_configure() -> None:
+    settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A temporary folder of this run, and of this worker of it: labs have their folders and locks
+    there, so that no other run is waited for. Two workers may measure at the same time: what they
+    assert is counted, not timed."""
+    folder = tmp_path_factory.mktemp("temp")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("TMPDIR", "TEMP", "TMP"):
+            patch.setenv(name, str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -62,7 +62,6 @@ def up_until(number: str, topology: str, traces: Traces, start: Start) -> None:
     run = start("winserve", "up", topology)
     run.wait_for("(Ctrl-C stops it)")
     traces.look()
-    traces.killed = number != "SIGINT"
     signal_group(run, getattr(signal, number))
     run.process.wait(60)
     traces.gone()

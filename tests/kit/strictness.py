@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
 STRICT = "WINSERVE_NO_SKIPS"
 """Set (by .ci/run) where every component is installed: a skip then fails the run, unless its
 reason begins with `platform:` because this operating system cannot do it."""
+
+
+def pytest_configure() -> None:
+    """Whoever started this run may have it ignore SIGINT, as shells do with what they start in the
+    background. What a test starts would inherit that, and never end on the test's Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

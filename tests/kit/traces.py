@@ -36,7 +36,8 @@ class Traces:
 
     Processes inherit the test's own environment mark. nginx overwrites its environment with its
     title, but its current folder is the lab's, which lies in the test's own temporary folder.
-    `killed` is for a test that kills the lab: nobody is left then to remove the lab's folder.
+    `killed` is for a test that kills the lab and its guard, or a lab on another machine: the next
+    lab removes the folder then.
     """
 
     temp: Path

@@ -1,6 +1,6 @@
 """Runs of the real tsung and of its real report, for the tests of what reads them.
 
-`python -m tests.load.tsung_runs` records the logs in `tests/load/logs` again.
+`python -m tests.kit.tsung` records the logs in `tests/kit/tsung_logs` again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-LOGS = Path(__file__).parent / "logs"
+LOGS = Path(__file__).parent / "tsung_logs"
 STATS_SCRIPTS = ("/usr/lib/*/tsung/bin/tsung_stats.pl", "/usr/lib/tsung/bin/tsung_stats.pl")
 
 Tables = dict[str, tuple[str, ...]]

@@ -53,7 +53,6 @@ def test_pytest_is_killed_during_a_load(
     traces: Traces, loading: Callable[..., Started], number: str
 ) -> None:
     run = loading(f"--winserve-app={APP}")
-    traces.killed = True
     run.process.send_signal(getattr(signal, number))
     run.process.wait()
     traces.gone()
@@ -82,7 +81,6 @@ def test_the_end_while_a_site_starts(
     else:
         run = start("winserve", "up", "nginx4", "--app", "shop:app")
     run.until((tmp_path / "loading").exists, "never loaded the app")
-    traces.killed = number == "SIGKILL"
     run.process.send_signal(getattr(signal, number))
     run.process.wait(60)
     traces.gone()
@@ -104,7 +102,6 @@ def test_the_end_of_winserve_up(traces: Traces, start: Start, number: str) -> No
     run = start("winserve", "up", "nginx2", "--app", app)
     run.wait_for("(Ctrl-C stops it)")
     assert len(traces.look()) == 3
-    traces.killed = number != "SIGINT"
     signal_group(run, getattr(signal, number))
     status = run.process.wait(60)
     traces.gone()
@@ -155,7 +152,6 @@ def test_xdist_is_killed(tmp_path: Path, traces: Traces, start: Start) -> None:
     (tmp_path / "test_load.py").write_text(LOADS)
     run = start("pytest", *PYTEST_OPTIONS, "-n", "2", "--winserve-topology=flask,nginx1")
     run.until(lambda: len(traces.look()) >= 3, "no site")
-    traces.killed = True
     run.process.kill()
     run.process.wait()
     traces.gone(20)  # its workers notice it after execnet's own five seconds

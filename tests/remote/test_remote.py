@@ -34,6 +34,7 @@ from pytest_winserve.remote.machine import Failure, own_path
 from pytest_winserve.shipping import contents
 from pytest_winserve.system.ports import ADDRESS, ANYWHERE, Address, Listen
 from pytest_winserve.version import __version__
+from tests.kit.processes import alive
 from tests.kit.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -127,6 +128,15 @@ def over_there() -> psutil.Process:
     (relay,) = relays()
     (python,) = relay.children()
     return python
+
+
+def all_threads_stopped(process: psutil.Process) -> bool:
+    """Whether a signal has stopped it; where threads are not told apart, the process as a whole."""
+    states = [
+        path.read_text().rpartition(") ")[2][0]
+        for path in Path("/proc", str(process.pid), "task").glob("*/stat")
+    ]
+    return set(states) == {"T"} if states else process.status() == psutil.STATUS_STOPPED
 
 
 def test_a_site_over_there_is_like_one_here(beside: Lab) -> None:
@@ -382,8 +392,10 @@ def test_a_machine_that_does_not_answer_is_given_up(
         monkeypatch.setattr(link, "ANSWER_SECONDS", 0.5)
         python = over_there()
         python.send_signal(signal.SIGSTOP)
+        # The signal reaches one thread after the other; until then another may still answer.
+        eventually(lambda: all_threads_stopped(python))
         assert site.deaths() == ["the gateway to the host beside was lost: no answer for 0.5 s"]
-        eventually(lambda: not python.is_running())
+        eventually(lambda: not alive(python))
 
 
 def test_the_answer_to_an_interrupted_call_is_not_taken_for_the_next(
@@ -424,7 +436,7 @@ time.sleep(600)
         assert len(pids) == 3
         assert {process.pid for process in everything} > set(pids)
         lab.kill()
-    eventually(lambda: not [each for each in everything if each.is_running()])
+    eventually(lambda: not [each for each in everything if alive(each)])
 
 
 def test_the_users_own_path_has_no_libraries(

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import MissingComponent, ProbeError, UsageError
 from pytest_winserve.options import defaults
+from pytest_winserve.probe.verdicts import Capacity, Verdict
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.servers.hypercorn import default_threads
 from pytest_winserve.system.windows import wine_version
@@ -87,16 +89,34 @@ PARAMS = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A running site, and what one probe and one capacity of it found. `counted` has the users'
+    requests of each backend before and after these."""
+
+    site: Site
+    declared: int | None
+    blocked: float
+    processes: dict[int, set[int]]
+    verdict: Verdict
+    capacity: Capacity
+    counted: tuple[list[int | None], list[int | None]]
+
+
 @pytest.fixture(scope="module", params=PARAMS)
-def site(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Site]:
+def measured(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Measured]:
+    declared, blocked = EXPECTED[request.param]
     with serve_or_skip(lab, request.param) as site:
-        yield site
+        processes = {backend.index: serving(backend.pid) for backend in site.backends}
+        before = requests_of(site)
+        verdict, capacity = site.probe(), site.capacity(limit=32)
+        counted = before, requests_of(site)
+        yield Measured(site, declared, blocked, processes, verdict, capacity, counted)
 
 
-def test_capacity_is_as_declared(site: Site) -> None:
-    declared, _ = EXPECTED[str(site.topology)]
+def test_capacity_is_as_declared(measured: Measured) -> None:
+    site, declared, capacity = measured.site, measured.declared, measured.capacity
     assert site.declared == declared
-    capacity = site.capacity(limit=32)
     assert capacity.as_declared
     assert capacity.per_backend is not None
     if declared is None or declared > 32:
@@ -107,18 +127,16 @@ def test_capacity_is_as_declared(site: Site) -> None:
         assert capacity.per_backend == (declared // site.topology.count,) * site.topology.count
 
 
-def test_one_sleeper_blocks_exactly_its_share(site: Site) -> None:
-    _, blocked = EXPECTED[str(site.topology)]
-    verdict = site.probe()
-    assert verdict.blocked_fraction == blocked
-    assert verdict.non_blocking == (blocked == 0)
+def test_one_sleeper_blocks_exactly_its_share(measured: Measured) -> None:
+    verdict = measured.verdict
+    assert verdict.blocked_fraction == measured.blocked
+    assert verdict.non_blocking == (measured.blocked == 0)
     assert len(verdict.slow) == 1
-    assert len(verdict.fast) == 2 * site.topology.count
+    assert len(verdict.fast) == 2 * measured.site.topology.count
 
 
-def test_every_request_names_its_backend_process_and_thread(site: Site) -> None:
-    verdict = site.probe()
-    pids = {backend.index: serving(backend.pid) for backend in site.backends}
+def test_every_request_names_its_backend_process_and_thread(measured: Measured) -> None:
+    site, verdict, pids = measured.site, measured.verdict, measured.processes
     everything = [*verdict.slow, *verdict.fast]
     assert all(each.status == 200 for each in everything)
     for each in everything:
@@ -127,13 +145,27 @@ def test_every_request_names_its_backend_process_and_thread(site: Site) -> None:
     assert Counter(each.backend for each in verdict.fast) == dict.fromkeys(pids, 2)
     slow = verdict.slow[0]
     beside = [each for each in verdict.fast if each.backend == slow.backend]
-    one_thread = EXPECTED[str(site.topology)][0] == site.topology.count
+    one_thread = measured.declared == site.topology.count
     # Forked workers have threads of the same number.
     who_ran = (slow.pid, slow.thread)
     assert all(((each.pid, each.thread) == who_ran) == one_thread for each in beside)
     # The app's own word on it is the same.
     who = site.get("/test").json()
     assert any(who["pid"] in each for each in pids.values())
+
+
+def test_counts_are_of_the_users_traffic_only(measured: Measured) -> None:
+    site, (before, after) = measured.site, measured.counted
+    assert after == before
+    now = requests_of(site)
+    for _ in range(2 * site.topology.count):
+        site.get("/test").raise_for_status()
+    assert requests_of(site) == [(count or 0) + 2 for count in now]
+
+
+def requests_of(site: Site) -> list[int | None]:
+    """The users' requests that each backend ran."""
+    return [backend.requests for backend in site.backends]
 
 
 def serve_or_skip(lab: Lab, topology: str, **more: str) -> Site:
@@ -149,19 +181,6 @@ def serving(pid: int) -> set[int]:
     """The processes that run a backend's app: its workers, if it has any."""
     workers = {child.pid for child in psutil.Process(pid).children()}
     return workers or {pid}
-
-
-def test_counts_are_of_the_users_traffic_only(site: Site) -> None:
-    def requests() -> list[int | None]:
-        return [backend.requests for backend in site.backends]
-
-    before = requests()
-    site.probe()
-    site.capacity(limit=4)
-    assert requests() == before
-    for _ in range(2 * site.topology.count):
-        site.get("/test").raise_for_status()
-    assert requests() == [(count or 0) + 2 for count in before]
 
 
 @needs("apache")
@@ -247,7 +266,8 @@ def test_it_takes_as_many_sleepers_as_threads_to_block(
         assert "BLOCKS: 2 of 2 fast requests waited (100%)" in verdict.summary()
 
 
-def test_a_small_load_is_accounted_for_to_the_last_request(site: Site) -> None:
+def test_a_small_load_is_accounted_for_to_the_last_request(measured: Measured) -> None:
+    site = measured.site
     result = site.load(users=4, count=100, path="/test")
     assert result.outcomes == {"200": 100}
     assert result.ledger is not None

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-import pytest_winserve
-
-ROOT = Path(pytest_winserve.__file__).parents[1]
+from pytest_winserve.version import __version__
+from tests.kit.pages import ROOT
 
 
 @pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT, check=True, capture_output=True,
-    )  # fmt: skip
-    (wheel,) = folder.glob("*.whl")
+def names(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
 
@@ -49,3 +40,7 @@ def test_what_is_not_python_is_there_and_tests_are_not(names: set[str]) -> None:
     assert [name for name in names if name.startswith(("tests", "benchmarks", "docs"))] == []
     info = {name.rpartition("/")[2] for name in names if ".dist-info/" in name}
     assert {"METADATA", "entry_points.txt", "LICENSE"} <= info
+
+
+def test_the_wheel_has_the_version_of_the_package_in_its_name(wheel: Path) -> None:
+    assert wheel.name == f"pytest_winserve-{__version__}-py3-none-any.whl"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
 from pytest_winserve import fronts, hosts, registry, servers
 from pytest_winserve.errors import UsageError
+from pytest_winserve.load import engines
 from pytest_winserve.options import Option, Value, defaults
 
 YES = Option("yes", True, "a truth")
@@ -59,25 +64,24 @@ def test_defaults_fill_what_was_not_given() -> None:
     assert defaults((YES, COUNT), {"yes": False}) == {"yes": False, "count": 4}
 
 
-def test_names_are_the_modules_of_the_package() -> None:
-    assert servers.server_names() == [
-        "cgi",
-        "cheroot",
-        "command",
-        "fastcgi",
-        "flask",
-        "gevent",
-        "granian",
-        "gunicorn",
-        "hypercorn",
-        "mod_wsgi",
-        "tornado",
-        "uvicorn",
-        "uwsgi",
-        "waitress",
-    ]
-    assert fronts.front_names() == ["apache", "nginx"]
-    assert hosts.host_names() == ["container", "local", "ssh", "vagrant", "wine"]
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (servers, servers.server_names),
+        (fronts, fronts.front_names),
+        (hosts, hosts.host_names),
+        (engines, engines.engine_names),
+    ],
+)
+def test_names_are_the_files_and_folders_of_the_kind(
+    kind: ModuleType, names: Callable[[], list[str]]
+) -> None:
+    (folder,) = map(Path, kind.__path__)
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    folders = {path.parent.name for path in folder.glob("*/__init__.py")}
+    assert files | folders
+    assert not files & folders
+    assert names() == sorted(files | folders)
 
 
 def test_each_kind_goes_by_the_name_of_its_file_and_says_what_it_is() -> None:
@@ -89,14 +93,15 @@ def test_each_kind_goes_by_the_name_of_its_file_and_says_what_it_is() -> None:
     for name in fronts.front_names():
         assert fronts.get_front(name).name == name
         assert all(option.help for option in fronts.get_front(name).options)
+    for name in engines.engine_names():
+        assert engines.get_engine(name).name == name
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown server 'waitres'; nearest: waitress; known: "):
         servers.get_server("waitres")
-    with pytest.raises(
-        UsageError, match=r"unknown front 'ngnix'; nearest: nginx; known: apache, nginx"
-    ):
+    known = ", ".join(fronts.front_names())
+    with pytest.raises(UsageError, match=f"unknown front 'ngnix'; nearest: nginx; known: {known}$"):
         fronts.get_front("ngnix")
     with pytest.raises(UsageError, match=r"unknown host 'locl'; nearest: local"):
         hosts.open_host("locl")

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 from pytest_winserve.errors import MissingComponent, StartError, UsageError
 from pytest_winserve.remote.machine import Failure
 from pytest_winserve.remote.relay import relay
+from pytest_winserve.system.lab_folder import LabFolder
 from pytest_winserve.system.ports import ADDRESS, claim_port
 from pytest_winserve.system.program import tail
 
@@ -168,8 +168,8 @@ class Forward:
 
     def _open(self, destination: Destination, line: str, port: int) -> None:
         way = f"{ADDRESS}:{self._claim.number}:{ADDRESS}:{port}"
-        with tempfile.NamedTemporaryFile(prefix="winserve-host-", delete=False) as log:
-            self._log = Path(log.name)
+        self._files = LabFolder.make("host-")
+        self._log = self._files.path / "log"
         self._process = subprocess.Popen(
             relay(Path.cwd(), self._log, destination.command(line, "-L", way)),
             stdin=subprocess.PIPE,
@@ -198,7 +198,7 @@ class Forward:
             self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
-        self._log.unlink(missing_ok=True)
+        self._files.remove()
         self._claim.release()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -126,12 +127,13 @@ def explained(box: Box, said: str) -> MissingComponent | StartError:
 
 def binding() -> Any:
     """python-vagrant. Raises MissingComponent without it, and without Vagrant itself."""
-    try:
-        import vagrant
-    except ModuleNotFoundError:
-        raise MissingComponent("vagrant", "python-vagrant is not installed", GET_BINDING) from None
+    if importlib.util.find_spec("vagrant") is None:
+        raise MissingComponent("vagrant", "python-vagrant is not installed", GET_BINDING)
+    # Before the import, which writes a warning where there is no such program.
     if shutil.which("vagrant") is None:
         raise MissingComponent("vagrant", "there is no program `vagrant` on the PATH", GET_VAGRANT)
+    import vagrant
+
     return vagrant
 
 

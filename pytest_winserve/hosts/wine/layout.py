@@ -26,6 +26,8 @@ SETUP = "winserve setup wine"
 DROPPED_FAMILIES = ("PYTHON", "VIRTUAL_ENV", "WINE")
 DROPPED = ("DISPLAY", "WAYLAND_DISPLAY", "TMP", "TEMP", "TMPDIR")
 """Variables that mean nothing to a Windows program, or would open windows on a desktop."""
+CHOICES: dict[str, type] = {"packages": list, "python_dir": str}
+"""What the user has chosen, in the state beside the parts."""
 YOUNG_SECONDS = 1.0
 
 
@@ -66,11 +68,10 @@ class Layout:
             state = json.loads(self.state.read_text("utf-8"))
         except (OSError, ValueError):
             return {}
-        kinds = {"packages": list, "python_dir": str}
         return {
             name: value
             for name, value in (state.items() if isinstance(state, dict) else ())
-            if isinstance(value, kinds.get(name, dict))
+            if _is_noted(name, value)
         }
 
     def environment(self, prefix: Path | None = None) -> dict[str, str]:
@@ -91,8 +92,12 @@ class Layout:
         return ["env", *unset, *given, str(wine), str(self.executable)]
 
     def servers(self) -> list[psutil.Process]:
-        """Wine's server for the prefix, if it runs: one, whose current folder names the device and
-        inode of the prefix (Wine's server/request.c)."""
+        """Wine's server for the prefix, if it runs: one, which holds the lock in a folder that is
+        named by the device and inode of the prefix (Wine's server/request.c).
+
+        That is its current folder as well, but not always: it goes to the prefix when it reads or
+        writes the registry, and elsewhere when it opens files.
+        """
         import psutil
 
         try:
@@ -103,14 +108,18 @@ class Layout:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                if process.name().startswith("wineserver") and Path(process.cwd()).name == folder:
+                if process.name().startswith("wineserver") and (
+                    Path(process.cwd()).name == folder  # cheap to see
+                    or any(Path(file.path).parent.name == folder for file in process.open_files())
+                ):
                     found.append(process)
         return found
 
     def end_orphans(self) -> None:
         """End programs whose Wine server was killed: they hang, and their job objects are gone.
 
-        Those that have just begun may be somebody's who is starting a new server.
+        For who holds the parts alone: programs of a lab that starts have no server yet. Those that
+        have just begun may be the user's own.
         """
         if not self.servers():
             self.end_users(self.prefix, YOUNG_SECONDS)
@@ -130,10 +139,15 @@ class Layout:
         kill(users)
 
     @contextmanager
-    def held(self, *, alone: bool, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
+    def held(
+        self, *, alone: bool, wait: bool = True, on_wait: Callable[[], None] | None = None
+    ) -> Iterator[int]:
         """Nobody changes the parts while somebody else uses them: many may use them at a time,
         and who is to change them must be `alone`. The system frees what a killed process held,
-        when nothing runs any more that it shared the file with, whose descriptor is given."""
+        when nothing runs any more that it shared the file with, whose descriptor is given.
+
+        Raises BlockingIOError when others hold it and this one is not to `wait`.
+        """
         if sys.platform == "win32":
             raise AssertionError("Wine is for POSIX systems")
         import fcntl
@@ -144,14 +158,27 @@ class Layout:
             try:
                 fcntl.flock(file, how | fcntl.LOCK_NB)
             except BlockingIOError:
+                if not wait:
+                    raise
                 if on_wait is not None:
                     on_wait()
                 fcntl.flock(file, how)
             yield file.fileno()
 
 
+def _is_noted(name: str, value: Any) -> bool:
+    """Whether an entry of the state is one that setup writes."""
+    if name in CHOICES:
+        return isinstance(value, CHOICES[name])
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("key"), str)
+        and isinstance(value.get("files"), dict)
+    )
+
+
 def default_layout() -> Layout:
-    """In the user's cache folder, `XDG_CACHE_HOME` or `~/.cache`."""
+    """In the user's cache folder."""
     return Layout(cache_folder() / "wine")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,5 +81,7 @@ class WineMachine:
         return None if self._layout.servers() else "Wine's server has ended"
 
     def close(self) -> None:
-        self._layout.end_orphans()
         self._held.close()
+        # Others end them as well, when they are alone in the end.
+        with suppress(BlockingIOError), self._layout.held(alone=True, wait=False):
+            self._layout.end_orphans()

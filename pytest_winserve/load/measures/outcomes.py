@@ -24,4 +24,5 @@ def is_status(outcome: str) -> bool:
 
 
 def is_good(outcome: str) -> bool:
+    """Whether a request was answered with 2xx or 3xx."""
     return outcome[0] in "23"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_winserve.errors import LoadError
 from pytest_winserve.system.keeper import Keeper
+from pytest_winserve.system.lab_folder import LabFolder
 from pytest_winserve.system.process_tree import kill
 from pytest_winserve.system.program import Program
 
@@ -17,11 +16,11 @@ from pytest_winserve.system.program import Program
 @contextlib.contextmanager
 def workspace(engine: str) -> Iterator[Path]:
     """A folder for one run, removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=f"winserve-{engine}-"))
+    files = LabFolder.make(f"{engine}-")
     try:
-        yield folder
+        yield files.path
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        files.remove()
 
 
 def end(keeper: Keeper, programs: Sequence[Program], engine: str) -> None:

@@ -8,10 +8,9 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from pytest_winserve.load.measures.outcomes import NO_BACKEND
 from pytest_winserve.load.plan import Plan, Request
-
-BACKEND_HEADER = b"x-winserve-backend"
-NO_BACKEND = "-"
+from pytest_winserve.tags import REQUEST_HEADER
 
 CONNECT_TIMEOUTS = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
 RESETS = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
@@ -22,7 +21,6 @@ FDS = {errno.EMFILE, errno.ENFILE}
 WIN_REFUSED = {10061, 1225}
 WIN_TIMEOUTS = {10060, 121, 10065, 10051, 1231, 1232}
 WIN_RESETS = {10053, 10054, 64, 1236}
-WIN_PORTS = {10048, 10049, 10055}
 WIN_FDS = {10024}
 
 
@@ -56,7 +54,7 @@ class Route:
         if not keepalive:
             headers["Connection"] = "close"
         if tag is not None:
-            headers["X-Winserve"] = tag
+            headers[REQUEST_HEADER] = tag
         if request.body or request.method in {"POST", "PUT", "PATCH"}:
             headers["Content-Length"] = str(len(request.body))
         lines = [f"{request.method} {request.path} HTTP/1.1"]

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from pytest_winserve.load.measures.units import format_duration
+
 Number = int | float
 
 CPU_MAX = 3200
@@ -201,12 +203,8 @@ def format_time(ms: Number | None) -> str:
     if not ms:
         return ""
     seconds = ms / 1000
-    if seconds < 0.001:
-        return f"{seconds * 1000:.3f} msec"
-    if seconds < 0.1:
-        return f"{seconds * 1000:.2f} msec"
     if seconds < 60:
-        return f"{seconds:.2f} sec"
+        return format_duration(seconds)
     if seconds < 3600:
         minutes = int(seconds / 60)
         return f"{minutes}mn  {int(seconds - minutes * 60)}sec"

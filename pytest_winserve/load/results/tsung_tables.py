@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_winserve.load.measures.outcomes import is_status
 from pytest_winserve.load.results.shares import Second
 from pytest_winserve.load.results.tsung_report import Block, Counter, Line, Row, Sample, report_of
 
@@ -52,7 +53,7 @@ def tsung_tables(
             ),
             default=None,
         )
-        if outcome.isdigit():
+        if is_status(outcome):
             mean_rate = total / elapsed if elapsed > 0 else None
             codes[outcome] = {"highest_rate": peak, "mean_rate": mean_rate, "total": total}
         else:
@@ -135,7 +136,7 @@ def _as_blocks(
             now = sum(second.outcomes.get(outcome, 0) for second in window)
             totals[outcome] = totals.get(outcome, 0) + now
             if totals[outcome]:
-                name = outcome if outcome.isdigit() else _ERROR + outcome
+                name = outcome if is_status(outcome) else _ERROR + outcome
                 lines.append(Counter(name, now, totals[outcome]))
         end = max(begin, round(elapsed)) if is_last else begin + WINDOW
         yield Block(end, tuple(lines))

@@ -33,7 +33,7 @@ def test_every_command_has_something_to_show() -> None:
     assert all(shown for _, shown in commands())
 
 
-@pytest.mark.usefixtures("wine")
+@pytest.mark.usefixtures("shared_wine")
 @pytest.mark.parametrize(("command", "shown"), commands())
 def test_a_command_shows_what_stands_there(command: str, shown: list[str], tmp_path: Path) -> None:
     program, *arguments = shlex.split(command)

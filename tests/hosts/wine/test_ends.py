@@ -21,8 +21,7 @@ from .conftest import OwnWine, ended
 pytestmark = needs("wine")
 
 
-@pytest.fixture
-def lab(own_wine: OwnWine) -> Lab:
+def patient_lab() -> Lab:
     # On a machine that is busy Wine starts a site in 20 s.
     return Lab("wine", start_timeout=90.0)
 
@@ -64,7 +63,7 @@ def test_ctrl_c(own_wine: OwnWine, start: Start, tmp_path: Path) -> None:
 # -- two labs ------------------------------------------------------------------------------------
 
 
-def test_two_at_once(own_wine: OwnWine, start: Start) -> None:
+def test_two_at_once(shared_wine: OwnWine, start: Start) -> None:
     options = ("--host", "wine", "--count", "200", "--users", "5")
     names = ("flask", "tornado")
     runs = [start("winserve", "load", name, *options, "--report", name) for name in names]
@@ -77,11 +76,12 @@ def test_two_at_once(own_wine: OwnWine, start: Start) -> None:
         assert result["ledger"]["unaccounted"] == 0
 
 
-def test_the_other_lab_is_killed(own_wine: OwnWine, lab: Lab, start: Start) -> None:
+def test_the_other_lab_is_killed(shared_wine: OwnWine, start: Start) -> None:
+    lab = patient_lab()
     with lab.serve("flask") as site:
         other = start("winserve", "up", "flask", "--host", "wine")
         other.wait_for("  backend-0: pid ", 120)
-        assert len(own_wine.backends()) == 2
+        assert len(shared_wine.backends()) == 2
 
         def strike() -> None:
             other.process.kill()
@@ -93,7 +93,7 @@ def test_the_other_lab_is_killed(own_wine: OwnWine, lab: Lab, start: Start) -> N
         assert result.outcomes.keys() == {"200"}
         assert result.ledger is not None
         assert result.ledger.unaccounted == 0
-        other.until(lambda: len(own_wine.backends()) == 1, "its backend stays")
+        other.until(lambda: len(shared_wine.backends()) == 1, "its backend stays")
         assert site.load(users=USERS, count=50).outcomes == {"200": 50}
         assert site.deaths() == []
 
@@ -101,7 +101,8 @@ def test_the_other_lab_is_killed(own_wine: OwnWine, lab: Lab, start: Start) -> N
 # -- what runs over there ------------------------------------------------------------------------
 
 
-def test_the_server_of_wine_is_killed(own_wine: OwnWine, lab: Lab) -> None:
+def test_the_server_of_wine_is_killed(own_wine: OwnWine) -> None:
+    lab = patient_lab()
     site = lab.serve("nginx2")
     own_wine.look()
     (server,) = own_wine.layout.servers()
@@ -121,7 +122,8 @@ def test_the_server_of_wine_is_killed(own_wine: OwnWine, lab: Lab) -> None:
         assert again.get("/test").status_code == 200
 
 
-def test_the_gateway_is_killed(own_wine: OwnWine, lab: Lab) -> None:
+def test_the_gateway_is_killed(own_wine: OwnWine) -> None:
+    lab = patient_lab()
     site = lab.serve("nginx2")
     own_wine.look()
     striker = strike_in_load(site, own_wine.gateway().kill)
@@ -138,10 +140,10 @@ def test_the_gateway_is_killed(own_wine: OwnWine, lab: Lab) -> None:
         assert again.get("/test").status_code == 200
 
 
-def test_a_backend_is_killed(own_wine: OwnWine, lab: Lab) -> None:
-    with lab:
+def test_a_backend_is_killed(shared_wine: OwnWine) -> None:
+    with patient_lab() as lab:
         with lab.serve("nginx2") as site:
-            striker = strike_in_load(site, own_wine.backends()[0].kill)
+            striker = strike_in_load(site, shared_wine.backends()[0].kill)
             result = site.load(users=USERS, duration=SECONDS)
             striker.join()
             assert result.ledger is not None
@@ -161,10 +163,10 @@ def test_a_backend_is_killed(own_wine: OwnWine, lab: Lab) -> None:
             assert again.deaths() == []
 
 
-def test_the_console_of_nginx_is_not_left_behind_by_it(own_wine: OwnWine, lab: Lab) -> None:
-    with lab.serve("nginx1"):
+def test_the_console_of_nginx_is_not_left_behind_by_it(shared_wine: OwnWine) -> None:
+    with patient_lab().serve("nginx1"):
         # nginx's worker has one, which may end a moment later than nginx; this one never does.
-        (console,) = own_wine.windows(r"C:\windows\system32\conhost.exe")
+        (console,) = shared_wine.windows(r"C:\windows\system32\conhost.exe")
         console.suspend()
     console.kill()
 
@@ -172,9 +174,9 @@ def test_the_console_of_nginx_is_not_left_behind_by_it(own_wine: OwnWine, lab: L
 # -- what differs over there ---------------------------------------------------------------------
 
 
-def test_another_package_over_there(own_wine: OwnWine) -> None:
-    file = own_wine.layout.package / "pytest_winserve" / "agent.py"
-    own_wine.rewrite(file, file.read_bytes() + b"# another one\n")
+def test_another_package_over_there(shared_wine: OwnWine) -> None:
+    file = shared_wine.layout.package / "pytest_winserve" / "remote" / "agent.py"
+    shared_wine.rewrite(file, file.read_bytes() + b"# another one\n")
     command = ("load", "flask", "--host", "wine", "--count", "5")
     done = winserve(*command)
     assert done.status == 3
@@ -189,7 +191,7 @@ def test_another_package_over_there(own_wine: OwnWine) -> None:
     assert done.status == 0, done.err
 
 
-def test_an_app_that_lacks_a_package_over_there(own_wine: OwnWine) -> None:
+def test_an_app_that_lacks_a_package_over_there(shared_wine: OwnWine) -> None:
     Path("shop.py").write_text("import not_over_there\n")
     done = winserve("up", "flask", "--host", "wine", "--app", "shop:app")
     assert done.status == 1

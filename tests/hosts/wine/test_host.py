@@ -17,12 +17,14 @@ import pytest
 
 from pytest_winserve import Lab, Site
 from pytest_winserve.errors import UsageError
-from pytest_winserve.hosts import why_missing
-from pytest_winserve.hosts.wine.layout import Layout
+from pytest_winserve.hosts import require_host, why_missing
 from tests.kit.commands import clean_environment, winserve
 from tests.kit.components import needs
+from tests.kit.fixtures import SLOW
 
-pytestmark = needs("wine")
+from .conftest import WorkersWine
+
+pytestmark = [needs("wine"), pytest.mark.usefixtures("shared_wine")]
 
 ARTICLE = {  # blocked share of the fast requests, requests that run at once
     "flask": (0.0, None),
@@ -44,15 +46,21 @@ WAITRESS_CLIENTS = 98
 
 
 @pytest.fixture(scope="module")
-def lab(wine: Layout) -> Iterator[Lab]:
-    with Lab("wine") as lab:
+def lab(workers_wine: WorkersWine) -> Iterator[Lab]:
+    """One gateway for all tests, opened here: it belongs to none of them."""
+    workers_wine.warm()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(workers_wine.cache))
+        lab = Lab("wine")
+    with lab:
+        require_host(lab.host)
         yield lab
 
 
 @pytest.mark.parametrize("topology", ARTICLE | WHEELS)
 def test_topologies_do_what_they_do_on_linux(lab: Lab, topology: str) -> None:
     blocked, at_once = (ARTICLE | WHEELS)[topology]
-    with lab.serve(topology) as site, Lab().serve(topology) as here:
+    with lab.serve(topology) as site, Lab().serve(topology, slow=SLOW) as here:
         for each in (site, here):
             assert each.probe().blocked_fraction == blocked
             capacity = each.capacity(limit=LIMIT)

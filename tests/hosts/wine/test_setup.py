@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -24,10 +25,10 @@ from pytest_winserve.shipping.wheels import _missing, requirements
 from pytest_winserve.shipping.windows_python import PYTHON, windows_markers
 from pytest_winserve.system.process_tree import alive
 from pytest_winserve.version import __version__
-from tests.kit.commands import Started, winserve
+from tests.kit.commands import Started, clean_environment, winserve
 from tests.kit.components import needs
 
-from .conftest import ALL, OwnWine, ended, over_there
+from .conftest import ALL, COMMAND_SECONDS, OwnWine, ended, over_there
 
 pytestmark = needs("wine")
 
@@ -71,8 +72,8 @@ def wheel(folder: Path, name: str, *, requires: str = "") -> Path:
 # -- again ---------------------------------------------------------------------------------------
 
 
-def test_a_second_run_keeps_everything(own_wine: OwnWine) -> None:
-    before = own_wine.layout.state.read_bytes()
+def test_a_second_run_keeps_everything(shared_wine: OwnWine) -> None:
+    before = shared_wine.layout.state.read_bytes()
     done = winserve("setup", "wine")
     assert done.status == 0
     assert done.err == ""
@@ -84,15 +85,15 @@ def test_a_second_run_keeps_everything(own_wine: OwnWine) -> None:
     assert "make" not in done.out
     first, *_, ready = done.out.splitlines()
     assert first.startswith("Windows under wine-")
-    assert first.endswith(f", in {own_wine.layout.root}")
+    assert first.endswith(f", in {shared_wine.layout.root}")
     assert ready.startswith("ready: Windows-10")
     assert "(Wine " in ready
     assert ", Python 3.11.9; " in ready
     # In the versions of this machine, so that both sides compare.
     for name in ("flask", "tornado", "waitress"):
         assert f" {name} {metadata.version(name)}," in ready
-    assert json.loads(own_wine.layout.state.read_bytes()) == json.loads(before)
-    assert own_wine.names() == ALL
+    assert json.loads(shared_wine.layout.state.read_bytes()) == json.loads(before)
+    assert shared_wine.names() == ALL
 
 
 # -- damaged -------------------------------------------------------------------------------------
@@ -112,110 +113,124 @@ def damage_site(own_wine: OwnWine) -> None:
 
 
 def damage_package(own_wine: OwnWine) -> None:
-    file = own_wine.layout.package / "pytest_winserve" / "agent.py"
+    file = own_wine.layout.package / "pytest_winserve" / "remote" / "agent.py"
     own_wine.rewrite(file, file.read_bytes() + b"\n")
 
 
 def damage_package_in_place(own_wine: OwnWine) -> None:
     """As long as it was."""
-    file = own_wine.layout.package / "pytest_winserve" / "agent.py"
+    file = own_wine.layout.package / "pytest_winserve" / "remote" / "agent.py"
     own_wine.rewrite(file, file.read_bytes()[:-1] + b" ")
 
 
-@pytest.mark.parametrize(
-    ("damage", "part", "lack"),
-    [
-        (damage_prefix, "prefix", "system.reg"),
-        (damage_python, "python", "python311.dll"),
-        (damage_site, "site", "flask/app.py"),
-        (damage_package, "package", "not the package that it was"),
-        (damage_package_in_place, "package", "not the package that it was"),
-    ],
-    ids=["prefix", "python", "site", "package", "package-same-size"],
-)
-def test_what_is_damaged_is_made_again(
-    own_wine: OwnWine, damage: Callable[[OwnWine], None], part: str, lack: str
-) -> None:
-    damage(own_wine)
-    for name in NAMES:  # as an interrupted run leaves them
+def left_by_an_interrupted_run(own_wine: OwnWine) -> None:
+    for name in NAMES:
         stale = own_wine.layout.root / f"{name}.new"
         stale.mkdir()
         (stale / "junk").write_text("junk")
-    done = winserve("setup", "wine")
-    assert done.status == 0, done.err
-    assert f"  {part} is damaged ({lack}), it is made again" in done.out.splitlines()
-    assert len(parts(done.out, "make")) == 1
-    assert len(parts(done.out, "kept")) == 3
-    assert not (getattr(own_wine.layout, part) / "junk").exists()
-    for name in set(NAMES) - {part}:
+
+
+def was_mended(own_wine: OwnWine, said: str, lacks: dict[str, str]) -> None:
+    """What was damaged was made again, from nothing, and nothing else."""
+    for part, lack in lacks.items():
+        assert f"  {part} is damaged ({lack}), it is made again" in said.splitlines()
+        assert not (getattr(own_wine.layout, part) / "junk").exists()
+    assert len(parts(said, "make")) == len(lacks)
+    assert len(parts(said, "kept")) == len(NAMES) - len(lacks)
+    for name in set(NAMES) - lacks.keys():
         shutil.rmtree(own_wine.layout.root / f"{name}.new")
     works(own_wine)
 
 
 @pytest.mark.parametrize(
-    "garbage",
-    [b"", b'{"site": {"key"', b"\xff\xfe\0", b"[1]", b'{"prefix": 3, "packages": 4}'],
-    ids=["empty", "half", "binary", "list", "wrong"],
+    "damage", [damage_package, damage_package_in_place], ids=["longer", "same-size"]
 )
-def test_a_damaged_state_is_no_state(own_wine: OwnWine, garbage: bytes) -> None:
-    own_wine.rewrite(own_wine.layout.state, garbage)
-    assert own_wine.layout.read_state() == {}
-    done = winserve("load", "flask", "--host", "wine", "--count", "1")
-    assert done.status == 3
-    assert f"the Windows in {own_wine.layout.root} is not set up" in done.err
-    assert "to get it: winserve setup wine" in done.err
-
-
-def test_everything_is_made_again_after_a_damaged_state(own_wine: OwnWine) -> None:
-    own_wine.rewrite(own_wine.layout.state, b"{")
+def test_a_damaged_package_is_made_again(
+    shared_wine: OwnWine, damage: Callable[[OwnWine], None]
+) -> None:
+    damage(shared_wine)
+    left_by_an_interrupted_run(shared_wine)
     done = winserve("setup", "wine")
     assert done.status == 0, done.err
-    assert len(parts(done.out, "make")) == 4
-    works(own_wine)
+    was_mended(shared_wine, done.out, {"package": "not the package that it was"})
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b'{"site": {"key"',
+        b"\xff\xfe\0",
+        b"[1]",
+        b'{"prefix": 3, "packages": 4}',
+        b'{"prefix": {}, "python": {"key": 3}, "site": {"key": ""}, "package": {"files": {}}}',
+    ],
+    ids=["empty", "half", "binary", "list", "wrong", "foreign"],
+)
+def test_a_damaged_state_is_no_state(shared_wine: OwnWine, garbage: bytes) -> None:
+    layout = shared_wine.layout
+    before = layout.state.read_bytes()
+    try:
+        shared_wine.rewrite(layout.state, garbage)
+        assert layout.read_state() == {}
+        done = winserve("load", "flask", "--host", "wine", "--count", "1")
+        assert done.status == 3
+        assert f"the Windows in {layout.root} is not set up" in done.err
+        assert "to get it: winserve setup wine" in done.err
+    finally:
+        shared_wine.rewrite(layout.state, before)
 
 
 # -- at once, killed, waiting --------------------------------------------------------------------
 
 
-def test_two_at_once(own_wine: OwnWine, start: Start) -> None:
+def test_two_at_once_on_what_is_damaged(own_wine: OwnWine, start: Start) -> None:
+    damage_prefix(own_wine)
     damage_python(own_wine)
     damage_package(own_wine)
+    left_by_an_interrupted_run(own_wine)
     runs = [start("winserve", "setup", "wine"), start("winserve", "setup", "wine")]
     assert [ended(run) for run in runs] == [0, 0]
-    texts = sorted((run.text() for run in runs), key=lambda text: len(parts(text, "make")))
-    assert [len(parts(text, "make")) for text in texts] == [0, 2]
-    assert [len(parts(text, "kept")) for text in texts] == [4, 2]
-    assert sorted(WAITS in text for text in texts) == [False, True]
-    works(own_wine)
+    second, first = sorted(
+        (run.text() for run in runs), key=lambda text: len(parts(text, "make"))
+    )  # fmt: skip
+    assert (len(parts(second, "make")), len(parts(second, "kept"))) == (0, 4)
+    assert sorted(WAITS in text for text in (first, second)) == [False, True]
+    was_mended(own_wine, first, {
+        "prefix": "system.reg",
+        "python": "python311.dll",
+        "package": "not the package that it was",
+    })  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("part", "damage"),
-    [("prefix", damage_prefix), ("python", damage_python), ("site", damage_site)],
-    ids=["prefix", "python", "site"],
-)
-def test_killed_while_it_makes_a_part(
-    own_wine: OwnWine, start: Start, part: str, damage: Callable[[OwnWine], None]
+def test_killed_while_it_makes_each_part_after_a_damaged_state(
+    own_wine: OwnWine, start: Start
 ) -> None:
-    damage(own_wine)
+    own_wine.rewrite(own_wine.layout.state, b"{")
+    works_of_the_killed: list[psutil.Process] = []
+    made = {"prefix": "the prefix", "python": f"Python, {PYTHON} from PyPI", "site": "packages: "}
     run = start("winserve", "setup", "wine")
-    run.wait_for(f"  {part} is damaged ")
-    run.wait_for("  make  ")
-    work = making_it(run)
-    work.suspend()  # it shall not end before the next run begins
-    run.process.kill()
-    run.process.wait()
-    assert alive(work)
-    assert len(parts(run.text(), "make")) == 1
-    assert part not in own_wine.layout.read_state()
-    again = start("winserve", "setup", "wine")
-    if part != "prefix":  # pip is waited for
-        again.wait_for(WAITS)
-        work.resume()
-    assert ended(again) == 0
-    assert not alive(work)
-    assert len(parts(again.text(), "make")) == 1
-    assert len(parts(again.text(), "kept")) == 3
+    for number, (part, what) in enumerate(made.items()):
+        run.wait_for(f"  make  {what}", COMMAND_SECONDS)
+        work = making_it(run)
+        work.suspend()  # it shall not end before the next run begins
+        works_of_the_killed.append(work)
+        run.process.kill()
+        run.process.wait()
+        assert alive(work)
+        # What the run before was killed at, and this part; what was whole before is kept.
+        assert len(parts(run.text(), "make")) == min(number + 1, 2)
+        assert len(parts(run.text(), "kept")) == max(number - 1, 0)
+        assert " is damaged " not in run.text()
+        assert part not in own_wine.layout.read_state()
+        run = start("winserve", "setup", "wine")
+        if part != "prefix":  # pip is waited for
+            run.wait_for(WAITS)
+            work.resume()
+    assert ended(run) == 0
+    assert not any(map(alive, works_of_the_killed))
+    assert len(parts(run.text(), "make")) == 2  # the packages and this package
+    assert len(parts(run.text(), "kept")) == 2
     works(own_wine)
 
 
@@ -231,7 +246,7 @@ def making_it(run: Started) -> psutil.Process:
     return found[0]
 
 
-def test_setup_waits_for_a_site(own_wine: OwnWine, start: Start) -> None:
+def test_setup_waits_for_a_site(shared_wine: OwnWine, start: Start) -> None:
     site = start("winserve", "up", "flask", "--host", "wine")
     site.wait_for("  backend-0: pid ")
     run = start("winserve", "setup", "wine")
@@ -248,10 +263,40 @@ def test_setup_waits_for_a_site(own_wine: OwnWine, start: Start) -> None:
 
 
 @pytest.fixture
-def empty(own_wine: OwnWine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    """Where nothing was ever set up."""
+def empty(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout]:
+    """Where nothing was ever set up; nothing of the test runs after it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
-    return Layout(tmp_path / "empty" / "pytest-winserve" / "wine")
+    own = OwnWine(Layout(tmp_path / "empty" / "pytest-winserve" / "wine"), mark)
+    yield own.layout
+    own.gone()
+
+
+def half_made(layout: Layout) -> None:
+    for name in NAMES:
+        (layout.root / name).mkdir(parents=True)
+
+
+def foreign(layout: Layout) -> None:
+    layout.root.parent.mkdir(parents=True)
+    layout.root.write_text("of somebody else")
+
+
+@pytest.mark.parametrize(("left", "strict"), [(half_made, "1"), (foreign, "")])
+def test_tests_of_what_cannot_be_used_are_skipped_with_the_line_that_mends_it(
+    empty: Layout, left: Callable[[Layout], None], strict: str
+) -> None:
+    left(empty)
+    test = f"{__file__}::{test_a_second_run_keeps_everything.__name__}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test],
+        capture_output=True, encoding="utf-8", check=False,
+        env=clean_environment() | {"WINSERVE_NO_SKIPS": strict},
+    )  # fmt: skip
+    assert done.returncode == (1 if strict else 0), done.stdout
+    assert "1 skipped" in done.stdout
+    assert f"the Windows in {empty.root} is not set up" in done.stdout
+    assert "to get it: winserve setup wine" in done.stdout
+    assert ("was skipped" in done.stdout) == bool(strict)
 
 
 @pytest.fixture
@@ -352,13 +397,13 @@ def test_a_wine_for_32_bit_only(
 
 
 def test_a_wine_for_32_bit_only_loses_nothing(
-    own_wine: OwnWine, stand_in: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    shared_wine: OwnWine, stand_in: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = os.environ["PATH"]
     stand_in(WINE_32.format(WRITES_32))  # its version differs, so the prefix is made again
     assert winserve("setup", "wine").status == 3
     monkeypatch.setenv("PATH", path)
-    works(own_wine)
+    works(shared_wine)
 
 
 # -- a Windows Python of the user's --------------------------------------------------------------
@@ -399,13 +444,13 @@ def test_the_header_of_a_good_one_is_good(tmp_path: Path) -> None:
     check_python(tmp_path)
 
 
-def test_a_wrong_python_loses_nothing(own_wine: OwnWine, tmp_path: Path) -> None:
-    before = own_wine.layout.state.read_bytes()
+def test_a_wrong_python_loses_nothing(shared_wine: OwnWine, tmp_path: Path) -> None:
+    before = shared_wine.layout.state.read_bytes()
     elf, program = tmp_path / "elf", tmp_path / "program"
     for folder in (elf, program):
         folder.mkdir()
     shutil.copy(sys.executable, elf / "python.exe")
-    system = own_wine.layout.prefix / "drive_c" / "windows" / "system32"
+    system = shared_wine.layout.prefix / "drive_c" / "windows" / "system32"
     shutil.copy(system / "hostname.exe", program / "python.exe")
     for folder, said in [
         (tmp_path / "nowhere", f"--python={tmp_path / 'nowhere'}: there is no python.exe in it"),
@@ -417,21 +462,21 @@ def test_a_wrong_python_loses_nothing(own_wine: OwnWine, tmp_path: Path) -> None
         assert done.err.startswith(f"winserve: {said}")
         assert "name the folder of a 64-bit Windows Python of 3.11 or later" in done.err
         assert "Traceback" not in done.err
-        assert json.loads(own_wine.layout.state.read_bytes()) == json.loads(before)
-    works(own_wine)
+        assert json.loads(shared_wine.layout.state.read_bytes()) == json.loads(before)
+    works(shared_wine)
 
 
 def test_a_python_that_is_too_old(
-    own_wine: OwnWine, template: Layout, monkeypatch: pytest.MonkeyPatch
+    shared_wine: OwnWine, template: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = own_wine.layout.state.read_bytes()
+    before = shared_wine.layout.state.read_bytes()
     monkeypatch.setattr(making, "OLDEST", (3, 12))
     told: list[str] = []
     with pytest.raises(UsageError) as old:
-        making.setup(own_wine.layout, told.append, python=template.python)
+        making.setup(shared_wine.layout, told.append, python=template.python)
     assert str(old.value).startswith(f"{template.python}: it is Python 3.11.9; name the folder of")
-    assert json.loads(own_wine.layout.state.read_bytes()) == json.loads(before)
-    works(own_wine)
+    assert json.loads(shared_wine.layout.state.read_bytes()) == json.loads(before)
+    works(shared_wine)
 
 
 def test_a_python_of_the_users_is_remembered(
@@ -487,7 +532,10 @@ def test_packages_for_the_app(own_wine: OwnWine, tmp_path: Path) -> None:
     # What is made again still has it, and not what never was there.
     damage_site(own_wine)
     assert winserve("setup", "wine", "--with", missing).status == 1
-    assert winserve("setup", "wine").status == 0
+    left_by_an_interrupted_run(own_wine)
+    done = winserve("setup", "wine")
+    assert done.status == 0, done.err
+    was_mended(own_wine, done.out, {"site": "flask/app.py"})
     assert over_there(own_wine, says) == "here"
 
 

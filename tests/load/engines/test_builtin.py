@@ -496,11 +496,9 @@ def test_a_wrong_url_is_refused(url: str) -> None:
 
 
 def test_engines_by_name() -> None:
-    assert engine_names() == ["builtin", "locust", "tsung"]
-    for name in engine_names():
-        assert get_engine(name).name == name
+    assert {"builtin", "locust", "tsung"} <= set(engine_names())
     assert "with" in get_engine("builtin").ready()
-    known = "known: builtin, locust, tsung"
+    known = f"known: {', '.join(engine_names())}$"
     for name in ("jmeter", "builtn"):
         with pytest.raises(UsageError, match=f"unknown engine '{name}'; .*{known}"):
             get_engine(name)

@@ -6,7 +6,11 @@ import httptools
 
 from pytest_winserve.load.plan import Request
 from pytest_winserve.load.recording.tally import Times
-from pytest_winserve.load.recording.wire import BACKEND_HEADER, Route
+from pytest_winserve.load.recording.wire import Route
+from pytest_winserve.tags import BACKEND_HEADER
+
+MARK = BACKEND_HEADER.lower().encode()
+MARK_SIZE = len(MARK)
 
 
 class Head:
@@ -86,7 +90,7 @@ class Parse:
             self.length = int(value)
         elif size == 17 and name.lower() == b"transfer-encoding":
             self.chunked = True
-        elif size == 18 and name.lower() == BACKEND_HEADER:
+        elif size == MARK_SIZE and name.lower() == MARK:
             self.backend = value
 
     def on_headers_complete(self) -> None:

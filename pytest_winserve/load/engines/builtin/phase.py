@@ -12,9 +12,10 @@ from pytest_winserve.load.engines.builtin.answers import KnownRoute
 from pytest_winserve.load.engines.builtin.connection import Conn, User
 from pytest_winserve.load.engines.builtin.event_loops import Loop
 from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.measures.outcomes import NO_BACKEND
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.tally import Tally
-from pytest_winserve.load.recording.wire import NO_BACKEND, mixed
+from pytest_winserve.load.recording.wire import mixed
 
 TICK = 0.05
 """Seconds between two looks at timeouts, levels and lag."""

@@ -177,7 +177,7 @@ def running(
     """
     command = find_locust()
     tag = f"locust{secrets.token_hex(6)}"
-    keeper = new_keeper(tag)
+    keeper = new_keeper(tag, folder)
     programs: list[Program] = []
     own = {**_bare_environment(), "HOME": str(folder), "USERPROFILE": str(folder)}
     own |= {TAG_VARIABLE: tag, "LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP": "60"}

@@ -20,9 +20,11 @@ from locust.exception import StopUser
 
 from pytest_winserve.load.engines.locust.channel import Agent, Channel, OutOfTime
 from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_status
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.tally import Tally
-from pytest_winserve.load.recording.wire import NO_BACKEND, Route, backend_of, mixed
+from pytest_winserve.load.recording.wire import Route, backend_of, mixed
+from pytest_winserve.tags import BACKEND_HEADER
 from pytest_winserve.version import __version__
 
 TICK = 0.05
@@ -208,7 +210,7 @@ class Phase:
             self._take_one()
             self._ask(user, channel, perf_counter())
             sent += 1
-            answered = user.outcome.isdigit()
+            answered = is_status(user.outcome)
             backoff = 0.0 if answered else min(BACKOFF_MOST, backoff * 2 or BACKOFF_FIRST)
             delay = max(self.plan.think_time, backoff)
             if delay:
@@ -302,11 +304,11 @@ class Phase:
             tally.connects.append(int(channel.connect_seconds * 1e6))
         outcome, limit = channel.outcome(error, response.status_code)
         backend: str | None = NO_BACKEND
-        if outcome.isdigit():
-            backend = backend_of(response.headers.get("x-winserve-backend"), self._nonce)
+        if is_status(outcome):
+            backend = backend_of(response.headers.get(BACKEND_HEADER.lower()), self._nonce)
             if backend is None:
                 outcome = "bad_response"
-        if backend is None or not outcome.isdigit():
+        if backend is None or not is_status(outcome):
             backend = NO_BACKEND
         else:
             tally.first_bytes.append(int(channel.first_byte_seconds * 1e6))

@@ -26,6 +26,7 @@ from xml.sax.saxutils import quoteattr
 from pytest_winserve.errors import UsageError
 from pytest_winserve.load.engine import Target
 from pytest_winserve.load.plan import Plan, Request
+from pytest_winserve.tags import REQUEST_HEADER
 
 MOST_USERS = 20_000
 """Static users that tsung reads in reasonable time: its lists take time with their square."""
@@ -268,7 +269,7 @@ def _request(
     headers = {name: text for name, text in headers.items() if name.lower() not in given}
     headers |= request.headers
     if tag is not None:
-        headers["X-Winserve"] = tag
+        headers[REQUEST_HEADER] = tag
     if not plan.keepalive:
         headers["Connection"] = "close"
     contents = "" if body is None else f" contents_from_file={quoteattr(str(body))}"

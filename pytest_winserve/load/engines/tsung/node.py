@@ -118,7 +118,7 @@ def running(config: Path, folder: Path, *, distributed: bool) -> Iterator[Node]:
     """
     program = find_tsung()
     tag = f"tsung{secrets.token_hex(6)}"
-    keeper = new_keeper(tag)
+    keeper = new_keeper(tag, folder)
     ports: list[ClaimedPort] = []
     programs: list[Program] = []
 

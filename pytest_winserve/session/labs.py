@@ -1,0 +1,23 @@
+"""The lab that the settings describe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_winserve.lab.lab import Lab
+from pytest_winserve.load.criteria import Criterion
+from pytest_winserve.session.settings import Settings
+
+
+def lab_of(settings: Settings, host: str, require: Sequence[Criterion | str] | None = None) -> Lab:
+    """The lab on a host, with the settings. It applies their criteria to every measurement, or
+    those of `require` if given. Raises what `Lab` raises."""
+    return Lab(
+        host,
+        provision=settings.provision,
+        load_from=settings.load_from,
+        nginx=settings.nginx,
+        engine=settings.engine,
+        require=settings.require if require is None else require,
+        allow_limited=settings.limited == "allow",
+    )

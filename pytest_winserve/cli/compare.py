@@ -55,18 +55,18 @@ def compare(
     A.json and B.json are the results.json of two reports, or folders with several of them. AB.json
     is what this command has written with --report. Two topologies are run here, in turns.
     """
-    from pytest_winserve.compare import turns
+    from pytest_winserve.compare import arguments
     from pytest_winserve.compare.comparison import Rules
     from pytest_winserve.compare.text import render
 
     with explained():
         settings = settings_of(given)
         rules = Rules(
-            turns.share("--margin", margin),
-            turns.share("--error-margin", error_margin),
+            arguments.share("--margin", margin),
+            arguments.share("--error-margin", error_margin),
             settings.limited == "allow",
         )
-        if turns.are_files(sides):
+        if arguments.are_files(sides):
             own = {"runs": runs, "warmup": warmup, "path": path, "count": count, "rate": rate,
                    "no-keepalive": no_keepalive, **given, "limited": None}  # fmt: skip
             needless = [
@@ -74,12 +74,13 @@ def compare(
             ]
             if needless:
                 raise UsageError(f"{', '.join(needless)}: for topologies only, not for files")
-            found, good = turns.compare_files(sides, rules), True
+            found, good = arguments.compare_files(sides, rules), True
             click.echo(render(found, rules), nl=False)
         else:
             plan = plan_of(settings, path, count, rate, no_keepalive)
             plan["warmup"] = 1.0 if warmup is None else warmup
-            found, good = run_in_turns(turns.topologies(sides), plan, settings, runs or 6, rules)
+            both = arguments.topologies(sides)
+            found, good = run_in_turns(both, plan, settings, runs or 6, rules)
         sys.exit(0 if good and not found.failed(strict=strict) else FAILED)
 
 

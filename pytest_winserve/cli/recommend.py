@@ -53,7 +53,7 @@ def recommended(
     topologies: Sequence[str], margin: str, rounds: int, fresh: bool, settings: Settings
 ) -> int:
     """Search, show what was found, write the report; the exit status."""
-    from pytest_winserve.compare.turns import share
+    from pytest_winserve.compare.arguments import share
     from pytest_winserve.lab.available import Surveys
     from pytest_winserve.recommend.search import Rules, Search, adjusted, chosen, key_of, new_lab
     from pytest_winserve.recommend.trials import open_trials, place_of

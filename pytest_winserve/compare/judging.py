@@ -1,4 +1,4 @@
-"""Two sides of results held against each other, with a verdict for each measure.
+"""The verdicts: is B better or worse than A, or the same, in each measure?
 
 The unit is the run, never the request: the requests of one run share its luck, so that any two runs
 differ "significantly" by them. A measure that scatters from run to run is better, worse or the same
@@ -104,9 +104,9 @@ class _Sides:
         return min(len(self.a), len(self.b))
 
     def values(self, of: Callable[[Result], float | None]) -> tuple[list[float], list[float], int]:
-        """What `of` tells of each run of A and of B, and how many runs it tells nothing of."""
-        told = [[of(result) for result in side] for side in (self.a, self.b)]
-        a, b = ([value for value in side if value is not None] for side in told)
+        """What `of` measures in each run of A and of B, and in how many runs nothing."""
+        values = [[of(result) for result in side] for side in (self.a, self.b)]
+        a, b = ([value for value in side if value is not None] for side in values)
         return a, b, len(self.a) + len(self.b) - len(a) - len(b)
 
     def interval(self, a: Sequence[float], b: Sequence[float]) -> Interval | None:
@@ -171,40 +171,40 @@ def _ratio_row(
     resolution: float = 0.0,
 ) -> MeasureRow:
     """A row for what is compared by its ratio. `resolution` is how much too high a value may be."""
-    a, b, untold = sides.values(of)
+    a, b, unmeasured = sides.values(of)
     positive = all(value > 0 for value in (*a, *b))
     means = [_geometric(side) if positive else _mean(side) for side in (a, b)]
-    if untold or not a or not b:
+    if unmeasured or not a or not b:
         return MeasureRow(
-            measure, kind, means[0], means[1], "inconclusive", note=_untold(sides, untold)
+            measure, kind, means[0], means[1], "inconclusive", note=_unmeasured(sides, unmeasured)
         )
     if not positive:
         return MeasureRow(measure, kind, means[0], means[1], "inconclusive",
                    note="a run has 0, which has no ratio")  # fmt: skip
     logs_a, logs_b = ([math.log(value) for value in side] for side in (a, b))
-    found = sides.interval(logs_a, logs_b)
-    if found is None:
+    interval = sides.interval(logs_a, logs_b)
+    if interval is None:
         return MeasureRow(
             measure, kind, means[0], means[1], "inconclusive", note="one run has no scatter"
         )
-    found = found.widened(math.log1p(resolution))
+    interval = interval.widened(math.log1p(resolution))
     bound = math.log1p(rules.margin)
-    verdict = _decide(found, bound, higher_is_better=kind == "rate")
+    verdict = _decide(interval, bound, higher_is_better=kind == "rate")
     note = ""
     if verdict == "inconclusive":
         half = abs(abs(fmean(logs_b) - fmean(logs_a)) - bound) - math.log1p(resolution)
         note = sides.needed(logs_a, logs_b, half)
-        if 0 not in found:
-            surely = "higher" if found.low > 0 else "lower"
+        if 0 not in interval:
+            surely = "higher" if interval.low > 0 else "lower"
             note = f"surely {surely}, but not surely by more than the margin; {note}"
-    change = Interval(math.exp(found.low), math.exp(found.high))
+    change = Interval(math.exp(interval.low), math.exp(interval.high))
     return MeasureRow(measure, kind, means[0], means[1], verdict, change, note)
 
 
 def _error_row(sides: _Sides, rules: Rules) -> MeasureRow:
-    a, b, untold = sides.values(lambda result: result.error_rate)
-    if untold or not a or not b:
-        note = _untold(sides, untold)
+    a, b, unmeasured = sides.values(lambda result: result.error_rate)
+    if unmeasured or not a or not b:
+        note = _unmeasured(sides, unmeasured)
         return MeasureRow("error rate", "share", _mean(a), _mean(b), "inconclusive", note=note)
     over_runs = sides.interval(a, b)
     if over_runs is None:
@@ -214,46 +214,46 @@ def _error_row(sides: _Sides, rules: Rules) -> MeasureRow:
     counts = [
         (sum(r.errors for r in side), sum(r.sent for r in side)) for side in (sides.a, sides.b)
     ]
-    found = over_runs.joined(share_difference(counts[0], counts[1]))
-    verdict = _decide(found, rules.error_margin, higher_is_better=False)
+    interval = over_runs.joined(share_difference(counts[0], counts[1]))
+    verdict = _decide(interval, rules.error_margin, higher_is_better=False)
     note = ""
     if verdict == "inconclusive":
         half = abs(abs(fmean(b) - fmean(a)) - rules.error_margin)
-        wide = found.high - found.low > over_runs.high - over_runs.low
+        wide = interval.high - interval.low > over_runs.high - over_runs.low
         note = (
             f"{plural(counts[0][1] + counts[1][1], 'request')} are too few to tell"
             if wide
             else sides.needed(a, b, half)
         )
-    return MeasureRow("error rate", "share", fmean(a), fmean(b), verdict, found, note)
+    return MeasureRow("error rate", "share", fmean(a), fmean(b), verdict, interval, note)
 
 
-def _decide(found: Interval, bound: float, *, higher_is_better: bool) -> Verdict:
+def _decide(interval: Interval, bound: float, *, higher_is_better: bool) -> Verdict:
     """Same within the bound, better or worse beyond it: each only when the whole interval is."""
-    if -bound <= found.low and found.high <= bound:
+    if -bound <= interval.low and interval.high <= bound:
         return "same"
-    if found.low > bound:
+    if interval.low > bound:
         return "better" if higher_is_better else "worse"
-    if found.high < -bound:
+    if interval.high < -bound:
         return "worse" if higher_is_better else "better"
     return "inconclusive"
 
 
 def _against(row: MeasureRow, errors: MeasureRow) -> MeasureRow:
-    """The row, without a verdict that its error rate gives the lie to: failing is fast."""
+    """The row; undecided where its error rate says the opposite, because failing is fast."""
     if errors.verdict in {"better", "worse"} and row.verdict == _OPPOSITE[errors.verdict]:
         note = f"answers are {row.verdict}, but the error rate is {errors.verdict}"
         return MeasureRow(row.measure, row.kind, row.a, row.b, "inconclusive", row.change, note)
     return row
 
 
-def _untold(sides: _Sides, untold: int) -> str:
+def _unmeasured(sides: _Sides, unmeasured: int) -> str:
     runs = len(sides.a) + len(sides.b)
     if not sides.a or not sides.b:
         return "no usable run on " + " and ".join(
             name for name, side in (("A", sides.a), ("B", sides.b)) if not side
         )
-    return f"{NOT_MEASURED} in {untold} of {plural(runs, 'run')}"
+    return f"{NOT_MEASURED} in {unmeasured} of {plural(runs, 'run')}"
 
 
 def _too_few(sides: _Sides, rules: Rules) -> str:
@@ -280,13 +280,13 @@ def _geometric(values: Sequence[float]) -> float | None:
 
 def _unaccounted_row(a: Sequence[Result], b: Sequence[Result]) -> list[MeasureRow]:
     """What the ledgers cannot explain, the worst run of each side."""
-    told = [
+    counts = [
         [r.ledger.unaccounted for r in side if r.ledger and r.ledger.unaccounted is not None]
         for side in (a, b)
     ]
-    if not told[0] and not told[1]:
+    if not counts[0] and not counts[1]:
         return []
-    worst = [max(side, default=None) for side in told]
+    worst = [max(side, default=None) for side in counts]
     if worst[0] is None or worst[1] is None:
         side = "A" if worst[0] is None else "B"
         note = f"{NOT_MEASURED} in {side}"

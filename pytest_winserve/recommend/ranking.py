@@ -1,4 +1,4 @@
-"""Which of many topologies to choose: those that met the criteria, the fastest, and its equals.
+"""Which of many topologies to choose: what met the criteria, what was fastest, and its equals.
 
 It ranks by the records of tests, each with its `round`. The runs of one round were made one after
 another, so that candidates are compared round by round.
@@ -201,8 +201,9 @@ class Ranking:
 
     @property
     def doubtful(self) -> list[tuple[Candidate, Candidate]]:
-        """Of whom it is not sure whether he is within the margin of whom, and who wins depends on
-        it: the winner of the fastest and of what is dearer; what is cheaper of the fastest."""
+        """Pairs on which the winner depends, and of which it is not sure whether the first is
+        within the margin of the second: the winner with the fastest and with what is dearer, and
+        what is cheaper with the fastest."""
         winner, best = self.winner, self.fastest
         if winner is None or best is None:
             return []
@@ -216,7 +217,7 @@ class Ranking:
         return found
 
     def next_round(self, number: int) -> list[Candidate]:
-        """Who runs in round `number`, which begins with 0; nobody when it is decided."""
+        """The candidates of round `number`, which begins with 0; none when it is decided."""
         doubtful = self.doubtful
         if self.fastest is None or (number >= LEAST_ROUNDS and not doubtful):
             return []

@@ -17,8 +17,13 @@ from pytest_winserve.report.terminal import clean, table
 
 HEADER = ("met the criteria", "rate /s", "of the fastest", "p95", "processes", "memory", "runs")
 
+AMONG_EQUALS = (
+    "Of equals, the one with fewer processes is recommended, then the one with less memory, then "
+    "the first by name."
+)
+
 OUTLASTING = 0.01
-"""The share of requests from which on it is told that they outlasted the load."""
+"""From this share of the requests on, the text says that they outlasted the load."""
 
 _SEEN = {
     "refused": "refused the connection",
@@ -63,16 +68,14 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
     elif winner is best:
         yield from _wrapped(
             f"It was the fastest. Slower by no more than {percent(ranking.margin)}: "
-            f"{_names(others)}; of equals the one with fewer processes, then with less memory, "
-            "then the first by name is taken.",
+            f"{_names(others)}. {AMONG_EQUALS}",
             width,
         )
     else:
         yield from _wrapped(
             f"The fastest was {best.topology} ({_costs(best)}). {winner.topology} was slower "
-            f"than that by no more than {percent(ranking.margin)} {_interval(winner, best)}, "
-            f"and of equals ({_names(ranking.equal)}) the one with fewer processes, then with "
-            "less memory, then the first by name is taken.",
+            f"by no more than {percent(ranking.margin)} {_interval(winner, best)}. "
+            f"Equals: {_names(ranking.equal)}. {AMONG_EQUALS}",
             width,
         )
     doubts: dict[str, list[str]] = {}
@@ -81,9 +84,9 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
         doubts.setdefault(each.topology, []).append(near)
     for name, rivals in doubts.items():
         yield from _wrapped(
-            f"Not sure: whether {name} is within {percent(ranking.margin)} of "
-            f"{', '.join(rivals)}; these runs differ too much. More of them (--rounds), or a "
-            "machine with less to do, would tell.",
+            f"Not sure: is {name} within {percent(ranking.margin)} of {', '.join(rivals)}? "
+            "The runs differ too much. More runs (--rounds), or a machine with less to do, "
+            "would show it.",
             width,
         )
     if any(each.limited for each in ranking.met):
@@ -133,14 +136,14 @@ def _met(ranking: Ranking, width: int) -> Iterator[str]:
         ))  # fmt: skip
     yield from table(HEADER, rows, width)
     waited = [
-        f"{each.topology} ({told})"
+        f"{each.topology} ({count})"
         for each in ranking.met
-        if (told := _outlasting(each)) is not None
+        if (count := _outlasting(each)) is not None
     ]
     if waited:
         yield from _wrapped(
-            "With these a hundredth of the requests or more took longer than the whole load: "
-            f"{', '.join(waited)}. Who sent them was not served while others were, and met no "
+            "A hundredth of the requests or more took longer than the whole load: "
+            f"{', '.join(waited)}. Their users waited while others were served, and met no "
             "timeout only because the load ended. A longer --duration shows what becomes of them.",
             width,
         )
@@ -209,7 +212,7 @@ def reasons(candidate: Candidate) -> list[str]:
 
 def errors_by_side(result: Result, server: str, behind: str | None) -> list[str]:
     """Each kind of error of a load with the side that it came from: client, front or backend."""
-    who = f"the front {behind}" if behind else f"the server {server}"
+    outer = f"the front {behind}" if behind else f"the server {server}"
     lines = []
     statuses = {
         name: n for name, n in result.outcomes.items() if is_status(name) and not is_good(name)
@@ -224,12 +227,12 @@ def errors_by_side(result: Result, server: str, behind: str | None) -> list[str]
             sides.append(f"{apps} from the app in the backends")
         if own or not apps:
             by = "because no backend answered it" if behind else "without the app's answer"
-            sides.append(f"{own or sum(statuses.values())} from {who} itself, {by}")
+            sides.append(f"{own or sum(statuses.values())} from {outer} itself, {by}")
         lines.append(f"{counts}: {'; '.join(sides)}")
     for name, words in _SEEN.items():
         n = result.outcomes.get(name, 0)
         if n:
-            lines.append(f"{n} x {name}: {who} {words}")
+            lines.append(f"{n} x {name}: {outer} {words}")
     if result.outcomes.get("client_limit"):
         lines.append(
             f"{result.outcomes['client_limit']} x client_limit: from the client, this machine had "

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.report.numbers import plural
 from pytest_winserve.report.record import Record
 from pytest_winserve.report.store import write_json
 from pytest_winserve.system.cache import cache_folder
@@ -127,11 +128,13 @@ def _continue(trials: Trials) -> None:
         return
     if known == key:
         trials.records = records
-        trials.told = f"goes on with {len(records)} trials of an earlier run (--fresh begins anew)"
+        trials.told = (
+            f"goes on with {plural(len(records), 'trial')} of an earlier run (--fresh begins anew)"
+        )
         return
     names = [name for name in dict.fromkeys([*known, *key]) if known.get(name) != key.get(name)]
     differences = "; ".join(f"{n} was {known.get(n)}, is {key.get(n)}" for n in names)
     trials.told = (
-        f"the {len(records)} trials of an earlier run are not used, they are of something else: "
+        f"the trials of an earlier run ({len(records)}) are not used, they are of something else: "
         f"{differences}"
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_winserve.compare.turns import Turn, are_files, share, turns
+from pytest_winserve.compare.arguments import are_files, share
+from pytest_winserve.compare.turns import Turn, turns
 from pytest_winserve.errors import UsageError
 from pytest_winserve.report.store import read_json, write_json
 from tests.kit.commands import winserve

@@ -31,7 +31,7 @@ def test_it_goes_on_where_it_was(place: Path) -> None:
         assert trials.made("flask", 0)
         assert not trials.made("flask", 1)
         assert not trials.made("tornado", 0)
-        assert trials.told.startswith("goes on with 1 trials of an earlier run")
+        assert trials.told.startswith("goes on with 1 trial of an earlier run")
         trials.finish()
     # One that came to its end is not continued.
     with open_trials(place, KEY, fresh=False) as trials:
@@ -44,7 +44,7 @@ def test_another_app_or_setting_is_not_mixed_in(place: Path) -> None:
     with open_trials(place, other, fresh=False) as trials:
         assert trials.records == []
         assert trials.told == (
-            "the 1 trials of an earlier run are not used, they are of something else: "
+            "the trials of an earlier run (1) are not used, they are of something else: "
             "code of the app was abc, is def; users was None, is 5"
         )
 

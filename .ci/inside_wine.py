@@ -1,4 +1,4 @@
-"""Runs the Windows Python of `winserve setup wine`: `inside_wine.py -m pytest tests/core`."""
+"""Runs the Windows Python of `winserve setup wine`: `inside_wine.py -m pytest tests/unit`."""
 
 import subprocess
 import sys

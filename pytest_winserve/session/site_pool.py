@@ -65,14 +65,12 @@ class SitePool:
         return site, events
 
     def _again(self, key: SiteKey) -> WinserveError:
-        """The error of an earlier start once more: its first line says enough now, with the line
-        that gets what is missing."""
+        """The error of an earlier start once more: its first line says enough now."""
         first = self._failed[key]
-        reason, *lines = str(first).splitlines()
+        reason = str(first).partition("\n")[0]
         error = type(first).__new__(type(first))
         if isinstance(first, MissingComponent):
             vars(error).update(component=first.component, reason=first.reason, hint=first.hint)
-            reason = "\n".join([reason, *lines[-1:]])
         error.args = (f"{key.topology} {FAILED_BEFORE}: {reason}",)
         return error
 

@@ -15,6 +15,7 @@ import pytest
 from pytest_winserve.errors import StartError
 from tests.kit.commands import winserve
 from tests.kit.platforms import WINE, not_on_windows
+from tests.kit.ports import free_port
 from tests.kit.traces import MARK, Serve, Traces
 
 pytestmark = pytest.mark.usefixtures("traces")
@@ -45,8 +46,7 @@ def test_a_port_outside_of_the_range() -> None:
 
 @not_on_windows("on Windows a port is exclusive once it is bound")
 def test_a_port_taken_while_the_app_loads(tmp_path: Path, serve: Serve) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     (tmp_path / "shop.py").write_text(
         "import socket\n"
         f"server = socket.create_server(('127.0.0.1', {port}))\n"
@@ -127,8 +127,7 @@ def test_nginx_takes_the_next_port_when_it_loses_one(
 
 @posix
 def test_nginx_losing_the_wanted_port_says_so(serve: Serve, racing_nginx: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     with pytest.raises(StartError) as caught:
         serve("nginx1", nginx=str(racing_nginx), port=port)
     text = str(caught.value)

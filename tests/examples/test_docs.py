@@ -30,6 +30,9 @@ from tests.kit.platforms import WINE, shows_resets
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(python run|python test|sh run)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#([^)]*))?\)")
+PATH = re.compile(
+    r"`((?:\.ci|benchmarks|docs|examples|lab|pytest_winserve|tests)/(?:(?!NAME)[\w./])*)`"
+)
 METRICS = {*_PLAIN, "p50", "p99.9", "connect.p95", "first_byte.p95"}
 
 
@@ -120,10 +123,22 @@ def test_the_measures_have_each_outcome_and_metric() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for path in DOCS.glob("*.md"):
+    for path in [*DOCS.glob("*.md"), *ROOT.glob("*.md")]:
         for name, anchor in LINK.findall(path.read_text(encoding="utf-8")):
             target = path.parent / name
-            assert target.is_file(), f"{path.name}: {name}"
+            assert target.exists(), f"{path.name}: {name}"
             if anchor:
                 headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
                 assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_server_in_contributing_is_the_one_that_is_tested() -> None:
+    example = ROOT / "examples" / "own_server" / "winserve_wsgiref.py"
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert f"```python\n{example.read_text('utf-8')}```\n" in text
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md"])
+def test_what_a_page_names_is_there(page: str) -> None:
+    named = set(PATH.findall((ROOT / page).read_text("utf-8")))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from pytest_winserve import Lab, Site
 from pytest_winserve.load.results.result import Result
 from tests.kit.raw_server import Connection
+from tests.kit.waiting import eventually
 
 USERS, SECONDS, BEFORE = 20, 1.5, 100
 
@@ -66,8 +66,7 @@ def load_and(site: Site, strike: Callable[[], None], **plan: object) -> Result:
     begun = served(site)
 
     def wait_and_strike() -> None:
-        while served(site) < begun + BEFORE:
-            time.sleep(0.01)
+        eventually(lambda: served(site) >= begun + BEFORE, seconds=60)
         strike()
 
     striker = threading.Thread(target=wait_and_strike)

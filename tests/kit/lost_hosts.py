@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 from pytest_winserve import Site
+from tests.kit.waiting import eventually
 
 USERS, SECONDS, BEFORE = 5, 3.0, 20
 LONG = 600.0
@@ -27,8 +27,9 @@ def strike_in_load(site: Site, strike: Callable[[], object]) -> threading.Thread
     def wait() -> None:
         before = sum(count.started for count in answered())
         served.set()
-        while sum(count.started for count in answered()) < before + BEFORE:
-            time.sleep(0.01)
+        eventually(
+            lambda: sum(count.started for count in answered()) >= before + BEFORE, seconds=60
+        )
         strike()
 
     thread = threading.Thread(target=wait)

@@ -23,6 +23,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.kit.ports import free_port
+
 LOGS = Path(__file__).parent / "tsung_logs"
 STATS_SCRIPTS = ("/usr/lib/*/tsung/bin/tsung_stats.pl", "/usr/lib/tsung/bin/tsung_stats.pl")
 
@@ -108,8 +110,7 @@ def serving() -> Iterator[int]:
 @contextlib.contextmanager
 def epmd() -> Iterator[int]:
     """The port of a port mapper of our own, so that nobody else's is touched or left behind."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     program = shutil.which("epmd")
     assert program
     with subprocess.Popen([program, "-port", str(port), "-address", "127.0.0.1"]) as process:

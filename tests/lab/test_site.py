@@ -33,6 +33,7 @@ from pytest_winserve.system.locks import measuring
 from pytest_winserve.system.ports import bound_socket
 from tests.kit.commands import clean_environment
 from tests.kit.fixtures import SLOW, folder_of
+from tests.kit.ports import free_port
 from tests.kit.waiting import eventually
 
 FORKING = () if sys.platform == "win32" else ("gunicorn:workers=2", "gunicorn:threads=2", "uwsgi")
@@ -154,8 +155,7 @@ def test_a_request_that_still_runs_does_not_keep_a_site_open(lab: Lab, topology:
 
 
 def test_a_port_of_ones_own(lab: Lab) -> None:
-    with bound_socket() as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     for topology in ("flask", "nginx1"):  # one after the other, on the same port
         with lab.serve(topology, port=port) as site:
             assert site.url == f"http://127.0.0.1:{port}"
@@ -176,8 +176,7 @@ def test_who_asks_at_a_port_of_ones_own_before_the_app_is_loaded(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "late.py").write_text(LATE)
-    with bound_socket() as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     answers: list[int] = []
     up = threading.Event()
 

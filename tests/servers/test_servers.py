@@ -107,10 +107,11 @@ class Measured:
 def measured(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Measured]:
     declared, blocked = EXPECTED[request.param]
     with serve_or_skip(lab, request.param) as site:
-        processes = {backend.index: serving(backend.pid) for backend in site.backends}
         before = requests_of(site)
         verdict, capacity = site.probe(), site.capacity(limit=32)
         counted = before, requests_of(site)
+        # Now: a server that forks answers before all of its workers are there.
+        processes = {backend.index: serving(backend.pid) for backend in site.backends}
         yield Measured(site, declared, blocked, processes, verdict, capacity, counted)
 
 

@@ -33,6 +33,7 @@ from pytest_winserve.shipping import contents
 from pytest_winserve.version import __version__
 from tests.kit.commands import PYTEST_OPTIONS, clean_environment, command_line
 from tests.kit.components import needs
+from tests.kit.ports import free_port
 from tests.kit.processes import alive
 from tests.kit.waiting import eventually
 
@@ -314,8 +315,7 @@ def another(server: Server) -> None:
 
 
 def elsewhere(server: Server) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     text = server.config.read_text("utf-8")
     server.config.write_text(text.replace(f"Port {server.port}", f"Port {port}"), "utf-8")
 
@@ -415,8 +415,9 @@ def test_a_connection_that_is_cut_during_a_load(there: Server, load_from: str) -
     served = threading.Event()
 
     def strike() -> None:
-        while sum(count.started for count in site.deployment.backend_counts()) < 20:
-            time.sleep(0.01)
+        eventually(
+            lambda: sum(c.started for c in site.deployment.backend_counts()) >= 20, seconds=60
+        )
         for each in there.processes():
             if each.name() == "sshd" or each.name() == "sshd-session":
                 each.kill()

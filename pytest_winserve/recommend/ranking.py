@@ -143,10 +143,11 @@ class Candidate:
     def against(self, other: Candidate) -> Interval | None:
         """ln(its rate / the other's) over the rounds in common, with 99 %; None for fewer than
         two."""
-        common = sorted(self.rates.keys() & other.rates.keys())
+        mine, its = self.rates, other.rates
+        common = sorted(mine.keys() & its.keys())
         return paired_difference(
-            [math.log(other.rates[n]) for n in common],
-            [math.log(self.rates[n]) for n in common],
+            [math.log(its[n]) for n in common],
+            [math.log(mine[n]) for n in common],
             SURE,
         )
 

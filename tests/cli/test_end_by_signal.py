@@ -12,6 +12,7 @@ import pytest
 
 from pytest_winserve.system.ports import bound_socket
 from tests.kit.commands import PYTEST_OPTIONS, Start, Started
+from tests.kit.fixtures import SLOW
 from tests.kit.platforms import not_on_windows
 from tests.kit.traces import Traces
 
@@ -70,7 +71,7 @@ def test_up_is_asked_to_end_while_the_app_loads(
     [
         (("load", "flask", "--duration", "600"), 1, "Aborted!"),
         (("compare", "flask", "tornado", "--duration", "600"), 1, "Aborted!"),
-        (("check", "nginx2", "--duration", "600"), 2, " passed in "),
+        (("check", "nginx2", "--duration", "600", "--slow", SLOW), 2, " passed in "),
     ],
     ids=["load", "compare", "check"],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.commands import winserve
+from tests.kit.fixtures import SLOW
 
 pytestmark = pytest.mark.usefixtures("traces")
 
@@ -30,6 +31,8 @@ def test_the_doctor_says_it_once() -> None:
 @pytest.mark.parametrize("host", ["local", "vagrant"])
 def test_a_check(host: str) -> None:
     Path("Vagrantfile").touch()
-    done = winserve("check", "flask", "--host", host, "--users", "1", "--duration", "0.2")
+    done = winserve(
+        "check", "flask", "--host", host, "--slow", SLOW, "--users", "1", "--duration", "0.2"
+    )
     assert done.status == {"local": 0, "vagrant": 3}[host], done.out + done.err
     assert COMPLAINT not in done.out + done.err

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from pytest_winserve import Lab
 from pytest_winserve.cli import cli
 from pytest_winserve.errors import UsageError
-from tests.kit.commands import run_pytest, winserve
+from tests.kit.commands import clean_environment, run_pytest, winserve
 from tests.kit.traces import Serve, Traces
 
 pytestmark = pytest.mark.usefixtures("traces")
@@ -75,7 +75,7 @@ def outcomes(runs: list[Any]) -> list[tuple[int, str, str]]:
     """(exit status, standard error, standard output) of a pytest for each of these runs."""
     done = subprocess.run(
         [sys.executable, "-c", MANY], input=json.dumps(runs), capture_output=True, text=True,
-        check=True,
+        check=True, env=clean_environment(),
     )  # fmt: skip
     found: list[tuple[int, str, str]] = json.loads(done.stdout)
     return found

@@ -28,12 +28,19 @@ def pytest_configure() -> None:
     settings.load_profile("suite")
 
 
+def run_folder(factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run, which all its workers share."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A temporary folder of this run, and of this worker of it: labs have their folders and locks
-    there, so that no other run is waited for. Two workers may measure at the same time: what they
-    assert is counted, not timed."""
-    folder = tmp_path_factory.mktemp("temp")
+    """A temporary folder of this run: labs have their folders and locks there, so that no other run
+    is waited for. Its workers share it: they do not send loads at the same time, nor claim the same
+    port."""
+    folder = run_folder(tmp_path_factory) / "temp"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("TMPDIR", "TEMP", "TMP"):
             patch.setenv(name, str(folder))

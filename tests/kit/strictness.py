@@ -14,9 +14,12 @@ reason begins with `platform:` because this operating system cannot do it."""
 
 def pytest_configure() -> None:
     """Whoever started this run may have it ignore SIGINT, as shells do with what they start in the
-    background. What a test starts would inherit that, and never end on the test's Ctrl-C."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    background, or SIGHUP, as `nohup` does. What a test starts would inherit that, and never end on
+    the test's signal."""
+    for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

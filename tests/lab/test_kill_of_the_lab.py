@@ -54,7 +54,7 @@ def test_pytest_is_killed_during_a_load(
 ) -> None:
     run = loading(f"--winserve-app={APP}")
     run.process.send_signal(getattr(signal, number))
-    run.process.wait()
+    assert run.process.wait() == -getattr(signal, number)
     traces.gone()
 
 

@@ -183,11 +183,17 @@ OUTSIDE = "127.0.0.2"
 COMMAND = f"{sys.executable} -m http.server {{port}} --bind"
 
 
+FIRST = 22_000 + 5 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = range(FIRST, FIRST + 5)
+"""Five that no other test has: labs without such a range take lower ones, and other workers of this
+run the next five."""
+
+
 @pytest.fixture
 def outside(machine: Beside) -> None:
     """The machine is reached from outside only, and has five ports."""
     machine.address = OUTSIDE
-    machine.listen = Listen("0.0.0.0", 21_980, 21_984)  # noqa: S104 - as in a container
+    machine.listen = Listen("0.0.0.0", PORTS[0], PORTS[-1])  # noqa: S104 - as in a container
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="platform: macOS has no 127.0.0.2")
@@ -197,13 +203,13 @@ def test_a_site_that_is_reached_from_outside(beside: Lab, topology: str) -> None
     with beside.serve(topology) as site:
         urls = [site.url, *(backend.url for backend in site.backends)]
         assert {urlsplit(url).hostname for url in urls} == {OUTSIDE}
-        assert {urlsplit(url).port for url in urls} <= set(range(21_980, 21_985))
+        assert {urlsplit(url).port for url in urls} <= {*PORTS}
         assert [site.get(f"{url}/test").status_code for url in urls] == [200] * len(urls)
         result = site.load(users=4, count=100)
         assert result.ledger is not None
         assert (result.outcomes, result.ledger.unaccounted) == ({"200": 100}, 0)
         if topology == "nginx4":
-            with pytest.raises(StartError, match="no free port from 21980 to 21984"):
+            with pytest.raises(StartError, match=f"no free port from {PORTS[0]} to {PORTS[-1]}"):
                 beside.serve("flask")
     with pytest.raises(UsageError, match="port 80 is not among those that can be reached there"):
         beside.serve("flask", port=80)
@@ -212,8 +218,11 @@ def test_a_site_that_is_reached_from_outside(beside: Lab, topology: str) -> None
 @pytest.mark.skipif(sys.platform == "darwin", reason="platform: macOS has no 127.0.0.2")
 @pytest.mark.usefixtures("outside")
 def test_a_command_that_is_not_reached_from_outside(beside: Lab) -> None:
-    with pytest.raises(StartError, match=r"(?s)not from here.*refused.*listen on {address}:{port}"):
-        beside.serve("command", command=f"{COMMAND} 127.0.0.1", fast="/")
+    said = r"(?s)not from here.*refused.*listen on {address}:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deployment, "REACH_SECONDS", 0.5)
+        with pytest.raises(StartError, match=said):
+            beside.serve("command", command=f"{COMMAND} 127.0.0.1", fast="/")
     assert len(relays()) == 1
     with beside.serve("command", command=f"{COMMAND} {{address}}", fast="/") as site:
         assert site.get("/").status_code == 200

@@ -6,6 +6,7 @@ import ast
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,13 +62,23 @@ def names_of(requirements: list[str]) -> set[str]:
     return {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names - {"pytest-winserve"}}
 
 
+@cache
+def modules() -> dict[str, tuple[str, ast.Module]]:
+    """The text of each file of the package, and what Python reads in it."""
+    texts = {
+        file.relative_to(PACKAGE).as_posix(): file.read_text("utf-8")
+        for file in PACKAGE.rglob("*.py")
+    }
+    return {name: (text, ast.parse(text)) for name, text in texts.items()}
+
+
 def imported() -> dict[str, set[str]]:
     """The packages of others that are imported anywhere, and where."""
     found: dict[str, set[str]] = {}
-    for file in PACKAGE.rglob("*.py"):
-        for name in imports_of(ast.parse(file.read_text("utf-8"))):
+    for file, (_, tree) in modules().items():
+        for name in imports_of(tree):
             if name not in sys.stdlib_module_names | {PACKAGE.name} | FOR_TYPES:
-                found.setdefault(name, set()).add(file.relative_to(PACKAGE).as_posix())
+                found.setdefault(name, set()).add(file)
     return found
 
 
@@ -101,16 +112,14 @@ def test_what_the_extras_bring_is_used() -> None:
 
 @pytest.mark.parametrize("name", sorted(NOT_IMPORTED))
 def test_what_is_used_in_another_way_is_named_somewhere(name: str) -> None:
-    texts = [file.read_text("utf-8") for file in PACKAGE.rglob("*.py")]
-    assert any(name in text or name.replace("_", "-") in text for text in texts)
+    assert any(name in text or name.replace("_", "-") in text for text, _ in modules().values())
 
 
 def test_what_only_an_extra_brings_is_not_imported_when_the_package_is() -> None:
     """Else a Python without that extra could not even tell what is missing."""
     needed, _ = declared()
     early = {}
-    for file in PACKAGE.rglob("*.py"):
-        tree = ast.parse(file.read_text("utf-8"))
+    for file, (_, tree) in modules().items():
         at_once: list[ast.stmt] = [
             node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
         ]
@@ -121,7 +130,7 @@ def test_what_only_an_extra_brings_is_not_imported_when_the_package_is() -> None
             - {PACKAGE.name}
         )
         if names:
-            early[file.relative_to(PACKAGE).as_posix()] = sorted(names)
+            early[file] = sorted(names)
     assert early == {
         # What only Locust imports.
         "load/engines/locust/channel.py": ["gevent", "geventhttpclient", "locust"],

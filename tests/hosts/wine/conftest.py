@@ -31,6 +31,7 @@ from pytest_winserve.shipping.contents import PACKAGE, fingerprint
 from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.process_tree import describe, kill
 from tests.kit.commands import Done, Start, Started, winserve
+from tests.kit.fixtures import run_folder
 from tests.kit.traces import MARK, answered
 
 GONE_SECONDS = 15.0
@@ -148,9 +149,8 @@ class OwnWine:
 def template(wine: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
     """The user's environment, copied and brought to the package under test: by the first worker of
     the run that asks for it, for all of them. The last one removes it."""
-    base = tmp_path_factory.getbasetemp()
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    folder = (base.parent if worker else base) / "wine-template"
+    folder = run_folder(tmp_path_factory) / "wine-template"
     folder.mkdir(exist_ok=True)
     made, user = folder / "made.json", folder / f"user-{worker}"
     layout = Layout(folder / "cache" / "pytest-winserve" / "wine")

@@ -15,7 +15,7 @@ import pytest
 from pytest_winserve.errors import LoadError, MissingComponent, UsageError
 from pytest_winserve.load.engine import Progress, Target
 from pytest_winserve.load.engines import get_engine
-from pytest_winserve.load.engines.locust import LocustEngine, users_of
+from pytest_winserve.load.engines.locust import LocustEngine, crew, users_of
 from pytest_winserve.load.engines.locust.crew import Machine
 from pytest_winserve.load.plan import Plan, Request
 from pytest_winserve.load.results.result import Result
@@ -354,6 +354,7 @@ def test_a_locust_that_misbehaves_is_an_error_that_says_how(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
 ) -> None:
     fake(tmp_path, monkeypatch, code)
+    monkeypatch.setattr(crew, "END_SECONDS", 0.5)  # its workers do not end by themselves
     with pytest.raises(LoadError, match=f"(?s){message}"):
         LocustEngine(1).run(Plan.make(count=1), ANYWHERE)
 

@@ -19,7 +19,7 @@ def stock_checks(
     report = Path(pytester.path) / "report"
     done = pytester.runpytest_subprocess(
         "-p", "no:cacheprovider", "--pyargs", "pytest_winserve.checks", "--winserve-users=50",
-        "--winserve-duration=2", f"--winserve-report={report}", *options,
+        "--winserve-duration=1", f"--winserve-report={report}", *options,
     )  # fmt: skip
     done.assert_outcomes(passed=4 * topologies)
     found: dict[str, list[dict[str, Any]]] = {}

@@ -101,10 +101,11 @@ class Candidate:
 
     def share_of(self, other: Candidate) -> float:
         """Its rate over the other's, by the rounds in common where there are any."""
-        common = self.rates.keys() & other.rates.keys()
+        mine, its = self.rates, other.rates
+        common = mine.keys() & its.keys()
         if not common:
             return math.exp(self.level - other.level)
-        return math.exp(fmean(math.log(self.rates[n] / other.rates[n]) for n in common))
+        return math.exp(fmean(math.log(mine[n] / its[n]) for n in common))
 
     @property
     def limited(self) -> bool:

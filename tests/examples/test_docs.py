@@ -6,7 +6,6 @@ A block runs when its fence says so: `python run` as a script, `python test` as 
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -24,6 +23,7 @@ from pytest_winserve.load.engines import engine_names
 from pytest_winserve.load.measures.outcomes import OUTCOMES
 from pytest_winserve.servers import get_server, server_names
 from pytest_winserve.session.settings import SETTINGS
+from tests.kit.commands import clean_environment
 from tests.kit.pages import DOCS, rows
 from tests.kit.platforms import WINE, shows_resets
 
@@ -69,12 +69,7 @@ def commands(block: Block, folder: Path) -> list[list[str]]:
 def test_a_block_runs(block: Block, tmp_path: Path) -> None:
     if WINE and "reset=body" in block.text:
         pytest.skip(shows_resets.kwargs["reason"])
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTEST_", "WINSERVE_", "COV_", "SHOP_"))
-    }
-    environment["SHOP_DATABASE"] = str(tmp_path / "shop.sqlite")
+    environment = clean_environment() | {"SHOP_DATABASE": str(tmp_path / "shop.sqlite")}
     for command in commands(block, tmp_path):
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

@@ -17,6 +17,9 @@ FLASK_COMMAND = (
     f"{subprocess.list2cmdline([sys.executable])} -m flask "
     "--app pytest_winserve.sample_app run --port {port}"
 )
+INNER_OPTIONS = "-p no:hypothesispytest"
+"""Of every pytest inside of a test. Hypothesis is for this suite; its plugin takes longer to load
+than all the rest of a small run."""
 PYTEST_OPTIONS = ("-p", "no:cacheprovider", "-W", "error", "--rootdir", ".")
 
 Start = Callable[..., "Started"]
@@ -66,7 +69,8 @@ def command_line(tool: str, *arguments: str | Path) -> list[str]:
 def clean_environment() -> dict[str, str]:
     """This process's environment without what would change a run inside of a test."""
     dropped = ("WINSERVE_", "PYTEST_", "COLUMNS", "COV_", "SHOP_")
-    return {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    return kept | {"PYTEST_ADDOPTS": INNER_OPTIONS}
 
 
 def run(
@@ -99,6 +103,13 @@ def winserve(*arguments: str | Path, cwd: Path | None = None, **environment: str
 def run_pytest(*arguments: str | Path) -> Done:
     """Run pytest on the current folder to its end; warnings are errors in it."""
     return run("pytest", *PYTEST_OPTIONS, *arguments)
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """pytest's own, whose runs have the options of every pytest inside of a test."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", INNER_OPTIONS)
+    return pytester
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 The need is the test's mark, too, and every such test has the mark `component`. README's test
 command leaves these out. Its next line runs them: `-m component`, or one kind of them, `-m wine`.
+A test that is named on the command line, `FILE::TEST`, runs whatever it needs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -83,7 +84,18 @@ COMPONENTS: Mapping[str, Callable[[], str]] = {
 """By name: why it is not here, or an empty text."""
 
 
+LEFT_OUT = "not component"
+"""What `-m` is when nobody gives it; see pyproject.toml."""
+
+
+def all_are_named(arguments: Sequence[str]) -> bool:
+    """Whether the command line names single tests, and nothing else."""
+    return bool(arguments) and all("::" in argument for argument in arguments)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == LEFT_OUT and all_are_named(config.args):
+        config.option.markexpr = ""
     config.addinivalue_line("markers", "component: needs more than `pip install` brings")
     config.addinivalue_line("markers", "needs(*components): what it needs; see tests/kit")
     for name in COMPONENTS:

@@ -148,16 +148,17 @@ def searched(make: Make, true: Mapping[str, tuple[float, int]], noise: random.Ra
     """A search of at most 30 rounds among candidates with these rates and processes. The runs of
     a round differ by 12 %, as they did for 24 rounds of three sites on a shared machine, and the
     machine is up to a third slower from round to round."""
-    tests: list[dict[str, Any]] = []
+    records: list[Record] = []
     names = list(true)
     for number in range(30):
         machine = noise.uniform(0.67, 1)
         for name in names:
             rate, processes = true[name]
             rate *= machine * math.exp(noise.gauss(0, 0.12))
-            tests.append(trial(make, name, number, rate, processes=processes))
-        names = [each.topology for each in ranked(*tests).next_round(number + 1)]
-    return ranked(*tests)
+            test = trial(make, name, number, rate, processes=processes)
+            records.append(Record.from_dict(test))
+        names = [each.topology for each in rank(records, CRITERIA, 0.1).next_round(number + 1)]
+    return rank(records, CRITERIA, 0.1)
 
 
 def test_the_winner_is_the_same_whatever_the_noise(make: Make) -> None:

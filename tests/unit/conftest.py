@@ -18,6 +18,6 @@ def _no_process_and_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     monkeypatch.setattr(socket.socket, "bind", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    for name in ("fork", "posix_spawn"):
+    for name in ("fork", "posix_spawn", "system"):
         if hasattr(os, name):
             monkeypatch.setattr(os, name, refuse)

@@ -129,7 +129,7 @@ class OwnWine:
             if time.perf_counter() > deadline:
                 names = [describe(process) for process in processes]
                 pytest.fail(f"left after {GONE_SECONDS:g} s: {names}, ports {ports}")
-            time.sleep(0.05)
+            time.sleep(0.2)  # a look at all processes is work for a machine that is busy
 
     def rewrite(self, path: Path, data: bytes) -> None:
         """Give a file of the copy another content; the old one may be shared with other copies."""
@@ -329,7 +329,7 @@ class WorkersWine:
     def cool(self) -> None:
         """End what keeps it running; Wine ends a moment later."""
         if self._keeper is not None:
-            self._keeper.communicate(timeout=GONE_SECONDS)  # closes its input
+            self._keeper.communicate(timeout=COMMAND_SECONDS)  # closes its input
             self._keeper = None
 
     def renew(self) -> None:

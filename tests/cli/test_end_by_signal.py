@@ -89,8 +89,8 @@ def test_a_load_of_a_command_is_asked_to_end(
 
 def senders(traces: Traces) -> list[str]:
     """The command lines of what sends a load."""
-    lines = [" ".join(process.cmdline()) for process in traces.processes()]
-    return [line for line in lines if "pytest_winserve.load.engines.builtin.worker" in line]
+    worker = "pytest_winserve.load.engines.builtin.worker"
+    return [line for line in traces.lines() if worker in line]
 
 
 def test_pytest_ends_at_once_and_the_guard_ends_its_site(

@@ -49,6 +49,14 @@ class Traces:
         """Those that live."""
         return [each for each in psutil.process_iter() if self._mine(each)]
 
+    def lines(self) -> list[str]:
+        """The command lines of those that live."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.Error):  # it may end at any moment
+                found.append(" ".join(process.cmdline()))
+        return found
+
     def _mine(self, process: psutil.Process) -> bool:
         if process.pid == os.getpid():
             return False

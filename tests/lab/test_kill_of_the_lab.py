@@ -39,7 +39,7 @@ def loading(tmp_path: Path, traces: Traces, start: Start) -> Callable[..., Start
 
         run.until(flows, "no load")
         assert len(traces.look()) >= 3
-        names = [" ".join(process.cmdline()) for process in traces.processes()]
+        names = traces.lines()
         assert sum("pytest_winserve.system.guard" in name for name in names) == 1
         assert any("pytest_winserve.load.engines.builtin.worker" in name for name in names)
         return run

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -115,12 +116,15 @@ def beside(host: RemoteHost) -> Iterator[Lab]:
 
 def relays() -> list[psutil.Process]:
     """The relays of this process that run."""
-    return [
-        child
-        for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE
-        and "pytest_winserve.remote.relay" in child.cmdline()
-    ]
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it may end at any moment
+            if (
+                child.status() != psutil.STATUS_ZOMBIE
+                and "pytest_winserve.remote.relay" in child.cmdline()
+            ):
+                found.append(child)
+    return found
 
 
 def over_there() -> psutil.Process:

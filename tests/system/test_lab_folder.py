@@ -89,7 +89,7 @@ def test_the_next_lab_removes_it_where_the_guard_was_killed_too(
     run.wait_for("(Ctrl-C stops it)")
     traces.killed = True
     everything = traces.processes()
-    assert sum("pytest_winserve.system.guard" in process.cmdline() for process in everything) == 1
+    assert sum("pytest_winserve.system.guard" in line for line in traces.lines()) == 1
     for process in everything:
         process.kill()
     run.process.wait()

@@ -38,7 +38,7 @@ def family() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if any("locust_file" in word for word in process.cmdline()):
+            if any("locustfile" in word for word in process.cmdline()):
                 found.append(process)
     return found
 
@@ -281,7 +281,7 @@ class TestReal:
 def _locust_role(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         words = process.cmdline()
-        if any("locust_file" in word for word in words):
+        if any("locustfile" in word for word in words):
             return role(process)
     return ""
 

@@ -21,7 +21,7 @@ Start = Callable[..., Started]
 posix = not_on_windows("Windows has no signals to end a group of processes")
 
 APP = "apps.children:far()"  # it has a child in a session of its own
-LOADS = "def test_load(winserve):\n    winserve.load(users=20, duration=60)\n"
+LOADS = "def test_load(winserve):\n    winserve.load(users=20, duration=60, think_time=0.02)\n"
 HANGS = "import time\nopen('loading', 'w').close()\ntime.sleep(600)\n"
 
 

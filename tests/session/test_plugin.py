@@ -386,14 +386,14 @@ def test_the_users_choice_of_distribution_is_kept(
     pytester: pytest.Pytester, chosen: tuple[str, ...], scheduler: str
 ) -> None:
     pytester.makepyfile("def test_plain(): pass")
-    done = pytester.runpytest_subprocess("-v", "-n", "2", *chosen, "--winserve-topology=flask")
+    done = pytester.runpytest_subprocess("-v", "-n", "1", *chosen, "--winserve-topology=flask")
     done.assert_outcomes(passed=1)
     done.stdout.fnmatch_lines([f"scheduling tests via {scheduler}"])
 
 
 def test_without_a_setting_xdist_is_left_alone(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_plain(): pass")
-    done = pytester.runpytest_subprocess("-v", "-n", "2")
+    done = pytester.runpytest_subprocess("-v", "-n", "1")
     done.stdout.fnmatch_lines(["scheduling tests via LoadScheduling"])
 
 

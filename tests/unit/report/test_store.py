@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,8 @@ def test_a_damaged_result_is_named(make: Make, tmp_path: Path) -> None:
 
 def test_the_data_is_there_when_a_page_cannot_be_written(make: Make, tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
-    with pytest.raises(OSError, match=r"report\.html"):
+    # Windows refuses to put a file in the place of a folder as it refuses what is not writable.
+    refused = UsageError if sys.platform == "win32" else OSError
+    with pytest.raises(refused, match="report"):
         write_report(tmp_path, report_on(make.data(make.full())))
     assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["tests"]

@@ -207,7 +207,7 @@ def test_an_image_without_the_package(mine: Containers, engine: str, image: Imag
 
 
 def test_an_image_with_another_version(mine: Containers, engine: str, image: Image) -> None:
-    file = "/opt/winserve/package/pytest_winserve/__init__.py"
+    file = "/opt/winserve/package/pytest_winserve/version.py"
     name = image(
         f"FROM {engine}\nRUN sed -i 's/^__version__ = .*/__version__ = \"0.0.9\"/' {file}\n"
     )

@@ -236,10 +236,11 @@ def _collect_results(config: pytest.Config) -> None:
     """Have the results of the run gathered here, unless this is a worker of xdist."""
     if hasattr(config, "workerinput") or config.pluginmanager.has_plugin("winserve-results"):
         return
-    from pytest_winserve.session.results import RunResults, not_tried
+    from pytest_winserve.session.gathering import GatheredResults
+    from pytest_winserve.session.results import not_tried
 
     environment = _environment(config)
-    results = RunResults(environment, lambda: not_tried(environment, _surveys(config)))
+    results = GatheredResults(environment, lambda: not_tried(environment, _surveys(config)))
     config.pluginmanager.register(results, "winserve-results")
 
 

@@ -1,4 +1,4 @@
-"""The results of a whole test run, collected where they all arrive: not in a worker of xdist."""
+"""The results of a whole run, of tests or of a command, and what is said of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from pytest_winserve.errors import UsageError
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RunResults:
-    """Registered as a plugin: gathers the records that reports carry, and shows them at the end."""
+    """Gathers the records of a run, and reports on them."""
 
     def __init__(
         self,
@@ -36,13 +34,6 @@ class RunResults:
         self._machines: dict[str, Any] = {}
         self._report: Report | None = None
         self._told: list[str] = []
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        from pytest_winserve.report.record import Record
-
-        # Attributes of a report travel from xdist's workers to the controller with it.
-        for data in getattr(report, "winserve", []):
-            self.add(Record.from_dict(data))
 
     def add(self, record: Record) -> None:
         """Take in one test's record on one site."""
@@ -85,28 +76,6 @@ class RunResults:
         )
         self._report = Report.of(run)
         return self._report
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        # What is required but was never measured has not been met.
-        ran = session.testscollected > 0 and not session.config.option.collectonly
-        good = ran and exitstatus == pytest.ExitCode.OK
-        written = not self._records or self.write()
-        if good and not (written and all(each.evaluated for each in self.requirements())):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self._records:
-            return
-        from pytest_winserve.report import terminal
-
-        writer = terminalreporter._tw
-        width = min(writer.fullwidth, 80)
-        text = terminal.render(self.report(), width=width, color=writer.hasmarkup)
-        terminalreporter.section("winserve")
-        for line in (*text.splitlines(), *self.hints("--winserve-require"), *self._told):
-            terminalreporter.write_line(line)
 
     def hints(self, option: str) -> list[str]:
         """What the reader should know: of other machines, and of failed requests that no criterion

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import secrets
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,9 @@ from tests.kit.platforms import WINE
 
 MARK = "TEST_MARK_OF_WINSERVE"
 GONE_SECONDS = 2.0
+TABLE = Path("/proc/net/tcp")
+LISTENS = " 0A "
+"""The state of a socket that listens, in Linux' table."""
 KIT = Path(__file__).parent
 """From here backends import the apps of `tests/kit/apps`."""
 
@@ -71,13 +75,8 @@ class Traces:
 
     def look(self) -> set[int]:
         """Remember the ports on which they listen now; returns all that were ever seen."""
-        for process in [] if WINE else self.processes():  # it does not tell who listens
-            with suppress(psutil.Error):
-                self.ports |= {
-                    c.laddr.port
-                    for c in process.net_connections("tcp")
-                    if c.status == psutil.CONN_LISTEN
-                }
+        if not WINE:  # it does not tell who listens
+            self.ports |= listening(self.processes())
         return self.ports
 
     def folders(self) -> list[str]:
@@ -104,6 +103,34 @@ class Traces:
             time.sleep(0.02)
         if not self.killed:
             assert self.folders() == []
+
+
+def listening(processes: Iterable[psutil.Process]) -> set[int]:
+    """The ports on which they listen.
+
+    On Linux the table of all connections is read once, not by each process: after a few loads it
+    has thousands that linger.
+    """
+    if TABLE.exists():
+        mine = {inode for process in processes for inode in sockets_of(process)}
+        rows = [line.split() for line in TABLE.read_text().splitlines() if LISTENS in line]
+        return {int(row[1].partition(":")[2], 16) for row in rows if row[9] in mine}
+    found = set()
+    for process in processes:
+        with suppress(psutil.Error):
+            connections = process.net_connections("tcp")
+            found |= {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+    return found
+
+
+def sockets_of(process: psutil.Process) -> set[str]:
+    """The inodes of its sockets, on Linux."""
+    found = set()
+    with suppress(OSError):
+        for link in Path(f"/proc/{process.pid}/fd").iterdir():
+            with suppress(OSError):
+                found |= set(re.findall(r"^socket:\[(\d+)]$", str(link.readlink())))
+    return found
 
 
 def answered(port: int) -> bool:

@@ -304,6 +304,7 @@ def test_a_suite_that_does_not_use_it_imports_no_lab(pytester: pytest.Pytester) 
         import sys
         def pytest_unconfigure():
             lab = "lab deployment probe hosts remote report session.site_pool session.results"
+            lab += " session.gathering"
             names = [f"pytest_winserve.{name}" for name in lab.split()]
             names += ["requests", "psutil", "jinja2", "filelock", "flask", "tornado"]
             print("IMPORTED", [name for name in names if name in sys.modules])

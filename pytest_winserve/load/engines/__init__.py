@@ -6,10 +6,12 @@ Nothing outside of the file knows the engine by name, so a new engine is a new f
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from pytest_winserve.load.engine import Engine
 from pytest_winserve.registry import member, names
+
+if TYPE_CHECKING:
+    from pytest_winserve.load.engine import Engine
 
 
 def engine_names() -> list[str]:
@@ -19,4 +21,4 @@ def engine_names() -> list[str]:
 
 def get_engine(name: str) -> Engine:
     """The engine of that name; UsageError with the nearest names when there is none."""
-    return cast(Engine, member(__name__, "engine", name, "ENGINE").ENGINE)
+    return cast("Engine", member(__name__, "engine", name, "ENGINE").ENGINE)

@@ -15,8 +15,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import psutil
-
 from pytest_winserve.errors import UsageError
 from pytest_winserve.load.plan import Plan
 
@@ -120,15 +118,18 @@ class HostCpu:
     """How busy all processors of this machine are from now on."""
 
     def __init__(self) -> None:
+        import psutil  # here: a worker imports this module, and has no use for it
+
+        self._times = psutil.cpu_times
         self._began = perf_counter()
-        self._before = psutil.cpu_times()
+        self._before = self._times()
 
     def share(self) -> float | None:
         """The busy share of the time since then, of all processors; None when it was less than a
         second: the system counts in steps of 10 ms and more."""
         if perf_counter() - self._began < CPU_SECONDS:
             return None
-        then, now = self._before, psutil.cpu_times()
+        then, now = self._before, self._times()
         # What runs for a guest is in user and nice already.
         names = [name for name in now._fields if not name.startswith("guest")]
         spent = {name: getattr(now, name) - getattr(then, name) for name in names}

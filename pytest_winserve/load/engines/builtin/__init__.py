@@ -5,26 +5,21 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
-from pytest_winserve.load.engine import (
-    GRACE_SECONDS,
-    START_SECONDS,
-    Engine,
-    Progress,
-    Target,
-    longest_run,
-    resolve,
-)
-from pytest_winserve.load.engines.builtin.crew import Crew
 from pytest_winserve.load.engines.builtin.event_loops import FAST_LOOP
-from pytest_winserve.load.measures.listen_queues import syn_retries
-from pytest_winserve.load.plan import Plan
-from pytest_winserve.load.recording import generator_limits
-from pytest_winserve.load.recording.worker_reports import result_of
-from pytest_winserve.load.results.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_winserve.load.engine import Engine, Progress, Target
+    from pytest_winserve.load.plan import Plan
+    from pytest_winserve.load.results.result import Result
+
+# Each of its workers imports this module, and has no use for what starts them: that is imported
+# where it is used.
 
 USERS_PER_WORKER = 1000
 
@@ -61,6 +56,12 @@ class BuiltinEngine:
         a worker did not even start, or all were lost before they reported.
         KeyboardInterrupt, like any error of `on_progress`, stops the workers at once and passes.
         """
+        from pytest_winserve.load.engine import GRACE_SECONDS, START_SECONDS, longest_run, resolve
+        from pytest_winserve.load.engines.builtin.crew import Crew
+        from pytest_winserve.load.measures.listen_queues import syn_retries
+        from pytest_winserve.load.recording import generator_limits
+        from pytest_winserve.load.recording.worker_reports import result_of
+
         n = self._workers or min(os.cpu_count() or 1, math.ceil(plan.users / USERS_PER_WORKER))
         plans = plan.split(n)
         generator_limits.check(plan, plans)

@@ -1,0 +1,45 @@
+"""The results of a run of tests, gathered where they all arrive: not in a worker of xdist.
+
+Apart from `results`, which the commands use as well: they need no pytest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_winserve.session.results import RunResults
+
+
+class GatheredResults(RunResults):
+    """Registered as a plugin: takes the records that reports carry, and shows them at the end."""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        from pytest_winserve.report.record import Record
+
+        # Attributes of a report travel from xdist's workers to the controller with it.
+        for data in getattr(report, "winserve", []):
+            self.add(Record.from_dict(data))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        # What is required but was never measured has not been met.
+        ran = session.testscollected > 0 and not session.config.option.collectonly
+        good = ran and exitstatus == pytest.ExitCode.OK
+        written = not self._records or self.write()
+        if good and not (written and all(each.evaluated for each in self.requirements())):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if not self._records:
+            return
+        from pytest_winserve.report import terminal
+
+        writer = terminalreporter._tw
+        width = min(writer.fullwidth, 80)
+        text = terminal.render(self.report(), width=width, color=writer.hasmarkup)
+        terminalreporter.section("winserve")
+        for line in (*text.splitlines(), *self.hints("--winserve-require"), *self._told):
+            terminalreporter.write_line(line)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_winserve.version import __version__
-
 if TYPE_CHECKING:
     from pytest_winserve.lab.lab import Lab as Lab
     from pytest_winserve.lab.site import Site as Site
     from pytest_winserve.load.plan import Request as Request
     from pytest_winserve.topology import Topology as Topology
+    from pytest_winserve.version import __version__ as __version__
 
 __all__ = ["Lab", "Request", "Site", "Topology", "__version__"]
 
@@ -36,4 +35,8 @@ def __getattr__(name: str) -> object:
         from pytest_winserve.topology import Topology
 
         return Topology
+    if name == "__version__":
+        from pytest_winserve.version import __version__
+
+        return __version__
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

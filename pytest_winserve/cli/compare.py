@@ -25,7 +25,7 @@ from pytest_winserve.errors import UsageError, WinserveError
 from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_winserve.compare.comparison import Comparison, Rules, Side
+    from pytest_winserve.compare.comparison import Comparison, ComparisonRules, Side
     from pytest_winserve.topology import Topology
 
 
@@ -56,12 +56,12 @@ def compare(
     is what this command has written with --report. Two topologies are run here, in turns.
     """
     from pytest_winserve.compare import arguments
-    from pytest_winserve.compare.comparison import Rules
+    from pytest_winserve.compare.comparison import ComparisonRules
     from pytest_winserve.compare.text import render
 
     with explained():
         settings = settings_of(given)
-        rules = Rules(
+        rules = ComparisonRules(
             arguments.share("--margin", margin),
             arguments.share("--error-margin", error_margin),
             settings.limited == "allow",
@@ -89,7 +89,7 @@ def run_in_turns(
     plan: Mapping[str, Any],
     settings: Settings,
     runs: int,
-    rules: Rules,
+    rules: ComparisonRules,
 ) -> tuple[Comparison, bool]:
     """Load two topologies in turns, both up all the time; show and write what came back.
 

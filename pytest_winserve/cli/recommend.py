@@ -55,12 +55,19 @@ def recommended(
     """Search, show what was found, write the report; the exit status."""
     from pytest_winserve.compare.arguments import share
     from pytest_winserve.lab.available import Surveys
-    from pytest_winserve.recommend.search import Rules, Search, adjusted, chosen, key_of, new_lab
+    from pytest_winserve.recommend.search import (
+        Search,
+        SearchRules,
+        adjusted,
+        chosen,
+        key_of,
+        new_lab,
+    )
     from pytest_winserve.recommend.trials import open_trials, place_of
     from pytest_winserve.session.environment import RunEnvironment
     from pytest_winserve.session.results import canonical
 
-    rules = Rules(share("--margin", margin), rounds)
+    rules = SearchRules(share("--margin", margin), rounds)
     settings = adjusted(settings)
     environment = RunEnvironment(settings)
     criteria = [canonical(text) for text in settings.require]

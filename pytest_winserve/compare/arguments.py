@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_winserve.compare.comparison import Comparison, Rules, Side
+from pytest_winserve.compare.comparison import Comparison, ComparisonRules, Side
 from pytest_winserve.compare.sides import compare, compare_sides
 from pytest_winserve.errors import UsageError
 from pytest_winserve.report.record import RunRecord
@@ -54,7 +54,7 @@ def _is_file(text: str) -> bool:
     return False
 
 
-def compare_files(sides: Sequence[str], rules: Rules) -> Comparison:
+def compare_files(sides: Sequence[str], rules: ComparisonRules) -> Comparison:
     """Compare two files (or folders of them), or the two sides of one. Raises UsageError."""
     runs = [_read(side) for side in sides]
     if len(runs) == 2:

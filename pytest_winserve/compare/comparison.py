@@ -9,12 +9,12 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.load.measures.intervals import Interval
 from pytest_winserve.load.results.result import Result
 
-Verdict = Literal["better", "same", "worse", "inconclusive"]
+MeasureVerdict = Literal["better", "same", "worse", "inconclusive"]
 MeasureKind = Literal["rate", "time", "share", "blocked", "count"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ComparisonRules:
     """What counts as the same: a ratio from 1 / (1 + margin) to 1 + margin, and a difference of
     error rates of at most `error_margin` (a share). `allow_limited` takes in runs whose load
     generator was the limit. UsageError for margins that cannot be."""
@@ -45,7 +45,7 @@ class MeasureRow:
     kind: MeasureKind
     a: float | None
     b: float | None
-    verdict: Verdict
+    verdict: MeasureVerdict
     change: Interval | None = None
     note: str = ""
     bound_a: bool = False
@@ -72,7 +72,7 @@ class Comparison:
     notes: tuple[str, ...]
     one_sided: int
 
-    def having(self, verdict: Verdict) -> list[tuple[Group, MeasureRow]]:
+    def having(self, verdict: MeasureVerdict) -> list[tuple[Group, MeasureRow]]:
         """The rows with this verdict."""
         return [(group, row) for group in self.groups for row in group.rows
                 if row.verdict == verdict]  # fmt: skip

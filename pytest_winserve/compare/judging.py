@@ -15,11 +15,11 @@ from statistics import fmean, stdev
 
 from pytest_winserve.compare.comparison import (
     ComparedLoad,
+    ComparisonRules,
     Group,
     MeasureKind,
     MeasureRow,
-    Rules,
-    Verdict,
+    MeasureVerdict,
 )
 from pytest_winserve.load.measures.histogram import RELATIVE_ERROR
 from pytest_winserve.load.measures.intervals import (
@@ -37,7 +37,7 @@ from pytest_winserve.report.numbers import NOT_MEASURED, QUANTILES, percent, plu
 ORDINARY_SCATTER = 0.05
 """By how much runs are taken to differ where a single one cannot tell."""
 
-_OPPOSITE: Mapping[Verdict, Verdict] = {
+_OPPOSITE: Mapping[MeasureVerdict, MeasureVerdict] = {
     "better": "worse",
     "worse": "better",
     "same": "same",
@@ -49,7 +49,7 @@ _OPPOSITE: Mapping[Verdict, Verdict] = {
 
 
 def load_group(
-    name: str, a: Sequence[ComparedLoad], b: Sequence[ComparedLoad], rules: Rules
+    name: str, a: Sequence[ComparedLoad], b: Sequence[ComparedLoad], rules: ComparisonRules
 ) -> Group:
     notes = []
     for side, runs in (("A", a), ("B", b)):
@@ -75,7 +75,7 @@ def load_group(
     return Group(name, title, len(a), len(b), (*rows, *counts), tuple(notes))
 
 
-def _unusable(result: Result, rules: Rules) -> str:
+def _unusable(result: Result, rules: ComparisonRules) -> str:
     """Why the numbers of a run are not the server's; empty when they are."""
     return result.broken or ("" if rules.allow_limited else result.limited)
 
@@ -127,7 +127,7 @@ class _Sides:
         return f"about {runs} runs per side would be needed"
 
 
-def _load_rows(sides: _Sides, rules: Rules) -> list[MeasureRow]:
+def _load_rows(sides: _Sides, rules: ComparisonRules) -> list[MeasureRow]:
     """Rate, times and error rate; times and rates are not believed against the error rate."""
     errors = _error_row(sides, rules)
     rows = [_ratio_row("rate", "rate", sides, lambda r: r.rate, rules)]
@@ -167,7 +167,7 @@ def _ratio_row(
     kind: MeasureKind,
     sides: _Sides,
     of: Callable[[Result], float | None],
-    rules: Rules,
+    rules: ComparisonRules,
     resolution: float = 0.0,
 ) -> MeasureRow:
     """A row for what is compared by its ratio. `resolution` is how much too high a value may be."""
@@ -201,7 +201,7 @@ def _ratio_row(
     return MeasureRow(measure, kind, means[0], means[1], verdict, change, note)
 
 
-def _error_row(sides: _Sides, rules: Rules) -> MeasureRow:
+def _error_row(sides: _Sides, rules: ComparisonRules) -> MeasureRow:
     a, b, unmeasured = sides.values(lambda result: result.error_rate)
     if unmeasured or not a or not b:
         note = _unmeasured(sides, unmeasured)
@@ -228,7 +228,7 @@ def _error_row(sides: _Sides, rules: Rules) -> MeasureRow:
     return MeasureRow("error rate", "share", fmean(a), fmean(b), verdict, interval, note)
 
 
-def _decide(interval: Interval, bound: float, *, higher_is_better: bool) -> Verdict:
+def _decide(interval: Interval, bound: float, *, higher_is_better: bool) -> MeasureVerdict:
     """Same within the bound, better or worse beyond it: each only when the whole interval is."""
     if -bound <= interval.low and interval.high <= bound:
         return "same"
@@ -256,7 +256,7 @@ def _unmeasured(sides: _Sides, unmeasured: int) -> str:
     return f"{NOT_MEASURED} in {unmeasured} of {plural(runs, 'run')}"
 
 
-def _too_few(sides: _Sides, rules: Rules) -> str:
+def _too_few(sides: _Sides, rules: ComparisonRules) -> str:
     wanted = runs_needed(ORDINARY_SCATTER, math.log1p(rules.margin), paired=False)
     enough = f"{wanted}" if wanted else f"more than {MOST_RUNS}"
     return (
@@ -291,7 +291,7 @@ def _unaccounted_row(a: Sequence[Result], b: Sequence[Result]) -> list[MeasureRo
         side = "A" if worst[0] is None else "B"
         note = f"{NOT_MEASURED} in {side}"
         return [MeasureRow("unaccounted", "count", worst[0], worst[1], "inconclusive", note=note)]
-    verdict: Verdict = "same"
+    verdict: MeasureVerdict = "same"
     if worst[0] != worst[1]:
         verdict = "worse" if worst[1] > worst[0] else "better"
     return [MeasureRow("unaccounted", "count", worst[0], worst[1], verdict)]
@@ -316,7 +316,7 @@ def capacity_row(a: Sequence[Interval], b: Sequence[Interval]) -> MeasureRow:
 
 def _decide_exact(
     a: Sequence[Interval], b: Sequence[Interval], *, higher_is_better: bool
-) -> tuple[Verdict, str]:
+) -> tuple[MeasureVerdict, str]:
     """For what one measurement tells; where measurements of a side differ, or have only a lower
     bound, it is decided when all of one side lie beyond all of the other."""
     if len({*a, *b}) == 1:

@@ -12,8 +12,8 @@ from pytest_winserve.compare.comparison import (
     ComparedLoad,
     ComparedTest,
     Comparison,
+    ComparisonRules,
     Group,
-    Rules,
     SideMeasurements,
 )
 from pytest_winserve.compare.judging import blocked_row, capacity_row, load_group
@@ -24,7 +24,7 @@ from pytest_winserve.report.numbers import plural
 from pytest_winserve.report.record import Record, RunRecord
 
 
-def compare(a: Sequence[RunRecord], b: Sequence[RunRecord], rules: Rules) -> Comparison:
+def compare(a: Sequence[RunRecord], b: Sequence[RunRecord], rules: ComparisonRules) -> Comparison:
     """Compare the contents of results files, one or more on each side.
 
     UsageError when the sides have nothing in common, and when a test of both sides sent loads by
@@ -38,7 +38,7 @@ def compare(a: Sequence[RunRecord], b: Sequence[RunRecord], rules: Rules) -> Com
     return _compare(side_a, side_b, _environments(a, b), rules)
 
 
-def compare_sides(run: RunRecord, rules: Rules) -> Comparison:
+def compare_sides(run: RunRecord, rules: ComparisonRules) -> Comparison:
     """Compare the sides A and B that `winserve compare` has run and written into one file.
 
     UsageError when the file has no such sides.
@@ -84,7 +84,7 @@ def _compare(
     a: Mapping[ComparedTest, SideMeasurements],
     b: Mapping[ComparedTest, SideMeasurements],
     notes: list[str],
-    rules: Rules,
+    rules: ComparisonRules,
 ) -> Comparison:
     common = [key for key in a if key in b]
     if not common:
@@ -132,7 +132,7 @@ def _listed(names: Iterable[str], most: int = 4) -> str:
 
 
 def _groups(
-    key: ComparedTest, a: SideMeasurements, b: SideMeasurements, rules: Rules
+    key: ComparedTest, a: SideMeasurements, b: SideMeasurements, rules: ComparisonRules
 ) -> tuple[list[Group], list[str]]:
     """The groups of one test, and what only one side of it has."""
     groups: list[Group] = []

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
-from pytest_winserve.compare.comparison import Comparison, Group, MeasureRow, Rules, Verdict
+from pytest_winserve.compare.comparison import (
+    Comparison,
+    ComparisonRules,
+    Group,
+    MeasureRow,
+    MeasureVerdict,
+)
 from pytest_winserve.report.numbers import NOT_MEASURED, per_second, percent, plural, seconds
 from pytest_winserve.report.terminal import clean, table
 
 HEADER = ("measure", "A", "B", "B/A (95 % interval)", "verdict")
-_ORDER: tuple[Verdict, ...] = ("worse", "better", "same", "inconclusive")
+_ORDER: tuple[MeasureVerdict, ...] = ("worse", "better", "same", "inconclusive")
 
 
-def render(comparison: Comparison, rules: Rules, *, width: int = 80) -> str:
+def render(comparison: Comparison, rules: ComparisonRules, *, width: int = 80) -> str:
     """The comparison in lines of at most `width` characters; ends with a newline."""
     lines: list[str] = []
     for group in comparison.groups:

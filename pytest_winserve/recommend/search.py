@@ -53,7 +53,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class SearchRules:
     """How it is decided; see `Ranking`. UsageError for values that cannot be."""
 
     margin: float = MARGIN
@@ -132,7 +132,7 @@ class Search:
 
     settings: Settings
     criteria: Sequence[str]
-    rules: Rules
+    rules: SearchRules
     trials: Trials
     live: Live
     say: Say

@@ -27,7 +27,7 @@ from tests.kit.platforms import WINE
 
 MARK = "TEST_MARK_OF_WINSERVE"
 GONE_SECONDS = 2.0
-TABLE = Path("/proc/net/tcp")
+TABLES = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
 LISTENS = " 0A "
 """The state of a socket that listens, in Linux' table."""
 KIT = Path(__file__).parent
@@ -108,12 +108,13 @@ class Traces:
 def listening(processes: Iterable[psutil.Process]) -> set[int]:
     """The ports on which they listen.
 
-    On Linux the table of all connections is read once, not by each process: after a few loads it
-    has thousands that linger.
+    On Linux the tables of all connections are read once, not by each process: after a few loads
+    they have thousands that linger.
     """
-    if TABLE.exists():
+    if TABLES[0].exists():
         mine = {inode for process in processes for inode in sockets_of(process)}
-        rows = [line.split() for line in TABLE.read_text().splitlines() if LISTENS in line]
+        lines = [line for table in TABLES if table.exists() for line in table.open()]
+        rows = [line.split() for line in lines if LISTENS in line]
         return {int(row[1].partition(":")[2], 16) for row in rows if row[9] in mine}
     found = set()
     for process in processes:

@@ -16,7 +16,7 @@ import pytest
 from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import open_host
 from pytest_winserve.lab.available import Surveys
-from pytest_winserve.recommend.search import Rules, candidates, chosen
+from pytest_winserve.recommend.search import SearchRules, candidates, chosen
 from pytest_winserve.report.store import read_json
 from tests.kit.commands import Done, clean_environment, command_line, winserve
 from tests.kit.platforms import not_on_windows
@@ -264,4 +264,4 @@ def test_named_candidates_may_be_sets() -> None:
 def test_margins_that_cannot_be() -> None:
     for margin in (0.0, 1.5, -1):
         with pytest.raises(UsageError, match="margin"):
-            Rules(margin)
+            SearchRules(margin)

@@ -49,6 +49,7 @@ class WineMachine:
         return f"{state['prefix']['key']}, {state['python']['key']}, in {self._layout.root}"
 
     def commands(self, code: str) -> list[list[str]]:
+        wine = find_wine()
         if self._layout.root.is_dir():
             # Not the state of a setup that is at work.
             self._held.enter_context(self._layout.held(alone=False))
@@ -57,7 +58,7 @@ class WineMachine:
         except MissingComponent:
             self._held.close()
             raise
-        return [[*self._layout.command(find_wine()), "-u", "-c", code]]
+        return [[*self._layout.command(wine), "-u", "-c", code]]
 
     def explained(self, said: str) -> Failure:
         return Failure(f"its Python does not start: {said}", self.mend)

@@ -10,26 +10,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_winserve.compare import sides
-from pytest_winserve.compare.comparison import Comparison, MeasureRow, Rules, Verdict
+from pytest_winserve.compare.comparison import (
+    Comparison,
+    ComparisonRules,
+    MeasureRow,
+    MeasureVerdict,
+)
 from pytest_winserve.compare.text import render
 from pytest_winserve.errors import UsageError
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan
 from tests.kit.results import Make, load, run_of
 
-RULES = Rules()
-OPPOSITE: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
+RULES = ComparisonRules()
+OPPOSITE: dict[MeasureVerdict, MeasureVerdict] = {"better": "worse", "worse": "better"}
 EXACT = {"unaccounted", "capacity", "blocked"}
 
 
 def compare(
-    a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]], rules: Rules
+    a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]], rules: ComparisonRules
 ) -> Comparison:
     """Compare sides of files with this content."""
     return sides.compare([run_of(data) for data in a], [run_of(data) for data in b], rules)
 
 
-def compare_sides(data: Mapping[str, Any], rules: Rules) -> Comparison:
+def compare_sides(data: Mapping[str, Any], rules: ComparisonRules) -> Comparison:
     """Compare the sides in a file with this content."""
     return sides.compare_sides(run_of(data), rules)
 
@@ -52,7 +57,7 @@ def row(comparison: Comparison, measure: str) -> MeasureRow:
     return found
 
 
-def verdicts(comparison: Comparison) -> dict[str, Verdict]:
+def verdicts(comparison: Comparison) -> dict[str, MeasureVerdict]:
     return {each.measure: each.verdict for group in comparison.groups for each in group.rows}
 
 
@@ -89,12 +94,12 @@ def test_a_difference_within_the_margin_is_the_same_however_sure(make: Make) -> 
     # 3 % with hardly any scatter: significant, and of no interest; with a margin of 2 % it is.
     a, b = of(make, [1000, 1001, 999, 1000], [970, 971, 969, 970])
     assert row(compare([a], [b], RULES), "rate").verdict == "same"
-    assert row(compare([a], [b], Rules(margin=0.02)), "rate").verdict == "worse"
+    assert row(compare([a], [b], ComparisonRules(margin=0.02)), "rate").verdict == "worse"
 
 
 def test_sure_of_the_direction_but_not_of_the_margin(make: Make) -> None:
     a, b = of(make, [1000, 1005, 995, 1000], [1080, 1000, 1110, 1050])
-    found = row(compare([a], [b], Rules(margin=0.08)), "rate")
+    found = row(compare([a], [b], ComparisonRules(margin=0.08)), "rate")
     assert found.verdict == "inconclusive"
     a, b = of(make, [1000, 1001, 999, 1000], [1060, 1040, 1055, 1045])
     found = row(compare([a], [b], RULES), "rate")
@@ -108,8 +113,8 @@ def test_percentiles_are_never_surer_than_the_histogram(make: Make) -> None:
     change = row(compare([a], [b], RULES), "p50").change
     assert change is not None
     assert (change.low, change.high) == pytest.approx((128 / 129, 129 / 128))
-    assert row(compare([a], [b], Rules(margin=0.005)), "p50").verdict == "inconclusive"
-    assert row(compare([a], [b], Rules(margin=0.005)), "mean").verdict == "same"
+    assert row(compare([a], [b], ComparisonRules(margin=0.005)), "p50").verdict == "inconclusive"
+    assert row(compare([a], [b], ComparisonRules(margin=0.005)), "mean").verdict == "same"
 
 
 def test_one_run_tells_exact_counts_only_and_how_many_would_do(make: Make) -> None:
@@ -145,7 +150,7 @@ def test_several_files_of_a_side_are_its_runs(make: Make) -> None:
     ],
 )
 def test_error_rates_are_compared_by_their_difference(
-    make: Make, a: list[int], b: list[int], verdict: Verdict
+    make: Make, a: list[int], b: list[int], verdict: MeasureVerdict
 ) -> None:
     sides = [results(make, *(load(errors=errors) for errors in side)) for side in (a, b)]
     found = row(compare([sides[0]], [sides[1]], RULES), "error rate")
@@ -190,7 +195,7 @@ def test_a_run_that_is_not_the_server_s_is_left_out(make: Make) -> None:
     text = render(found, RULES)
     assert "1 of 4 runs of B left out: the load generator was the limit (generator-cpu)" in text
     assert "1 of 4 runs of B left out: 1 of 1 load workers were lost" in text
-    allowed = compare([a], [b], Rules(allow_limited=True))
+    allowed = compare([a], [b], ComparisonRules(allow_limited=True))
     assert row(allowed, "rate").verdict == "inconclusive"
     alone = compare([a], [results(make, *bad)], RULES)
     assert row(alone, "rate").note == "no usable run on B"
@@ -222,7 +227,7 @@ def test_a_run_without_answers_has_no_times(make: Make) -> None:
         ([64.5], [70], "inconclusive"),
     ],
 )
-def test_capacities(make: Make, a: list[float], b: list[float], verdict: Verdict) -> None:
+def test_capacities(make: Make, a: list[float], b: list[float], verdict: MeasureVerdict) -> None:
     """A half stands for "at least"."""
     sides = [
         make.data(make.test(capacities=[make.capacity(int(v), at_least=v > int(v)) for v in side]))
@@ -368,7 +373,7 @@ def test_a_file_without_sides_needs_a_second_one(make: Make) -> None:
                                   {"error_margin": 1.0}])  # fmt: skip
 def test_margins_that_cannot_be(keys: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="margin"):
-        Rules(**keys)
+        ComparisonRules(**keys)
 
 
 rates = st.floats(50, 5000)

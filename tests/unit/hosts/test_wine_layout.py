@@ -12,6 +12,7 @@ from pytest_winserve.errors import MissingComponent
 from pytest_winserve.hosts.wine import machine
 from pytest_winserve.hosts.wine.layout import SETUP, Layout
 from pytest_winserve.hosts.wine.machine import PARTS, WineMachine
+from tests.kit.platforms import not_on_windows
 
 WHOLE = {name: {"key": f"the {name}", "files": {}} for name in PARTS}
 
@@ -65,6 +66,7 @@ def _wine_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "find_wine", lambda: Path("/usr/bin/wine"))
 
 
+@not_on_windows("has no Wine: its set-up is locked as POSIX systems lock a file")
 @pytest.mark.parametrize(
     "left",
     [

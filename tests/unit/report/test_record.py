@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_winserve.compare.comparison import Rules
+from pytest_winserve.compare.comparison import ComparisonRules
 from pytest_winserve.compare.sides import compare
 from pytest_winserve.errors import UsageError
 from pytest_winserve.report import html, markdown, terminal
@@ -54,7 +54,7 @@ def test_a_report_on_a_file_of_an_earlier_version() -> None:
         assert "does not block: all 4 fast requests were answered" in text
         assert "runs at least 64 requests at once; no bound declared" in text
         assert f"sent {block.loads[0].result.sent}, answered" in text
-    assert compare([run], [run], Rules()).groups
+    assert compare([run], [run], ComparisonRules()).groups
 
 
 def test_what_only_some_records_have_is_left_out_of_the_others(make: Make) -> None:

@@ -57,7 +57,7 @@ class BuiltinEngine:
         KeyboardInterrupt, like any error of `on_progress`, stops the workers at once and passes.
         """
         from pytest_winserve.load.engine import GRACE_SECONDS, START_SECONDS, longest_run, resolve
-        from pytest_winserve.load.engines.builtin.crew import Crew
+        from pytest_winserve.load.engines.builtin.crew import WorkerCrew
         from pytest_winserve.load.measures.listen_queues import syn_retries
         from pytest_winserve.load.recording import generator_limits
         from pytest_winserve.load.recording.worker_reports import result_of
@@ -80,7 +80,7 @@ class BuiltinEngine:
             }
             for i, share in enumerate(plans)
         ]
-        with Crew(jobs) as crew:
+        with WorkerCrew(jobs) as crew:
             crew.await_all("ready", START_SECONDS)
             generator_limits.check_sockets(plans, crew.sockets())
             if plan.warmup:

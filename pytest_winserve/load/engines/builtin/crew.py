@@ -35,7 +35,7 @@ class _Worker:
     lost: bool = False
 
 
-class Crew:
+class WorkerCrew:
     """The worker processes of one run; leaving the context ends every one of them."""
 
     def __init__(self, jobs: list[dict[str, Any]]) -> None:
@@ -44,7 +44,7 @@ class Crew:
         self._messages: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerCrew:
         try:
             for index, job in enumerate(self._jobs):
                 self._spawn(index, job)

@@ -26,7 +26,7 @@ from pytest_winserve.load.engine import (
     resolve,
 )
 from pytest_winserve.load.engines.locust.crew import (
-    Crew,
+    LocustCrew,
     Machine,
     find_locust,
     running,
@@ -185,7 +185,7 @@ def _address_of(text: str) -> tuple[str, int]:
 class _Load:
     """What is known of a load so far."""
 
-    def __init__(self, plan: Plan, url: str, crew: Crew, *, all_here: bool) -> None:
+    def __init__(self, plan: Plan, url: str, crew: LocustCrew, *, all_here: bool) -> None:
         self._plan = plan
         self._url = url
         self._crew = crew

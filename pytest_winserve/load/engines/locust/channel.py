@@ -165,7 +165,7 @@ class Channel:
             self._kept = None
 
 
-class Answer(FastResponse):
+class CountedResponse(FastResponse):
     """An answer whose body is read as it is: nobody asked for it to be unpacked."""
 
     def _content(self) -> bytes:
@@ -177,7 +177,7 @@ class Answer(FastResponse):
 class Agent(LocustUserAgent):
     """Takes every status for an answer, and goes nowhere else."""
 
-    response_type = Answer
+    response_type = CountedResponse
     valid_response_codes = frozenset(range(1000))
     redirect_response_codes: frozenset[int] = frozenset()
 

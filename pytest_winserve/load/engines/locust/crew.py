@@ -77,7 +77,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class LocustCrew:
     """A master and its workers, started. `lines` is what the master writes for the engine."""
 
     master: Program
@@ -169,7 +169,7 @@ def running(
     here: int,
     machines: Sequence[Machine],
     others: int,
-) -> Iterator[Crew]:
+) -> Iterator[LocustCrew]:
     """Locust for a job, started; everything of it is ended on the way out.
 
     `address`: where the master listens for workers. `here`: how many of them run on this machine;
@@ -220,7 +220,7 @@ def running(
             for i in range(machine.workers):
                 words = machine.command(f"{host}:{port}", guarded)
                 start(f"worker-{machine.host}-{i}", words, {**os.environ, TAG_VARIABLE: tag})
-        yield Crew(master, programs[1:], lines)
+        yield LocustCrew(master, programs[1:], lines)
     finally:
         end(keeper, programs, "Locust")
 

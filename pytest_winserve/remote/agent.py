@@ -97,11 +97,11 @@ class Session:
 
     def probe(self, *arguments: Any) -> Verdict:
         """See `Sender`; the channel comes last."""
-        return self._sender().probe(*arguments[:-1])
+        return self._sender(arguments[-1]).probe(*arguments[:-1])
 
     def capacity(self, *arguments: Any) -> Capacity:
         """See `Sender`; the channel comes last."""
-        return self._sender().capacity(*arguments[:-1])
+        return self._sender(arguments[-1]).capacity(*arguments[:-1])
 
     def load(
         self, engine: str, plan: dict[str, Any], tag: str, warmup_tag: str, channel: Any
@@ -112,11 +112,17 @@ class Session:
             channel.send((0, "progress", plain(progress), "", ""))
 
         made = Plan.from_dict(plan)
-        return self._sender().load(engine, made, tag, warmup_tag, tell).to_dict()
+        return self._sender(channel).load(engine, made, tag, warmup_tag, tell).to_dict()
 
-    def _sender(self) -> FromHere:
+    def _sender(self, channel: Any) -> FromHere:
+        """What sends from here, until the lab closes the channel."""
         assert self._processes is not None
-        return FromHere(self._processes)
+
+        def look() -> None:
+            if channel.isclosed():
+                raise WinserveError("the lab does not wait for it any more")
+
+        return FromHere(self._processes, look)
 
     def stop(self) -> list[str]:
         """Stop what runs."""

@@ -40,7 +40,7 @@ class FromThere:
         found = self._link.work("probe", *arguments)
         return Verdict(**{
             name: tuple(Exchange(**each) for each in found[name])
-            for name in ("slow", "fast", "blocked")
+            for name in ("slow", "fast", "blocked", "idle")
         })  # fmt: skip
 
     def capacity(self, *arguments: Any) -> Capacity:

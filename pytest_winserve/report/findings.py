@@ -53,9 +53,10 @@ def verdict_sentence(verdict: VerdictRecord) -> Sentence:
     blocked = [request for request in verdict.fast_requests if request.blocked]
     count = len(blocked) if verdict.fast_requests else round(fraction * number)
     where = _backends(blocked)
+    longest = f", up to {seconds(max(verdict.wait_seconds))}" if verdict.wait_seconds else ""
     return Sentence(
         f"BLOCKS: {count} of {plural(number, 'fast request')} ({percent(fraction)}) "
-        f"had to wait for {slow}{f' ({where})' if where else ''}",
+        f"had to wait for {slow}{longest}{f' ({where})' if where else ''}",
         good=False,
     )
 
@@ -77,6 +78,17 @@ def verdict_details(verdict: VerdictRecord) -> str:
             f"{path} answered {status} {plural(count, 'time')}"
             for status, count in sorted(statuses.items())
             if not is_good(str(status))
+        )
+    if verdict.idle_seconds:
+        idle = verdict.idle_seconds
+        parts.append(
+            f"{verdict.fast} when idle: median {seconds(median(idle))}, max {seconds(max(idle))}"
+        )
+        parts.append(f"waited beyond that: up to {seconds(max(verdict.wait_seconds))}")
+    if verdict.delayed_fraction:
+        parts.append(
+            f"{percent(verdict.delayed_fraction)} were answered before {verdict.slow}, but waited "
+            "for more than a fifth of it"
         )
     if verdict.sleepers != 1:
         parts.append(f"{verdict.sleepers} slow requests at the same time")

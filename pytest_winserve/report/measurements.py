@@ -76,7 +76,11 @@ class ExchangeRecord:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRecord:
-    """What a probe saw: `sleepers` requests for the path `slow`, and those for `fast` meanwhile."""
+    """What a probe saw: `sleepers` requests for the path `slow`, and those for `fast` meanwhile.
+
+    `idle_seconds` are of the same fast requests while nothing else was asked, and `wait_seconds`
+    how much longer each took meanwhile; both are empty where that was not measured.
+    """
 
     non_blocking: bool
     blocked_fraction: float
@@ -88,6 +92,9 @@ class VerdictRecord:
     fast_requests: tuple[ExchangeRecord, ...]
     slow_requests: tuple[ExchangeRecord, ...]
     checks: tuple[CheckRecord, ...]
+    delayed_fraction: float = 0.0
+    idle_seconds: tuple[float, ...] = ()
+    wait_seconds: tuple[float, ...] = ()
 
     @property
     def fast_count(self) -> int:
@@ -98,11 +105,14 @@ class VerdictRecord:
         return {
             "non_blocking": self.non_blocking,
             "blocked_fraction": self.blocked_fraction,
+            "delayed_fraction": self.delayed_fraction,
             "sleepers": self.sleepers,
             "slow": self.slow,
             "fast": self.fast,
             "fast_seconds": list(self.fast_seconds),
             "slow_seconds": list(self.slow_seconds),
+            "idle_seconds": list(self.idle_seconds),
+            "wait_seconds": list(self.wait_seconds),
             "fast_requests": [request.to_dict() for request in self.fast_requests],
             "slow_requests": [request.to_dict() for request in self.slow_requests],
             "checks": _dicts(self.checks),
@@ -121,6 +131,10 @@ class VerdictRecord:
             fast_requests=tuple(map(ExchangeRecord.from_dict, data["fast_requests"])),
             slow_requests=tuple(map(ExchangeRecord.from_dict, data["slow_requests"])),
             checks=_checks(data),
+            # Older files do not have these.
+            delayed_fraction=float(data.get("delayed_fraction", 0.0)),
+            idle_seconds=tuple(data.get("idle_seconds", ())),
+            wait_seconds=tuple(data.get("wait_seconds", ())),
         )
 
 

@@ -128,8 +128,21 @@ def _winserve_pool(request: pytest.FixtureRequest) -> Iterator[SitePool]:
 
     wanted = map(_key_of, filter(_wants_site, request.session.items))
     pool = SitePool(_settings(request.config), wanted)
+    request.config.pluginmanager.register(EndedByInterrupt(pool), "winserve-interrupt")
     yield pool
+    request.config.pluginmanager.unregister(name="winserve-interrupt")
     pool.close()
+
+
+class EndedByInterrupt:
+    """A pytest plugin that ends the sites of an interrupted run, before fixtures close them with
+    patience."""
+
+    def __init__(self, pool: SitePool) -> None:
+        self._pool = pool
+
+    def pytest_keyboard_interrupt(self) -> None:
+        self._pool.abandon()
 
 
 @pytest.fixture

@@ -98,6 +98,9 @@ class Deployment(Protocol):
     def stop(self) -> list[str]:
         """Stop everything; every step runs. Returns what did not go as it should."""
 
+    def abandon(self) -> None:
+        """End everything at once, and without judging; for what Ctrl-C interrupts."""
+
     def deaths(self) -> list[str]:
         """Which of its processes died, and how."""
 

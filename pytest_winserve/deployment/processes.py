@@ -83,7 +83,7 @@ class Processes:
                 step(deadline)
             self._wait_for_front(deadline)
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
 
     @property
@@ -183,12 +183,25 @@ class Processes:
             self._dismiss_keeper,
             self._clean_up,
         ]
-        for step in steps:
-            try:
-                problems += step()
-            except Exception as error:  # every step must run, whatever one of them meets
-                problems.append(f"{type(error).__name__} while stopping: {error}")
+        try:
+            for step in steps:
+                try:
+                    problems += step()
+                except Exception as error:  # every step must run, whatever one of them meets
+                    problems.append(f"{type(error).__name__} while stopping: {error}")
+        except KeyboardInterrupt:
+            self.abandon()
+            raise
         return problems
+
+    def abandon(self) -> None:
+        """End everything at once, and without judging: a start that failed, or what Ctrl-C ends."""
+        self._take_stock()
+        for program in self._programs():
+            program.kill()
+        self._end_leftovers(blame=False)
+        self._dismiss_keeper()
+        self._clean_up()
 
     # -- how it is done -------------------------------------------------------------------------
 
@@ -316,12 +329,3 @@ class Processes:
         if self._files is not None:
             self._files.remove()
         return []
-
-    def _abandon(self) -> None:
-        """End a start that failed or was interrupted: at once, and without judging."""
-        self._take_stock()
-        for program in self._programs():
-            program.kill()
-        self._end_leftovers(blame=False)
-        self._dismiss_keeper()
-        self._clean_up()

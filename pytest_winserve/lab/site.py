@@ -261,11 +261,23 @@ class Site:
                 "\n".join([f"{self.topology} did not stop as it should:", *problems, *died])
             )
 
+    def abandon(self) -> None:
+        """End the site at once, without asking how it stops; for what Ctrl-C interrupts."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._client is not None:
+            self._client.close()
+        self.deployment.abandon()
+
     def __enter__(self) -> Site:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.abandon()
+        else:
+            self.close()
 
     def _lab_tag(self) -> str:
         return lab_tag(next(self._runs))

@@ -56,7 +56,8 @@ class Session:
             return WinserveError.__name__, traceback.format_exc(), "", ""
 
     def _called(self, name: str) -> Callable[..., Any]:
-        own = ("about", "require", "deploy", "start", "send", "stop", "probe", "capacity", "load")
+        own = ("about", "require", "deploy", "start", "send", "stop", "abandon", "probe",
+               "capacity", "load")  # fmt: skip
         called: Callable[..., Any] = getattr(self if name in own else self._processes, name)
         return called
 
@@ -117,12 +118,8 @@ class Session:
     def _sender(self, channel: Any) -> FromHere:
         """What sends from here, until the lab closes the channel."""
         assert self._processes is not None
-
-        def look() -> None:
-            if channel.isclosed():
-                raise WinserveError("the lab does not wait for it any more")
-
-        return FromHere(self._processes, look)
+        # A channel that the lab has closed takes nothing any more, and raises.
+        return FromHere(self._processes, lambda: channel.send((0, "progress", {}, "", "")))
 
     def stop(self) -> list[str]:
         """Stop what runs."""
@@ -130,6 +127,12 @@ class Session:
             return []
         self._running = False
         return self._processes.stop()
+
+    def abandon(self) -> None:
+        """End what runs at once."""
+        if self._processes is not None and self._running:
+            self._running = False
+            self._processes.abandon()
 
 
 def plain(value: Any) -> Any:

@@ -113,6 +113,12 @@ class RemoteDeployment:
         finally:
             self._leave()
 
+    def abandon(self) -> None:
+        try:
+            self._ask(None, "abandon")
+        finally:
+            self._leave()
+
     def deaths(self) -> list[str]:
         deaths = self._ask(list[str](), "deaths")
         return [self.lost] if self.lost is not None else deaths

@@ -29,6 +29,7 @@ class SitePool:
         self._open = ExitStack()
         self._sites: dict[SiteKey, Site] = {}
         self._failed: dict[SiteKey, WinserveError] = {}
+        self._started: list[Site] = []
 
     def lab(self, host: str) -> Lab:
         """The lab of a host, with the run's settings."""
@@ -76,15 +77,22 @@ class SitePool:
 
     def start(self, key: SiteKey) -> Site:
         """A site of one's own for `key`; the caller closes it."""
-        return self.lab(key.host).serve(
+        site = self.lab(key.host).serve(
             Topology.parse(key.topology), key.app, command=key.command, slow=key.slow, fast=key.fast
         )
+        self._started.append(site)
+        return site
 
     def release(self, key: SiteKey) -> None:
         """One test that asked for `key` is over. Raises StopError when it was the last."""
         self._wanted[key] -= 1
         if not self._wanted[key] and key in self._sites:
             self._sites.pop(key).close()
+
+    def abandon(self) -> None:
+        """End every site that is still up at once: the run was interrupted."""
+        for site in self._started:
+            site.abandon()
 
     def close(self) -> None:
         """Close what is left. Raises StopError with all that went wrong."""

@@ -25,7 +25,7 @@ CONNECT_SECONDS = 5.0  # a refused connect alone takes 2 s on Windows
 BODY_SECONDS = 20.0
 """How long an answer may go on after its head."""
 LARGEST_HEAD = 2**20
-LARGEST_ANSWER = 2**28
+LARGEST_ANSWER = 2**30
 """Bytes of an answer that are read; what is longer is taken to have no end."""
 LOOK_EVERY = 0.05
 PER_SELECTOR = 500 if sys.platform == "win32" else sys.maxsize

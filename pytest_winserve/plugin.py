@@ -28,8 +28,8 @@ OUTCOME_KEY = pytest.StashKey[str]()
 GROUPED_KEY = pytest.StashKey[bool]()
 
 MARKER = (
-    "winserve(topology=, host=, app=, command=, slow=, fast=): what the fixture `winserve` serves"
-    " for this test; a value here overrides the command line"
+    "winserve(topology=, host=, app=, command=, slow=, fast=, start_timeout=): what the fixture"
+    " `winserve` serves for this test; a value here overrides the command line"
 )
 
 
@@ -166,8 +166,9 @@ def winserve(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterat
 def winserve_factory(
     request: pytest.FixtureRequest, _winserve_pool: SitePool
 ) -> Iterator[Callable[..., AbstractContextManager[Site]]]:
-    """`factory(topology, app=, host=, command=, slow=, fast=)` gives a site of the test's own, to
-    be used as a context; one that is still up at the end of the test is stopped then."""
+    """`factory(topology, app=, host=, command=, slow=, fast=, start_timeout=)` gives a site of the
+    test's own, to be used as a context; one that is still up at the end of the test is stopped
+    then."""
     from contextlib import ExitStack
 
     from pytest_winserve.session.site_keys import site_keys
@@ -306,7 +307,7 @@ def _marker(node: pytest.Item) -> dict[str, Any]:
             reason = str(error).removeprefix("_marker_arguments() ")
             raise UsageError(
                 f"@pytest.mark.winserve {reason}; "
-                "it takes topology=, host=, app=, command=, slow=, fast="
+                "it takes topology=, host=, app=, command=, slow=, fast=, start_timeout="
             ) from None
         found = arguments | found
     return found
@@ -320,6 +321,7 @@ def _marker_arguments(
     command: str | None = None,
     slow: str | None = None,
     fast: str | None = None,
+    start_timeout: float | None = None,
 ) -> dict[str, Any]:
     """What was given; calling this function is what checks a marker."""
     return {name: value for name, value in locals().items() if value is not None}

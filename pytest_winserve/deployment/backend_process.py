@@ -150,7 +150,8 @@ class BackendProcess:
             if not deadline.left:
                 raise StartError(
                     self.program.blame(
-                        f"backend {self.index} was not ready in time: it still loads"
+                        f"backend {self.index} was not ready in time: it still loads; "
+                        "--start-timeout gives it longer"
                     )
                 )
             time.sleep(LOOK_EVERY)

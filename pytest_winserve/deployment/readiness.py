@@ -58,7 +58,8 @@ def answer_of_app(
     try:
         answer = first_answer((ADDRESS, port), path, headers, deadline, look)
     except StartTimeout as error:
-        raise StartTimeout(program.blame(str(error))) from None
+        mend = "--start-timeout gives it longer, --fast names another path"
+        raise StartTimeout(program.blame(f"{error}; {mend}")) from None
     if answer.status >= 500:
         look()
         time.sleep(SETTLE_SECONDS)

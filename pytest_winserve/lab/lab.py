@@ -49,8 +49,7 @@ class Lab:
         allow_limited: bool = False,
         observer: Observer | None = None,
     ) -> None:
-        if not (math.isfinite(start_timeout) and start_timeout > 0):
-            raise UsageError(f"start_timeout={start_timeout}: seconds greater than 0 are needed")
+        _check_start_timeout(start_timeout)
         if load_from not in ("here", "host"):
             raise UsageError(f"load_from={load_from!r}: here or host is needed")
         get_engine(engine)
@@ -81,13 +80,18 @@ class Lab:
         slow: str = SLOW,
         fast: str = FAST,
         port: int = 0,
+        start_timeout: float | None = None,
     ) -> Site:
         """Bring a site up and return it; leave it as a context, or `close` it.
 
         `slow` and `fast` are the paths of the concurrency probe; `fast` is also the first request
-        that the app is asked. `port` 0 takes any free one. Raises UsageError and MissingComponent
-        before anything is started, StartError after what was started has been stopped again.
+        that the app is asked. `port` 0 takes any free one; `start_timeout` is the lab's unless
+        given. Raises UsageError and MissingComponent before anything is started, StartError after
+        what was started has been stopped again.
         """
+        if start_timeout is None:
+            start_timeout = self._start_timeout
+        _check_start_timeout(start_timeout)
         if isinstance(topology, str):
             topology = Topology.parse(topology)
         for path in (slow, fast):
@@ -98,7 +102,7 @@ class Lab:
             command=command,
             fast=fast,
             nginx=self._nginx,
-            start_timeout=self._start_timeout,
+            start_timeout=start_timeout,
             port=port,
             folder=self.host.folder(),
             path=self.host.path(),
@@ -126,3 +130,8 @@ class Lab:
         if not about or topology.front is None:
             return about
         return about | {"versions": about["versions"] | {topology.front: str(deployment.binary)}}
+
+
+def _check_start_timeout(seconds: float) -> None:
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"start_timeout={seconds}: seconds greater than 0 are needed")

@@ -107,6 +107,7 @@ def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> 
         "app": settings.app,
         "code of the app": app_fingerprint(settings.app),
         "command": settings.command,
+        "start timeout": settings.start_timeout,
         "host": host.name,
         "users": settings.users,
         "duration": settings.duration,

@@ -18,6 +18,7 @@ def lab_of(settings: Settings, host: str, require: Sequence[Criterion | str] | N
         load_from=settings.load_from,
         nginx=settings.nginx,
         engine=settings.engine,
+        start_timeout=settings.start_timeout,
         require=settings.require if require is None else require,
         allow_limited=settings.limited == "allow",
     )

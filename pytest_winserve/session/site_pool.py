@@ -78,8 +78,9 @@ class SitePool:
     def start(self, key: SiteKey) -> Site:
         """A site of one's own for `key`; the caller closes it."""
         site = self.lab(key.host).serve(
-            Topology.parse(key.topology), key.app, command=key.command, slow=key.slow, fast=key.fast
-        )
+            Topology.parse(key.topology), key.app, command=key.command, slow=key.slow,
+            fast=key.fast, start_timeout=key.start_timeout,
+        )  # fmt: skip
         self._started.append(site)
         return site
 

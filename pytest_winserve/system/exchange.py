@@ -146,8 +146,10 @@ class Get:
         if not data:
             if reader.ends_with_connection:
                 self._end()
+            elif self._size:
+                self._fail("Remote end closed connection before the answer was complete")
             else:
-                self._fail("the server closed the connection before its answer was complete")
+                self._fail("Remote end closed connection without response")
             return
         try:
             reader.parser.feed_data(data)

@@ -156,16 +156,16 @@ class Verdict:
         return {
             "non_blocking": self.non_blocking,
             "blocked_fraction": self.blocked_fraction,
-            "delayed_fraction": self.delayed_fraction,
             "sleepers": len(self.slow),
             "slow": self.slow[0].path,
             "fast": self.fast[0].path,
             "fast_seconds": list(self.fast_seconds),
             "slow_seconds": list(self.slow_seconds),
-            "idle_seconds": list(self.idle_seconds),
-            "wait_seconds": list(self.wait_seconds),
             "fast_requests": fast,
             "slow_requests": [e.to_dict() | {"blocked": False} for e in self.slow],
+            "delayed_fraction": self.delayed_fraction,
+            "idle_seconds": list(self.idle_seconds),
+            "wait_seconds": list(self.wait_seconds),
         }
 
 

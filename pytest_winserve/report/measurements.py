@@ -105,17 +105,25 @@ class VerdictRecord:
         return {
             "non_blocking": self.non_blocking,
             "blocked_fraction": self.blocked_fraction,
-            "delayed_fraction": self.delayed_fraction,
             "sleepers": self.sleepers,
             "slow": self.slow,
             "fast": self.fast,
             "fast_seconds": list(self.fast_seconds),
             "slow_seconds": list(self.slow_seconds),
-            "idle_seconds": list(self.idle_seconds),
-            "wait_seconds": list(self.wait_seconds),
             "fast_requests": [request.to_dict() for request in self.fast_requests],
             "slow_requests": [request.to_dict() for request in self.slow_requests],
+            **self._waits(),
             "checks": _dicts(self.checks),
+        }
+
+    def _waits(self) -> dict[str, Any]:
+        """What older files do not have; one that is read is written as it was."""
+        if not self.idle_seconds:
+            return {}
+        return {
+            "delayed_fraction": self.delayed_fraction,
+            "idle_seconds": list(self.idle_seconds),
+            "wait_seconds": list(self.wait_seconds),
         }
 
     @classmethod
@@ -131,7 +139,7 @@ class VerdictRecord:
             fast_requests=tuple(map(ExchangeRecord.from_dict, data["fast_requests"])),
             slow_requests=tuple(map(ExchangeRecord.from_dict, data["slow_requests"])),
             checks=_checks(data),
-            # Older files do not have these.
+            # See _waits.
             delayed_fraction=float(data.get("delayed_fraction", 0.0)),
             idle_seconds=tuple(data.get("idle_seconds", ())),
             wait_seconds=tuple(data.get("wait_seconds", ())),

@@ -33,7 +33,6 @@ NEEDED = {
     "pytest_winserve.system.ports",
     "pytest_winserve.system.windows",
     "pytest_winserve.tags",
-    "pytest_winserve.version",
 }
 
 

@@ -141,6 +141,8 @@ def _judge_slow(answers: Sequence[Get]) -> None:
     for answer in answers:
         if answer.endless:
             raise ProbeError(f"the slow path {answer.path} {answer.without('--slow')}")
+        if answer.late:
+            raise ProbeError(f"the slow path {answer.path} {_late(answer)} --slow")
         if not _good(answer):
             raise ProbeError(
                 f"the slow path {answer.path}: {_what_came(answer)}; "
@@ -156,9 +158,15 @@ def _judge_slow(answers: Sequence[Get]) -> None:
 def _refuse_fast(answer: Get) -> None:
     if answer.endless:
         raise ProbeError(f"the fast path {answer.path} {answer.without('--fast')}")
+    if answer.late:
+        raise ProbeError(f"the fast path {answer.path} {_late(answer)} --fast")
     raise ProbeError(
         f"the fast path {answer.path} {_what_came(answer)}: a path that works is needed"
     )
+
+
+def _late(answer: Get) -> str:
+    return f"was not answered in {_seconds(answer):.0f} s: name another path with"
 
 
 def _wait_until_running(

@@ -47,7 +47,7 @@ class Get:
 
     `started` and `ended` are seconds on the performance counter; `ended` is None while it is under
     way. `answer` is there as soon as its head is; `error` says why it is not whole. `endless`: what
-    came has no end, as far as anyone wants to wait or read.
+    came has no end, as far as anyone wants to wait or read. `late`: nothing of it came in time.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Get:
         self.answer: Answer | None = None
         self.error: str | None = None
         self.endless = False
+        self.late = False
         self._deadline = deadline
         self._connected = False
         self._connect_by = min(deadline.at, self.started + CONNECT_SECONDS)
@@ -103,6 +104,7 @@ class Get:
         """End it when its time is over."""
         if now < (self._deadline.at if self._connected else self._connect_by):
             return
+        self.late = self._connected and not self._size
         if self.answer is not None:
             self._fail_endless("does not end")
         elif self._size:

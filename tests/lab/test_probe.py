@@ -6,6 +6,7 @@ import pytest
 
 from pytest_winserve import Lab
 from pytest_winserve.errors import ProbeError, StartError
+from pytest_winserve.probe import probe
 from pytest_winserve.system import exchange
 from tests.kit.traces import Serve
 
@@ -52,7 +53,7 @@ def test_between_the_parts_of_a_stream_requests_are_delayed(serve: Serve) -> Non
     assert not verdict.non_blocking
 
 
-@pytest.mark.parametrize("topology", ["waitress", "nginx2-tornado:threads=2"])
+@pytest.mark.parametrize("topology", ["waitress", "nginx2"])
 def test_a_path_that_does_not_end_is_named(
     serve: Serve, topology: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +70,18 @@ def test_a_path_that_does_not_end_is_named(
             site.probe(slow="/sleep?1", fast="/events?0.1")
     with pytest.raises(StartError, match=r"GET /events\?0, does not end: name another path with -"):
         serve(topology, APP, fast="/events?0")
+
+
+def test_a_path_that_is_not_answered_is_named(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tornado begins to answer when the app has ended."""
+    monkeypatch.setattr(probe, "TIMEOUT", 1.0)
+    with serve("tornado", APP, fast="/", slow="/events?0.1") as site:
+        with pytest.raises(ProbeError, match=r"slow path .* in 1 s: name another path with --slow"):
+            site.probe()
+        with pytest.raises(ProbeError, match=r"fast path .* in 1 s: name another path with --fast"):
+            site.probe(fast="/events?0.1")
 
 
 def test_a_fast_path_that_is_broken_is_refused_before_anything_slow_is_sent(lab: Lab) -> None:

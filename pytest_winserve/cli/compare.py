@@ -70,7 +70,9 @@ def compare(
             own = {"runs": runs, "warmup": warmup, "path": path, "count": count, "rate": rate,
                    "no-keepalive": no_keepalive, **given, "limited": None}  # fmt: skip
             needless = [
-                f"--{name}" for name, value in own.items() if value not in (None, False, ())
+                f"--{name.replace('_', '-')}"
+                for name, value in own.items()
+                if value not in (None, False, ())
             ]
             if needless:
                 raise UsageError(f"{', '.join(needless)}: for topologies only, not for files")

@@ -319,7 +319,8 @@ class Processes:
         return problems
 
     def _dismiss_keeper(self) -> list[str]:
-        return self._keeper.dismiss() if self._keeper is not None else []
+        keeper, self._keeper = self._keeper, None
+        return keeper.dismiss() if keeper is not None else []
 
     def _clean_up(self) -> list[str]:
         if self._front is not None:

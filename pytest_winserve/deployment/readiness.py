@@ -12,6 +12,8 @@ from pytest_winserve.system.ports import ADDRESS, Address
 from pytest_winserve.system.program import Deadline, Program
 from pytest_winserve.tags import REQUEST_HEADER, lab_tag
 
+CONNECT_SECONDS = 5.0
+"""How long one try may take to connect; a refused connect alone takes 2 s on Windows."""
 SETTLE_SECONDS = 0.5
 """How long a server gets to finish what it writes about a request that failed."""
 
@@ -31,8 +33,9 @@ def first_answer(
     while True:
         look()
         with Exchanges(address, look) as exchanges:
-            time_left = Deadline.after(max(deadline.left, LOOK_EVERY))
-            get = exchanges.get(path, headers, time_left)
+            left = max(deadline.left, LOOK_EVERY)
+            connect_by = Deadline.after(min(left, CONNECT_SECONDS))
+            get = exchanges.get(path, headers, Deadline.after(left), connect_by)
             exchanges.finish()
         if get.endless:
             raise StartError(

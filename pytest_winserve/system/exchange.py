@@ -21,7 +21,6 @@ import httptools
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.program import Deadline
 
-CONNECT_SECONDS = 5.0  # a refused connect alone takes 2 s on Windows
 BODY_SECONDS = 20.0
 """How long an answer may go on after its head."""
 LARGEST_HEAD = 2**20
@@ -51,7 +50,12 @@ class Get:
     """
 
     def __init__(
-        self, address: Address, path: str, headers: Mapping[str, str], deadline: Deadline
+        self,
+        address: Address,
+        path: str,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        connect_by: Deadline,
     ) -> None:
         self.path = path
         self.started = time.perf_counter()
@@ -62,7 +66,7 @@ class Get:
         self.late = False
         self._deadline = deadline
         self._connected = False
-        self._connect_by = min(deadline.at, self.started + CONNECT_SECONDS)
+        self._connect_by = connect_by
         self._size = 0
         self._reader = _Reader()
         fields = {"Host": "{}:{}".format(*address), "Accept-Encoding": "identity", **headers}
@@ -102,7 +106,7 @@ class Get:
 
     def look_at_the_clock(self, now: float) -> None:
         """End it when its time is over."""
-        if now < (self._deadline.at if self._connected else self._connect_by):
+        if now < (self._deadline if self._connected else self._connect_by).at:
             return
         self.late = self._connected and not self._size
         if self.answer is not None:
@@ -205,9 +209,16 @@ class Exchanges:
         for selector in self._selectors:
             selector.close()
 
-    def get(self, path: str, headers: Mapping[str, str], deadline: Deadline) -> Get:
-        """Begin a GET, which is to be over at `deadline`."""
-        get = Get(self._address, path, headers, deadline)
+    def get(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        connect_by: Deadline | None = None,
+    ) -> Get:
+        """Begin a GET, which is to be over at `deadline`, and connected at `connect_by` if given:
+        the listen queue of a busy server may make it wait long."""
+        get = Get(self._address, path, headers, deadline, connect_by or deadline)
         if get.connection is not None:
             selector = self._roomy_selector()
             selector.register(get.connection, get.waits_for, get)

@@ -18,7 +18,7 @@ def test_at_each_step(
     serve: Serve, traces: Traces, monkeypatch: pytest.MonkeyPatch, step: str, before: bool
 ) -> None:
     done = getattr(Processes, step)
-    struck = []
+    struck: list[str] = []
 
     def interrupted(self: Processes, *arguments: Any, **more: Any) -> Any:
         if struck:

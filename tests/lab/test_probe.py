@@ -11,7 +11,7 @@ from pytest_winserve.system import exchange
 from tests.kit.traces import Serve
 
 APP = "apps.slow_ways:app"
-WAYS = ("/sleep?1", "/compute?1", "/stream?1")
+WAYS = ("/sleep?1", "/compute?2", "/stream?1")
 
 
 @pytest.mark.parametrize(

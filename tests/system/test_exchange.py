@@ -207,10 +207,9 @@ def full() -> Iterator[tuple[str, int]]:
             sock.close()
 
 
-def test_a_connect_has_an_end(full: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.3)
+def test_a_connect_has_an_end(full: tuple[str, int]) -> None:
     with Exchanges(full) as exchanges:
-        get = exchanges.get("/", {}, Deadline.after(LONG))
+        get = exchanges.get("/", {}, Deadline.after(LONG), connect_by=Deadline.after(0.3))
         exchanges.finish()
     assert get.answer is None
     assert get.error is not None

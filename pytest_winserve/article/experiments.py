@@ -22,8 +22,8 @@ class Experiment:
         return self.times == 0
 
     def title(self, users: int = USERS) -> str:
-        """Such as `nginx4, 1000 users`; `users` is the number of the smaller loads."""
-        return self.topology if self.is_probe else f"{self.topology}, {self.times * users} users"
+        """Such as `nginx4 1000`; `users` is the number of the smaller loads."""
+        return self.topology if self.is_probe else f"{self.topology} {self.times * users}"
 
 
 EXPERIMENTS = (

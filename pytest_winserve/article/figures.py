@@ -23,7 +23,6 @@ class Figures:
     rate: float | None
     mean: float | None
     highest_mean: float | None
-    lowest_mean: float | None
     statuses: Mapping[str, int]
     refused: int
 
@@ -70,7 +69,6 @@ def measured(result: Result) -> Figures:
         rate=result.rate,
         mean=row["mean"],
         highest_mean=row["highest_10sec_mean"],
-        lowest_mean=row["lowest_10sec_mean"],
         statuses={name: n for name, n in result.outcomes.items() if is_status(name)},
         refused=result.outcomes.get("refused", 0),
     )
@@ -83,7 +81,6 @@ def _published(load: Mapping[str, Any]) -> Figures:
         rate=row["mean_rate"],
         mean=row["mean"],
         highest_mean=row["highest_10sec_mean"],
-        lowest_mean=row["lowest_10sec_mean"],
         statuses={status: code["total"] for status, code in load["codes"].items()},
         refused=refused["total"],
     )

@@ -17,9 +17,7 @@ from pytest_winserve.report.numbers import percent, plural
 from pytest_winserve.report.record import Record
 from pytest_winserve.report.tables import Table
 
-LOADS_HEADER = (
-    "load", "answers /s", "highest 10sec mean", "lowest 10sec mean", "mean", "502", "refused"
-)  # fmt: skip
+LOADS_HEADER = ("load", "answers /s", "mean", "highest 10sec mean", "502", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +106,8 @@ def _loads_of_article() -> Iterator[Experiment]:
 def _cells(figures: Figures) -> tuple[str, ...]:
     return (
         "-" if figures.rate is None else f"{figures.rate:.1f}",
-        format_duration(figures.highest_mean),
-        format_duration(figures.lowest_mean),
         format_duration(figures.mean),
+        format_duration(figures.highest_mean),
         percent(figures.share("502")) if figures.answers else "-",
         str(figures.refused),
     )
@@ -173,8 +170,8 @@ def _differences(
         )
     for result in list(found.results.values())[:1]:
         yield (
-            f"The load: {result.engine}, with all users from the start; the article's tsung let "
-            "100 more in each second. Each user sends one request after the other in both."
+            f"What sent the load: {result.engine} with {plural(result.generator.workers, 'worker')}"
+            "; the article used tsung."
         )
     yield f"{duration:g} s for each load; the article's took about five minutes."
     if users != USERS:

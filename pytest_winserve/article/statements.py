@@ -162,22 +162,25 @@ def _runs_on_windows(name: str) -> bool:
 def _without_errors(result: Result) -> Judgement:
     if not result.answered:
         return Judgement(False, "nothing was answered")
+    if not result.errors:
+        return Judgement(True, f"all {plural(result.sent, 'request')} were answered well")
+    return Judgement(False, f"{_failures(result)} of {plural(result.sent, 'request')}")
+
+
+def _failures(result: Result) -> str:
     failed = {name: n for name, n in result.outcomes.items() if not is_good(name) and n}
-    words = ", ".join(f"{n} x {name}" for name, n in sorted(failed.items()))
-    return Judgement(
-        not failed, f"{words} of {plural(result.sent, 'request')}" if failed
-        else f"all {plural(result.sent, 'request')} were answered well",
-    )  # fmt: skip
+    return ", ".join(f"{n} x {name}" for name, n in sorted(failed.items()))
 
 
 def _dropped_instead(result: Result) -> Judgement:
     late, connects = result.connect.above(RETRIED), result.connect.count
     share = percent(late / connects if connects else None)
+    failed = f"; {_failures(result)} of {plural(result.sent, 'request')}" if result.errors else ""
     return Judgement(
         None,
         "none was seen, and this system never refuses a connect because of a full queue: it drops "
         f"it, and the client tries again a second later. {late} of {connects} connects ({share}) "
-        "took that long",
+        f"took that long{failed}",
     )
 
 

@@ -105,7 +105,11 @@ def _show(
     written = results.write()
     if written and settings.report is not None:
         pages = {"article.md": text.render_markdown(outcome), "article.html": html.render(outcome)}
-        write_texts(settings.report, pages)
+        try:
+            write_texts(settings.report, pages)
+        except (UsageError, OSError) as error:
+            click.echo(f"winserve: {', '.join(pages)} could not be written: {error}")
+            written = False
     for line in results.told:
         click.echo(line)
     return written

@@ -26,7 +26,8 @@ DURATION = 25.0
 
 
 @click.command()
-@options("users", "duration", "host", "provision", "nginx", "load_from", "engine", "report")
+@options("users", "duration", "start_timeout", "host", "provision", "nginx", "load_from", "engine",
+         "report")  # fmt: skip
 def article(**given: Any) -> None:
     """Make the experiments of the article that this project grew from, and show what it published
     beside what is measured here. --users is the number of its smaller loads (500); the larger ones

@@ -59,10 +59,15 @@ def test_the_variable_is_read_by_a_command(tmp_path: Path, traces: Traces) -> No
     (tmp_path / "shop.py").write_text(NEVER)
     done = winserve("load", "flask", "--app", "shop:app", WINSERVE_START_TIMEOUT="0.6")
     assert TOLD in done.err
-    done = winserve("load", "flask", "--start-timeout", "0")
+    traces.gone()
+
+
+@pytest.mark.parametrize("command", [("load", "flask"), ("article",)], ids=" ".join)
+def test_a_time_that_cannot_be_is_wrong_usage(traces: Traces, command: tuple[str, ...]) -> None:
+    done = winserve(*command, "--start-timeout", "0")
     assert (done.status, done.out) == (2, "")
     assert "--start-timeout: start_timeout=0: a number of seconds greater than 0" in done.err
-    traces.gone()
+    traces.nothing_started()
 
 
 def test_the_marker_and_the_factory_give_more_than_the_ini_file(

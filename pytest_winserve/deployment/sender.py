@@ -30,6 +30,7 @@ class FromHere:
     def probe(
         self, slow: str, fast: str, sleepers: int, backends: int, tags: tuple[str, str]
     ) -> Verdict:
+        __tracebackhide__ = True
         address = self._deployment.address
         counting = self._counting()
         return probe(address, slow, fast, sleepers, backends, tags, counting, self._look)
@@ -37,6 +38,7 @@ class FromHere:
     def capacity(
         self, slow: str, limit: int, backends: int, declared: Concurrency, tags: tuple[str, ...]
     ) -> Capacity:
+        __tracebackhide__ = True
         address, next_tag = self._deployment.address, iter(tags).__next__
         counting = self._counting()
         return capacity(address, slow, limit, backends, declared, next_tag, counting, self._look)

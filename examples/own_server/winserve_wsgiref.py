@@ -9,6 +9,7 @@ from pytest_winserve.servers import Concurrency, Job, Package, Running
 class WsgirefServer:
     name = "wsgiref"
     summary = "wsgiref of the standard library"
+    development = True
     packages: tuple[Package, ...] = ()
     options = (Option("backlog", 5, "length of the listen queue", minimum=1),)
 

@@ -38,6 +38,9 @@ class Sentence:
     good: bool | None = None
 
 
+DEVELOPMENT = "this server is made for development, not to deploy with"
+
+
 # Findings
 
 

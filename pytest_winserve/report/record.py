@@ -26,8 +26,9 @@ class Record:
     """What one test measured on one site.
 
     `server` and `behind` say what serves, alone or behind which front; without a server nobody
-    knows, as of a URL or in an older file. `side` and `pair` are of `winserve compare`; `round`,
-    `error` and `trouble` of `winserve recommend`. `machine` is the other machine that it ran on:
+    knows, as of a URL or in an older file. `development`: that server is made for development.
+    `side` and `pair` are of `winserve compare`; `round`, `error` and `trouble` of `winserve
+    recommend`. `machine` is the other machine that it ran on:
     it travels with the record, and goes into the run's environment.
     """
 
@@ -49,6 +50,7 @@ class Record:
     error: str | None = None
     trouble: tuple[str, ...] | None = None
     machine: Mapping[str, Any] | None = None
+    development: bool = False
 
     @property
     def checks(self) -> tuple[CheckRecord, ...]:
@@ -70,6 +72,7 @@ class Record:
             "app": self.app,
             "declared": self.declared,
             **served,
+            **_given(development=self.development or None),
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
             "capacities": [capacity.to_dict() for capacity in self.capacities],
             "results": [result.to_dict() for result in self.results],
@@ -100,6 +103,7 @@ class Record:
             error=data.get("error"),
             trouble=None if trouble is None else tuple(trouble),
             machine=data.get("machine"),
+            development=data.get("development", False),
         )
 
 

@@ -106,6 +106,10 @@ class Server(Protocol):
         """What it is, in a few words."""
 
     @property
+    def development(self) -> bool:
+        """Whether it is made for development, and not to be deployed with."""
+
+    @property
     def packages(self) -> tuple[Package, ...]:
         """What must be installed, if anything."""
 
@@ -147,6 +151,11 @@ def packages() -> Iterator[str]:
     for name in server_names():
         with suppress(UsageError, MissingComponent):
             yield from (package.name for package in get_server(name).packages)
+
+
+def made_for_development(name: str) -> bool:
+    """Whether a server is made for development; not where its file says nothing about it."""
+    return bool(getattr(get_server(name), "development", False))
 
 
 def server_module(name: str) -> str:

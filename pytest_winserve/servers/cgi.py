@@ -38,6 +38,7 @@ class CgiServer:
 
     name = "cgi"
     summary = "CGI, a new Python for each request, by Apache"
+    development = False
     packages: tuple[Package, ...] = ()
     options = (Option("processes", 16, "requests that Apache takes at once", 1, 400),)
 

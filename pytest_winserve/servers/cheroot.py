@@ -18,6 +18,7 @@ class CherootServer:
 
     name = "cheroot"
     summary = "cheroot"
+    development = False
     packages = (Package("cheroot", "10.0"),)
     options = (
         Option("threads", 10, "threads that run the app", minimum=1, maximum=1000),

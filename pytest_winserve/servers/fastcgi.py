@@ -28,6 +28,7 @@ class FastCgiServer:
 
     name = "fastcgi"
     summary = "FastCGI by flup, with an nginx of its own"
+    development = False
     packages = (Package("flup6", "1.1.1"),)
     options = (Option("spare", 5, "threads kept idle at most", 1, 1000),)
 

@@ -11,6 +11,7 @@ class FlaskServer:
 
     name = "flask"
     summary = "Flask's development server (Werkzeug)"
+    development = True
     packages = (Package("flask", "3.0"),)
     options = (Option("threaded", True, "a thread for each connection"),)
 

@@ -18,6 +18,7 @@ class GeventServer:
 
     name = "gevent"
     summary = "gevent.pywsgi"
+    development = False
     packages = (Package("gevent", "23.7"),)
     options = (
         Option("patch", True, "make the app's waiting cooperative: monkey.patch_all()"),

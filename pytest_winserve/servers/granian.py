@@ -41,6 +41,7 @@ class GranianServer:
 
     name = "granian"
     summary = "Granian, WSGI interface"
+    development = False
     packages = (Package("granian", "2.8"),)
     options = (
         Option("workers", 1, "processes that run the app", minimum=1, maximum=64),

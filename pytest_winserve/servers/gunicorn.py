@@ -30,6 +30,7 @@ class GunicornServer:
 
     name = "gunicorn"
     summary = "gunicorn"
+    development = False
     # Before 24.1 a gthread worker accepts connections and then does not read them.
     packages = (Package("gunicorn", "24.1"),)
     options = (

@@ -28,6 +28,7 @@ class HypercornServer:
 
     name = "hypercorn"
     summary = "Hypercorn, WSGI mode"
+    development = False
     packages = (Package("hypercorn", "0.15"),)
     options = (
         Option(

@@ -45,6 +45,7 @@ class ModWsgiServer:
 
     name = "mod_wsgi"
     summary = "mod_wsgi, Python inside of Apache"
+    development = False
     # Where it is not installed, Apache's own module may do.
     packages = (Package("mod_wsgi", "5.0", optional=True),)
     options = (

@@ -18,6 +18,7 @@ class TornadoServer:
 
     name = "tornado"
     summary = "Tornado with WSGIContainer"
+    development = False
     packages = (Package("tornado", "6.3"),)
     options = (
         Option("threads", 0, "threads of WSGIContainer's executor; 0: inline", maximum=1000),

@@ -16,6 +16,7 @@ class UvicornServer:
 
     name = "uvicorn"
     summary = "uvicorn with a2wsgi"
+    development = False
     packages = (Package("uvicorn", "0.23"), Package("a2wsgi", "1.8"))
     options = (
         Option("threads", 10, "threads of a2wsgi that run the app", minimum=1, maximum=1000),

@@ -32,6 +32,7 @@ class UwsgiServer:
 
     name = "uwsgi"
     summary = "uWSGI (pyuwsgi)"
+    development = False
     packages = (Package("pyuwsgi", "2.0.22"),)
     options = (
         Option("processes", 1, "processes that run the app", minimum=1, maximum=64),

@@ -14,6 +14,7 @@ class WaitressServer:
 
     name = "waitress"
     summary = "waitress"
+    development = False
     packages = (Package("waitress", "3.0"),)
     options = (
         Option("threads", 4, "threads that run the app", minimum=1, maximum=1000),

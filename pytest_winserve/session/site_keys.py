@@ -43,6 +43,7 @@ class SiteKey:
             declared=topology.declared,
             server=topology.served_with,
             behind=topology.behind,
+            development=topology.development,
             events=(f"did not start: {reason}",),
         )
 

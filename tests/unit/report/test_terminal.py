@@ -455,6 +455,18 @@ def test_the_comparison_has_one_line_per_topology(make: Make) -> None:
     assert "* the" in text
 
 
+def test_a_server_made_for_development_is_marked_in_every_form(make: Make) -> None:
+    data = make.data(make.full("flask", development=True), make.full("waitress"))
+    terminal = " ".join(_terminal(data, width=80, color=False).split())
+    assert "flask (dev) " in terminal
+    assert "waitress (dev)" not in terminal
+    for text in (terminal, " ".join(_markdown(data).split()), " ".join(_html(data).split())):
+        assert text.count("this server is made for development, not to deploy with") == 1
+        assert "(dev) the server is made for development, not to deploy with." in text
+    both = (make.full("tornado"), make.full("waitress"))
+    assert "development" not in _terminal(make.data(*both), width=80, color=False)
+
+
 def test_the_comparison_takes_the_worst_and_the_biggest(make: Make) -> None:
     small = make.result(outcomes={"200": 100, "refused": 100})
     block = make.full(

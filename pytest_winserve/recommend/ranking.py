@@ -193,7 +193,24 @@ class Ranking:
 
     @property
     def winner(self) -> Candidate | None:
-        return preferred(self.equal) if self.equal else None
+        """Of the equals the preferred one; one made for development only when all that are made for
+        production are surely slower by more than the margin."""
+        if not self.equal:
+            return None
+        chosen = preferred(self.equal)
+        perhaps = [each for each in self.met if not each.development and self._may_be_equal(each)]
+        return preferred(perhaps) if chosen.development and perhaps else chosen
+
+    def _may_be_equal(self, candidate: Candidate) -> bool:
+        """Whether the runs, and not their mean alone, allow that it is within the margin."""
+        best = self.fastest
+        found = None if best is None else candidate.against(best)
+        return (
+            best is not None
+            and found is not None
+            and candidate.share_of(best) >= LEAST_SHARE
+            and not (found.high < -math.log1p(self.margin))
+        )
 
     def slower(self, candidate: Candidate) -> bool:
         """Whether it is slower than the fastest by more than the margin, as far as was measured.

@@ -83,6 +83,13 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
             f"{_names(others)}. {AMONG_EQUALS}",
             width,
         )
+    elif winner not in ranking.equal:
+        yield from _wrapped(
+            f"The fastest was {best.topology} ({_costs(best)}), which is made for development. "
+            f"{winner.topology} is not surely slower by more than {percent(ranking.margin)} "
+            f"{_interval(winner, best)}. {AMONG_EQUALS}",
+            width,
+        )
     else:
         yield from _wrapped(
             f"The fastest was {best.topology} ({_costs(best)}). {winner.topology} was slower "

@@ -122,6 +122,18 @@ def test_where_only_a_server_made_for_development_is_fast_enough_it_is_told(make
     assert "dev is made for development, not to deploy with" in told
 
 
+def test_what_may_be_as_fast_is_taken_before_what_is_made_for_development(make: Make) -> None:
+    """The mean is below the margin, the interval is not: nobody can tell."""
+    dev = rounds(make, "dev", 1000, 1000, 1000, 1000, development=True)
+    sound = rounds(make, "sound", 1000, 750, 950, 700)
+    found = ranked(*dev, *sound)
+    assert [each.topology for each in found.equal] == ["dev"]
+    assert winner(found) == "sound"
+    assert (found.met[1], found.met[0]) in found.doubtful
+    text = " ".join(render(found, []).split())
+    assert "sound is not surely slower by more than 10 % (0.84 of its rate" in text
+
+
 def test_the_printed_rule_names_every_step_of_the_rule(make: Make) -> None:
     a = rounds(make, "a", 1000, 1000, p95=0.5)
     b = rounds(make, "b", 1000, 1000, p95=0.4)

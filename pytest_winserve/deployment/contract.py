@@ -12,6 +12,7 @@ from typing import Protocol
 
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.usage import SiteUsage
@@ -124,6 +125,10 @@ class Deployment(Protocol):
 
     def log_positions(self) -> dict[str, int]:
         """Where each log ends now."""
+
+    def complaints(self, since: dict[str, int]) -> tuple[Complaint, ...] | None:
+        """What its programs complained of in their logs from these positions on; None when that is
+        not known."""
 
     def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
         """The end of each log, from the positions `since` on."""

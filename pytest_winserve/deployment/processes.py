@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from pytest_winserve.deployment.backend_process import BackendProcess
 from pytest_winserve.deployment.contract import BackendInfo, Spec
 from pytest_winserve.deployment.front_process import FrontProcess
+from pytest_winserve.deployment.log_scan import complaints_in
 from pytest_winserve.errors import StartError
 from pytest_winserve.fronts import get_front
+from pytest_winserve.load.results.complaints import Complaint, together
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.usage import SiteUsage
 from pytest_winserve.servers import get_server, require_server
@@ -157,6 +159,17 @@ class Processes:
     def log_positions(self) -> dict[str, int]:
         """Where each log ends now."""
         return {n: path.stat().st_size if path.exists() else 0 for n, path in self._logs().items()}
+
+    def complaints(self, since: dict[str, int]) -> tuple[Complaint, ...] | None:
+        """What its programs complained of in their logs from these positions on."""
+        server = get_server(self.spec.topology.server)
+        writers = {backend.program.name: server for backend in self._backends}
+        front = None if self.spec.topology.front is None else get_front(self.spec.topology.front)
+        return together(
+            complaint
+            for name, path in self._logs().items()
+            for complaint in complaints_in(path, since.get(name, 0), name, writers.get(name, front))
+        )
 
     def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
         """The end of each log, from the positions `since` on."""

@@ -20,6 +20,7 @@ from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import NO_BACKEND
 from pytest_winserve.load.plan import Plan, Request, Stage
+from pytest_winserve.load.results.complaints import logged_dict
 from pytest_winserve.load.results.ledger import Ledger, reconcile
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import BackendShare
@@ -144,8 +145,8 @@ class Site:
         __tracebackhide__ = True
         if sleepers < 1:
             raise UsageError(f"sleepers={sleepers}: at least 1 slow request is needed")
-        positions = self.deployment.log_positions()
         with self._alone("probe"):
+            positions = self.deployment.log_positions()
             verdict = self.sender.probe(
                 _path(slow or self.slow, "slow"),
                 _path(fast or self.fast, "fast"),
@@ -164,8 +165,8 @@ class Site:
         __tracebackhide__ = True
         if limit < 1:
             raise UsageError(f"limit={limit}: at least 1 is needed")
-        positions = self.deployment.log_positions()
         with self._alone("capacity"):
+            positions = self.deployment.log_positions()
             found = self.sender.capacity(
                 _path(slow or self.slow, "slow"),
                 limit,
@@ -215,7 +216,6 @@ class Site:
         )
         get_engine(engine or self.engine)  # raises for one that is not known
         tag = load_tag(next(self._runs))
-        positions = self.deployment.log_positions()
         known: list[Progress] = []
         gone_since = math.inf
 
@@ -229,6 +229,7 @@ class Site:
                     raise HostLost(self.deployment.lost)
 
         with self._alone("load"):
+            positions = self.deployment.log_positions()
             before = self.deployment.deaths()
             self.deployment.watch()
             try:
@@ -239,7 +240,11 @@ class Site:
             finally:
                 usage = self.deployment.usage()
                 self.observer.progress("")
-            result = replace(self._with_ledger(result, tag, before), site=usage)
+            result = replace(
+                self._with_ledger(result, tag, before),
+                site=usage,
+                logged=self.deployment.complaints(positions),
+            )
         if self.deployment.lost is not None:
             self.observer.measured("result", result.to_dict(), ())
             raise HostLost(f"{self.deployment.lost}\nwhat is known: {result.summary()}")
@@ -357,6 +362,8 @@ class Site:
         __tracebackhide__ = True
         of = {"verdict": "probe", "capacity": "capacity", "result": "load"}[kind]
         criteria = [criterion for criterion in self.require if criterion.subject == of]
+        if not isinstance(subject, Result):
+            data = data | logged_dict(self.deployment.complaints(positions))
         allow = {"allow_limited": self.allow_limited} if isinstance(subject, Result) else {}
         self.observer.measured(kind, data, subject.checks(*criteria, **allow))
         try:

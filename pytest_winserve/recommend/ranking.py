@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from pytest_winserve.load.measures.intervals import Interval, paired_difference
+from pytest_winserve.load.results.complaints import Complaint, together
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.report.measurements import CheckRecord
 from pytest_winserve.report.record import Record
@@ -64,6 +65,11 @@ class Candidate:
         """What kept it from coming up or from being measured, and what else happened."""
         trouble = [event for record in self.records for event in record.trouble or ()]
         return list(dict.fromkeys(trouble))
+
+    @property
+    def logged(self) -> tuple[Complaint, ...]:
+        """What it complained of in its logs, over all runs."""
+        return together(found for record in self.records for found in record.logged)
 
     @property
     def development(self) -> bool:

@@ -9,6 +9,7 @@ from textwrap import wrap
 from pytest_winserve.load.measures.intervals import Interval
 from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_good, is_status
 from pytest_winserve.load.measures.units import format_memory
+from pytest_winserve.load.results.complaints import shown
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.recommend.ranking import (
     SAME_MEMORY,
@@ -180,6 +181,9 @@ def _met(ranking: Ranking, width: int) -> Iterator[str]:
     yield from table(HEADER, rows, width)
     if any(each.development for each in ranking.met):
         yield from _wrapped(f"{DEVELOPMENT_NOTE}.", width)
+    for each in ranking.met:
+        for words, _ in shown(each.logged):
+            yield from _wrapped(f"{each.topology} logged: {words}", width)
     waited = [
         f"{each.topology} ({count})"
         for each in ranking.met
@@ -253,6 +257,7 @@ def reasons(candidate: Candidate) -> list[str]:
     for result in candidate.results.values():
         if result.errors or (result.ledger is not None and result.ledger.unaccounted):
             reasons += errors_by_side(result, first.server or "", first.behind)
+    reasons += [words for words, _ in shown(candidate.logged)]
     reasons += candidate.trouble
     return list(dict.fromkeys(reasons))
 

@@ -12,6 +12,7 @@ from pytest_winserve.deployment.readiness import first_answer
 from pytest_winserve.errors import HostLost, StartError, StartTimeout
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.usage import SiteUsage
@@ -143,6 +144,10 @@ class RemoteDeployment:
 
     def log_positions(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "log_positions")
+
+    def complaints(self, since: dict[str, int]) -> tuple[Complaint, ...] | None:
+        found = self._ask(None, "complaints", since)
+        return None if found is None else tuple(Complaint(**one) for one in found)
 
     def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
         return self._ask(dict[str, str](), "logs", since, size)

@@ -7,11 +7,12 @@ that something was not measured, is decided and worded here once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from pytest_winserve.load.measures.outcomes import is_good
+from pytest_winserve.load.results.complaints import Complaint, shown
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.report.measurements import (
     CapacityRecord,
@@ -143,6 +144,16 @@ def requirement_sentence(requirement: Requirement) -> Sentence:
     return Sentence(f"{required}: held in {measurements}", good=True)
 
 
+def logged_sentences(logged: Sequence[Complaint] | None) -> list[Sentence]:
+    """What the site's programs complained of in their logs during a measurement."""
+    return [
+        Sentence(f"LOGGED meanwhile: {words}", good=False)
+        if grave
+        else Sentence(f"logged meanwhile: {words}")
+        for words, grave in shown(logged or ())
+    ]
+
+
 # A load
 
 
@@ -190,6 +201,7 @@ def load_warnings(result: Result) -> list[Sentence]:
     if result.overflow:
         # What its machine counted alone may be somebody else's.
         sentences.append(Sentence(result.overflow, good=False if generator.syn_retried else None))
+    sentences += logged_sentences(result.logged)
     # On one machine with the server this is how it is: to be known, and nobody's fault.
     return [*sentences, *([Sentence(generator.shared)] if generator.shared else [])]
 

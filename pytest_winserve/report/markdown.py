@@ -88,9 +88,11 @@ def _block(block: SiteBlock) -> Iterator[str]:
     for verdict in block.verdicts:
         yield _item(findings.verdict_sentence(verdict))
         yield from _details(findings.verdict_details(verdict))
+        yield from map(_item, findings.logged_sentences(verdict.logged))
     for capacity in block.capacities:
         yield _item(findings.capacity_sentence(capacity, block.topology))
         yield from _details(findings.capacity_details(capacity))
+        yield from map(_item, findings.logged_sentences(capacity.logged))
     for load in block.loads:
         yield ""
         yield from _load(load)

@@ -8,6 +8,7 @@ from operator import index
 from typing import Any
 
 from pytest_winserve.load.criteria import Check
+from pytest_winserve.load.results.complaints import Complaint, logged_dict, logged_of
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.probe.verdicts import as_declared
 from pytest_winserve.servers import Concurrency
@@ -88,6 +89,7 @@ class VerdictRecord:
     fast_requests: tuple[ExchangeRecord, ...]
     slow_requests: tuple[ExchangeRecord, ...]
     checks: tuple[CheckRecord, ...]
+    logged: tuple[Complaint, ...] | None = None
 
     @property
     def fast_count(self) -> int:
@@ -106,7 +108,7 @@ class VerdictRecord:
             "fast_requests": [request.to_dict() for request in self.fast_requests],
             "slow_requests": [request.to_dict() for request in self.slow_requests],
             "checks": _dicts(self.checks),
-        }
+        } | logged_dict(self.logged)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VerdictRecord:
@@ -121,6 +123,7 @@ class VerdictRecord:
             fast_requests=tuple(map(ExchangeRecord.from_dict, data["fast_requests"])),
             slow_requests=tuple(map(ExchangeRecord.from_dict, data["slow_requests"])),
             checks=_checks(data),
+            logged=logged_of(data),
         )
 
 
@@ -136,6 +139,7 @@ class CapacityRecord:
     how: str
     per_backend: tuple[int, ...] | None
     checks: tuple[CheckRecord, ...]
+    logged: tuple[Complaint, ...] | None = None
 
     @property
     def as_declared(self) -> bool | None:
@@ -156,7 +160,7 @@ class CapacityRecord:
             "how": self.how,
             "per_backend": None if self.per_backend is None else list(self.per_backend),
             "checks": _dicts(self.checks),
-        }
+        } | logged_dict(self.logged)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CapacityRecord:
@@ -169,6 +173,7 @@ class CapacityRecord:
             how=data["how"],
             per_backend=None if shares is None else tuple(shares),
             checks=_checks(data),
+            logged=logged_of(data),
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.load.results.complaints import Complaint, together
 from pytest_winserve.report.measurements import (
     CapacityRecord,
     CheckRecord,
@@ -56,6 +57,16 @@ class Record:
     def checks(self) -> tuple[CheckRecord, ...]:
         """Every criterion that was evaluated: on the verdicts, the capacities, the results."""
         return checks_of((*self.verdicts, *self.capacities, *self.results))
+
+    @property
+    def logged(self) -> tuple[Complaint, ...]:
+        """What the site's programs complained of in their logs during the measurements."""
+        logs = [
+            *(verdict.logged for verdict in self.verdicts),
+            *(capacity.logged for capacity in self.capacities),
+            *(load.result.logged for load in self.results),
+        ]
+        return together(complaint for log in logs for complaint in log or ())
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: how it stands in results.json, and how it travels between processes."""

@@ -148,9 +148,13 @@ def _block(block: SiteBlock, width: int) -> Iterator[_Line]:
     for verdict in block.verdicts:
         yield from _sentence(findings.verdict_sentence(verdict), width)
         yield from _sentence(Sentence(findings.verdict_details(verdict)), width, "    ")
+        for logged in findings.logged_sentences(verdict.logged):
+            yield from _sentence(logged, width, "    ")
     for capacity in block.capacities:
         yield from _sentence(findings.capacity_sentence(capacity, block.topology), width)
         yield from _sentence(Sentence(findings.capacity_details(capacity)), width, "    ")
+        for logged in findings.logged_sentences(capacity.logged):
+            yield from _sentence(logged, width, "    ")
     for load in block.loads:
         yield "", ""
         yield from _load(load, width)

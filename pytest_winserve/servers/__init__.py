@@ -135,6 +135,15 @@ class NeedsPrograms(Protocol):
         """Raise MissingComponent for what is not there; `nginx` is which the user wants."""
 
 
+@runtime_checkable
+class Complaining(Protocol):
+    """A server, or a front, whose log has words of its own for what is wrong."""
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        """The kind of what a line of its log complains of, and whether that is an error; None for
+        any other line. Tracebacks and lines of level ERROR need no words: they are always found."""
+
+
 def server_names() -> list[str]:
     """Every server's name, installed or not."""
     return list(names(__name__))

@@ -13,6 +13,7 @@ from pytest_winserve.webservers.apache import (
     ERROR_LOG,
     PID_FILE,
     WINDOWS,
+    complaint,
     configure,
     find_httpd,
     quit_command,
@@ -47,6 +48,9 @@ class CgiServer:
 
     def require(self, nginx: str) -> None:
         find_httpd().files(MODULES)
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return complaint(line)
 
     def concurrency(self, options: Options) -> Concurrency:
         return "unknown"

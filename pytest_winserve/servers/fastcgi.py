@@ -15,6 +15,7 @@ from pytest_winserve.options import Option, Options, defaults
 from pytest_winserve.servers import Concurrency, Job, Package, Running
 from pytest_winserve.system.ports import ADDRESS, bound_socket
 from pytest_winserve.webservers.kept_program import Kept
+from pytest_winserve.webservers.nginx import complaint
 
 LOOK_EVERY = 0.05
 
@@ -37,6 +38,9 @@ class FastCgiServer:
 
     def require(self, nginx: str) -> None:
         get_front("nginx").find(nginx)
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return complaint(line)
 
     def concurrency(self, options: Options) -> Concurrency:
         return "unknown"

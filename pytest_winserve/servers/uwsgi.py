@@ -7,6 +7,7 @@ backend's process, which is then only its keeper.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 BACKLOG = 100  # what uWSGI's own option `listen` is by default
+_QUEUE = re.compile(r"uWSGI listen queue of socket .* full")
 STOP_SECONDS = 2.0  # its master looks at its workers once a second
 APP = "winserve_uwsgi_app"
 
@@ -46,6 +48,9 @@ class UwsgiServer:
             "uWSGI needs fork() and cannot be built for Windows; use waitress, or several servers "
             "behind nginx such as nginx4-waitress (WSL is Linux: there it runs)"
         )
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return ("its listen queue is full", False) if _QUEUE.search(line) else None
 
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["processes"]) * int(options["threads"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Package, Running
 
+_QUEUE = "Task queue depth is "
 BACKLOG = 1024  # waitress.adjustments.Adjustments.backlog
 OWN_CONNECTIONS = 2  # its listener and its trigger count as well: waitress.server.readable
 
@@ -32,6 +33,9 @@ class WaitressServer:
                 f"{threads + OWN_CONNECTIONS} or more"
             )
         return None
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return ("Task queue depth: more requests than threads", False) if _QUEUE in line else None
 
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["threads"])

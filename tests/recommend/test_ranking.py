@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import BackendShare
 from pytest_winserve.load.results.usage import PartUsage, SiteUsage
@@ -132,6 +133,15 @@ def test_what_may_be_as_fast_is_taken_before_what_is_made_for_development(make: 
     assert (found.met[1], found.met[0]) in found.doubtful
     text = " ".join(render(found, []).split())
     assert "sound is not surely slower by more than 10 % (0.84 of its rate" in text
+
+
+def test_what_the_logs_of_a_candidate_say_is_told_although_it_met_the_criteria(make: Make) -> None:
+    tests = rounds(make, "a", 1000, 1000)
+    for test in tests:
+        complaint = Complaint("KeyError (traceback)", {"backend-0": 2}, "KeyError: 'user'")
+        test["results"][0]["logged"] = [complaint.to_dict()]
+    text = " ".join(render(ranked(*tests), []).split())
+    assert "a logged: KeyError (traceback) 4 times (backend-0): KeyError: 'user'" in text
 
 
 def test_the_printed_rule_names_every_step_of_the_rule(make: Make) -> None:

@@ -9,6 +9,7 @@ from pytest_winserve.load.criteria import ROWS, Criterion
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_good
 from pytest_winserve.load.measures.units import format_duration, format_rate
+from pytest_winserve.load.results.complaints import Complaint, shown
 from pytest_winserve.load.results.ledger import Ledger
 from pytest_winserve.load.results.shares import (
     BackendShare,
@@ -60,6 +61,8 @@ class ResultFacts(Protocol):
     def unmeasured(self) -> frozenset[str]: ...
     @property
     def ledger(self) -> Ledger | None: ...
+    @property
+    def logged(self) -> tuple[Complaint, ...] | None: ...
     @property
     def site(self) -> SiteUsage | None: ...
 
@@ -123,6 +126,7 @@ def summary(result: ResultFacts) -> str:
         lines += result.ledger.lines()
     if result.site is not None:
         lines.append(result.site.summary())
+    lines += [f"logged: {words}" for words, _ in shown(result.logged or ())]
     return "\n".join(lines)
 
 

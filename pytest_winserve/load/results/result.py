@@ -18,6 +18,7 @@ from pytest_winserve.load.criteria import (
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import is_good, is_status
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.complaints import Complaint, logged_dict, logged_of
 from pytest_winserve.load.results.evidence import evidence, summary
 from pytest_winserve.load.results.ledger import Ledger
 from pytest_winserve.load.results.shares import (
@@ -50,6 +51,9 @@ class Result:
     `by_backend` is keyed by the backend's index, `by_request` by the plan's `labels`, `by_outcome`
     by outcome, failures included. They are empty where the engine does not keep these apart.
 
+    `logged` is what the programs of the site complained of in their logs meanwhile; None where
+    nobody has looked.
+
     After a lost worker (`generator.lost`) the result holds what that worker last reported: `sent`
     may then exceed the outcomes, by `unfinished`, and no criterion holds on it.
     """
@@ -74,6 +78,7 @@ class Result:
     by_request: Mapping[str, RequestShare] = field(default_factory=dict)
     by_outcome: Mapping[str, OutcomeTimes] = field(default_factory=dict)
     site: SiteUsage | None = None
+    logged: tuple[Complaint, ...] | None = None
 
     def __post_init__(self) -> None:
         known = sum(self.outcomes.values())
@@ -251,7 +256,7 @@ class Result:
             "by_request": {key: share.to_dict() for key, share in self.by_request.items()},
             "by_outcome": {key: times.to_dict() for key, times in self.by_outcome.items()},
             "site": None if self.site is None else self.site.to_dict(),
-        }
+        } | logged_dict(self.logged)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Result:
@@ -282,4 +287,5 @@ class Result:
             by_request={key: RequestShare.from_dict(share) for key, share in requests.items()},
             by_outcome={key: OutcomeTimes.from_dict(one) for key, one in times.items()},
             site=None if site is None else SiteUsage.from_dict(site),
+            logged=logged_of(data),
         )

@@ -9,6 +9,7 @@ from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.sending import send
 from pytest_winserve.probe.probe import Counting, capacity, probe
 from pytest_winserve.probe.verdicts import Capacity, Verdict
 from pytest_winserve.servers import Concurrency
@@ -38,7 +39,7 @@ class FromHere:
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
         url = "http://{}:{}".format(*self._deployment.address)
         target = Target(url, tag, warmup_tag, self._deployment.nonce)
-        return get_engine(engine).run(plan, target, tell)
+        return send(get_engine(engine), plan, target, tell)
 
     def _counting(self) -> Counting:
         deployment = self._deployment

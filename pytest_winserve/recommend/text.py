@@ -182,6 +182,8 @@ def _met(ranking: Ranking, width: int) -> Iterator[str]:
     if any(each.development for each in ranking.met):
         yield from _wrapped(f"{DEVELOPMENT_NOTE}.", width)
     for each in ranking.met:
+        for words in _not_the_page(each):
+            yield from _wrapped(f"{each.topology}: {words}", width)
         for words, _ in shown(each.logged):
             yield from _wrapped(f"{each.topology} logged: {words}", width)
     waited = [
@@ -196,6 +198,14 @@ def _met(ranking: Ranking, width: int) -> Iterator[str]:
             "timeout only because the load ended. A longer --duration shows what becomes of them.",
             width,
         )
+
+
+def _not_the_page(candidate: Candidate) -> list[str]:
+    """What of its answers was something else than the page that was asked for, in its first run."""
+    results = list(candidate.results.values())[:1]
+    return [
+        words for result in results for words in (result.redirected, *result.differences) if words
+    ]
 
 
 def _outlasting(candidate: Candidate) -> str | None:
@@ -257,6 +267,7 @@ def reasons(candidate: Candidate) -> list[str]:
     for result in candidate.results.values():
         if result.errors or (result.ledger is not None and result.ledger.unaccounted):
             reasons += errors_by_side(result, first.server or "", first.behind)
+    reasons += _not_the_page(candidate)
     reasons += [words for words, _ in shown(candidate.logged)]
     reasons += candidate.trouble
     return list(dict.fromkeys(reasons))

@@ -195,6 +195,9 @@ def load_warnings(result: Result) -> list[Sentence]:
             f"{plural(result.dropped, 'request')} never sent: "
             f"{result.plan.users} were in flight already"
         )
+    if result.redirected:
+        warnings.append(f"REDIRECTS: {result.redirected}")
+    warnings += [f"NOT THE SAME: {words}" for words in result.differences]
     if result.sent == 0:
         warnings.append("nothing was sent: every number of this load is not measured")
     sentences = [Sentence(text, good=False) for text in warnings]

@@ -64,12 +64,18 @@ class ResultFacts(Protocol):
     @property
     def logged(self) -> tuple[Complaint, ...] | None: ...
     @property
+    def redirected(self) -> str: ...
+    @property
+    def differences(self) -> list[str]: ...
+    @property
     def site(self) -> SiteUsage | None: ...
 
 
 def evidence(result: ResultFacts, failed: Sequence[Criterion]) -> list[str]:
     """What a reader needs to see why these criteria fail."""
     lines = [f"sent {result.sent} to {result.url}, outcomes: {_counts(result.outcomes)}"]
+    lines += [result.redirected] if result.redirected else []
+    lines += result.differences
     if result.errors:
         bad = {name: n for name, n in result.outcomes.items() if not is_good(name)}
         lost = {"lost with a worker": result.unfinished} if result.unfinished else {}
@@ -117,6 +123,7 @@ def summary(result: ResultFacts) -> str:
             + ("late not measured" if late is None else f"{late} late by more than 10 ms")
         )
     lines.append(f"outcomes: {_counts(result.outcomes)}")
+    lines += [*filter(None, [result.redirected]), *result.differences]
     for name in ("connect", "first_byte", "total"):
         lines.append(f"{name}: {_times(result, name)}")
     if set(result.by_backend) - {NO_BACKEND}:

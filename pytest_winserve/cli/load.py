@@ -84,7 +84,7 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     from pytest_winserve.load.engine import Target
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.load.plan import Plan
-    from pytest_winserve.load.sending import send
+    from pytest_winserve.load.sending import singles, with_singles
     from pytest_winserve.report.record import Record
     from pytest_winserve.system.locks import measuring
 
@@ -95,9 +95,11 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     made = Plan.make(**{**plan, "path": plan["path"] or own_path})
     live = Watch()
     with measuring(lambda seconds: live.waiting(f"waits for another measurement, {seconds:.0f} s")):
-        result = send(get_engine(settings.engine), made, target, live.follow)
+        single = singles(made, target)
+        result = get_engine(settings.engine).run(made, target, live.follow)
     live.progress("")
     record = Record(NAME, "passed", topology=base, host="-", app="-", declared="unknown")
+    result = with_singles(result, single)
     return judged(record, result, settings), result
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.answers import Reference
 from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.result import Result
@@ -149,6 +150,10 @@ class Sender(Protocol):
         self, slow: str, limit: int, backends: int, declared: Concurrency, tags: tuple[str, ...]
     ) -> Capacity:
         """See `pytest_winserve.probe.probe.capacity`; each round of it takes one of the tags."""
+
+    def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
+        """What each GET of a plan gets when it is sent once; see
+        `pytest_winserve.load.sending.singles`."""
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
         """What came back of a plan. An error that `tell` raises ends the load, and passes."""

@@ -8,8 +8,9 @@ from pytest_winserve.deployment.contract import Tell
 from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.answers import Reference
 from pytest_winserve.load.results.result import Result
-from pytest_winserve.load.sending import send
+from pytest_winserve.load.sending import singles
 from pytest_winserve.probe.probe import Counting, capacity, probe
 from pytest_winserve.probe.verdicts import Capacity, Verdict
 from pytest_winserve.servers import Concurrency
@@ -36,10 +37,16 @@ class FromHere:
         address, next_tag = self._deployment.address, iter(tags).__next__
         return capacity(address, slow, limit, backends, declared, next_tag, self._counting())
 
+    def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
+        return singles(plan, Target(self._url, warmup_tag=tag))
+
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
-        url = "http://{}:{}".format(*self._deployment.address)
-        target = Target(url, tag, warmup_tag, self._deployment.nonce)
-        return send(get_engine(engine), plan, target, tell)
+        target = Target(self._url, tag, warmup_tag, self._deployment.nonce)
+        return get_engine(engine).run(plan, target, tell)
+
+    @property
+    def _url(self) -> str:
+        return "http://{}:{}".format(*self._deployment.address)
 
     def _counting(self) -> Counting:
         deployment = self._deployment

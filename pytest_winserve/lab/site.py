@@ -24,6 +24,7 @@ from pytest_winserve.load.results.complaints import logged_dict
 from pytest_winserve.load.results.ledger import Ledger, reconcile
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import BackendShare
+from pytest_winserve.load.sending import with_singles
 from pytest_winserve.probe.probe import ROUNDS
 from pytest_winserve.probe.verdicts import Capacity, Verdict
 from pytest_winserve.servers import Concurrency
@@ -229,8 +230,9 @@ class Site:
                     raise HostLost(self.deployment.lost)
 
         with self._alone("load"):
-            positions = self.deployment.log_positions()
             before = self.deployment.deaths()
+            single = self.sender.singles(plan, self._lab_tag())
+            positions = self.deployment.log_positions()
             self.deployment.watch()
             try:
                 result = self.sender.load(engine or self.engine, plan, tag, self._lab_tag(), follow)
@@ -241,7 +243,7 @@ class Site:
                 usage = self.deployment.usage()
                 self.observer.progress("")
             result = replace(
-                self._with_ledger(result, tag, before),
+                with_singles(self._with_ledger(result, tag, before), single),
                 site=usage,
                 logged=self.deployment.complaints(positions),
             )

@@ -1,4 +1,4 @@
-"""A load as it is sent: first each of its GETs once, to hold its answers against, then the plan."""
+"""The GETs of a plan, each sent once just before the load, to hold its answers against."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import contextlib
 import http.client
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from time import perf_counter
 from urllib.parse import urlsplit
 
-from pytest_winserve.load.engine import Engine, Progress, Target, resolve
+from pytest_winserve.load.engine import Target, resolve
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.wire import Route, place_of
 from pytest_winserve.load.results.answers import Answers, Reference
@@ -20,26 +20,23 @@ from pytest_winserve.load.results.result import Result
 MOST_REQUESTS = 10
 """Requests of a plan that are sent once before."""
 MOST_SECONDS = 5.0
-"""For one exchange as a whole, from the connect to the last byte."""
+"""For all of them, each from the connect to the last byte."""
 MOST_BYTES = 64_000_000
 PIECE = 65_536
 
 
-def send(
-    engine: Engine, plan: Plan, target: Target, on_progress: Callable[[Progress], None]
-) -> Result:
-    """What came back of a plan, with what single requests got before. Raises as `Engine.run`."""
-    before = singles(plan, target)
-    result = engine.run(plan, target, on_progress)
+def with_singles(result: Result, before: tuple[Reference, ...]) -> Result:
+    """A load's result with what `singles` got before it."""
     return replace(result, answers=replace(result.answers or Answers(), before=before))
 
 
 def singles(plan: Plan, target: Target) -> tuple[Reference, ...]:
     """What each GET of a plan gets when it is sent once, as the load sends it, without being
-    followed. Requests of other methods may have effects, and are not sent.
+    followed; as many as are answered in MOST_SECONDS. Requests of other methods may have effects,
+    and are not sent.
 
-    They carry the tag of the warm-up: they are no part of the load. LoadError when the name of the
-    target is not known.
+    They carry the tag of the target's warm-up: they are no part of the load. LoadError when its
+    name is not known.
     """
     address = resolve(target)
     host = urlsplit(target.url).netloc
@@ -48,10 +45,13 @@ def singles(plan: Plan, target: Target) -> tuple[Reference, ...]:
         for index, (label, request) in enumerate(zip(plan.labels, plan.requests, strict=True))
         if request.method == "GET"
     ]
-    seconds = min(MOST_SECONDS, plan.timeout)
-    return tuple(
-        _single(label, route, address, seconds) for label, route in requests[:MOST_REQUESTS]
-    )
+    found = []
+    end = perf_counter() + MOST_SECONDS
+    for label, route in requests[:MOST_REQUESTS]:
+        left = min(end - perf_counter(), plan.timeout)
+        if left > 0:
+            found.append(_single(label, route, address, left))
+    return tuple(found)
 
 
 def _single(label: str, route: Route, address: tuple[str, int], seconds: float) -> Reference:

@@ -26,6 +26,7 @@ from pytest_winserve.deployment.this_machine import machine
 from pytest_winserve.errors import MissingComponent, WinserveError
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.answers import Reference
 from pytest_winserve.probe.verdicts import Capacity, Verdict
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.shipping.contents import fingerprint
@@ -56,7 +57,8 @@ class Session:
             return WinserveError.__name__, traceback.format_exc(), "", ""
 
     def _called(self, name: str) -> Callable[..., Any]:
-        own = ("about", "require", "deploy", "start", "send", "stop", "probe", "capacity", "load")
+        own = ("about", "require", "deploy", "start", "send", "stop", "probe", "capacity", "load",
+               "singles")  # fmt: skip
         called: Callable[..., Any] = getattr(self if name in own else self._processes, name)
         return called
 
@@ -102,6 +104,10 @@ class Session:
     def capacity(self, *arguments: Any) -> Capacity:
         """See `Sender`; the channel comes last."""
         return self._sender().capacity(*arguments[:-1])
+
+    def singles(self, plan: dict[str, Any], tag: str, _: Any) -> tuple[Reference, ...]:
+        """See `Sender`; the channel comes last."""
+        return self._sender().singles(Plan.from_dict(plan), tag)
 
     def load(
         self, engine: str, plan: dict[str, Any], tag: str, warmup_tag: str, channel: Any

@@ -12,6 +12,7 @@ from pytest_winserve.deployment.readiness import first_answer
 from pytest_winserve.errors import HostLost, StartError, StartTimeout
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.answers import Reference
 from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.result import Result
@@ -48,6 +49,9 @@ class FromThere:
         found = self._link.work("capacity", *arguments)
         peaks = found["per_backend"]
         return Capacity(**found | {"per_backend": None if peaks is None else tuple(peaks)})
+
+    def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
+        return tuple(Reference(**one) for one in self._link.work("singles", plan.to_dict(), tag))
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
         def show(told: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pytest_winserve.load.criteria import ROWS, Criterion
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_good
 from pytest_winserve.load.measures.units import format_duration, format_rate
+from pytest_winserve.load.results.answers import nothing_but_redirects
 from pytest_winserve.load.results.complaints import Complaint, shown
 from pytest_winserve.load.results.ledger import Ledger
 from pytest_winserve.load.results.shares import (
@@ -75,6 +76,8 @@ def evidence(result: ResultFacts, failed: Sequence[Criterion]) -> list[str]:
     """What a reader needs to see why these criteria fail."""
     lines = [f"sent {result.sent} to {result.url}, outcomes: {_counts(result.outcomes)}"]
     lines += [result.redirected] if result.redirected else []
+    if nothing_but_redirects(result.outcomes):
+        lines.append("where redirects are what is measured, a criterion says so: status(302) >= 0")
     lines += result.differences
     if result.errors:
         bad = {name: n for name, n in result.outcomes.items() if not is_good(name)}

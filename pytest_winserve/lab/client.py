@@ -16,5 +16,11 @@ class Client(requests.Session):
         self._base = base
         self.trust_env = False
 
+    def cookie_of(self, path: str) -> dict[str, str]:
+        """The header with the cookies that it would send for a path; none when there are none."""
+        request = requests.Request("GET", urljoin(self._base, path))
+        cookie = self.prepare_request(request).headers.get("Cookie")
+        return {} if cookie is None else {"Cookie": str(cookie)}
+
     def request(self, method: str, url: str, *args: Any, **kw: Any) -> requests.Response:  # type: ignore[override]
         return super().request(method, urljoin(self._base, url), *args, **kw)

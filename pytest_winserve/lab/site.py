@@ -20,6 +20,7 @@ from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import NO_BACKEND
 from pytest_winserve.load.plan import Plan, Request, Stage
+from pytest_winserve.load.results.answers import Reference
 from pytest_winserve.load.results.complaints import logged_dict
 from pytest_winserve.load.results.ledger import Ledger, reconcile
 from pytest_winserve.load.results.result import Result
@@ -231,7 +232,7 @@ class Site:
 
         with self._alone("load"):
             before = self.deployment.deaths()
-            single = self.sender.singles(plan, self._lab_tag())
+            single = self._singles(plan)
             positions = self.deployment.log_positions()
             self.deployment.watch()
             try:
@@ -296,6 +297,23 @@ class Site:
                 # An idle connection takes a place at servers that run few at a time.
                 self._client.close()
             yield
+
+    def _singles(self, plan: Plan) -> tuple[Reference, ...]:
+        """What a `get` of each request gets now: with the cookies of the client, if it has any."""
+        jar = None if self._client is None else self._client.cookie_of
+        requests = [
+            request
+            if jar is None or any(name.lower() == "cookie" for name in request.headers)
+            else replace(request, headers={**request.headers, **jar(request.path)})
+            for request in plan.requests
+        ]
+        found = self.sender.singles(replace(plan, requests=tuple(requests)), self._lab_tag())
+        more = {
+            label
+            for label, mine, own in zip(plan.labels, requests, plan.requests, strict=True)
+            if mine.headers != own.headers
+        }
+        return tuple(replace(one, cookies=one.request in more) for one in found)
 
     def _with_ledger(self, result: Result, tag: str, before: list[str]) -> Result:
         deadline = time.perf_counter() + LEDGER_SECONDS

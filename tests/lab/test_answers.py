@@ -124,3 +124,16 @@ def test_by_locust(site: Site) -> None:
     all_to_login(site.load(users=2, count=40, path="/report", engine="locust"))
     short = site.load(users=2, count=50, path="/tired", engine="locust")
     assert short.differences[0].endswith("(20000 bytes): 15 bytes 50")
+
+
+def test_the_single_request_has_the_cookies_of_the_client_as_a_get_has(site: Site) -> None:
+    site.client.cookies.set("user", "1")
+    assert len(site.get("/report").content) == 20_000
+    result = site.load(users=1, count=5, path="/report")
+    (words,) = result.differences
+    assert words == (
+        "5 of 5 answers to GET /report had another status than a single request just before the "
+        "load with the cookies of the site's client (200): 302 5"
+    )
+    own = site.load(users=1, count=5, requests=[Request("/report", headers={"Cookie": "user=2"})])
+    assert own.differences == []

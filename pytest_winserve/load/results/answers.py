@@ -37,13 +37,21 @@ class AnswerKind:
 @dataclass(frozen=True, slots=True)
 class Reference:
     """What a single request got just before the load: one of the plan's, which was not followed.
-    `status` is None without an answer, and `error` says why."""
+    `status` is None without an answer, and `error` says why. `cookies`: it was sent with those of
+    the site's client, as a `get` is, and the load was not."""
 
     request: str
     status: str | None
     location: str = ""
     size: int | None = None
     error: str = ""
+    cookies: bool = False
+
+    @property
+    def told(self) -> str:
+        """How it was sent, in words."""
+        with_cookies = " with the cookies of the site's client" if self.cookies else ""
+        return f"a single request just before the load{with_cookies}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,7 @@ def _other_statuses(one: Reference, kinds: Sequence[AnswerKind]) -> str:
         return ""
     return (
         f"{sum(others.values())} of {sum(kind.count for kind in kinds)} answers to {one.request} "
-        f"had another status than a single request just before the load ({one.status}): "
+        f"had another status than {one.told} ({one.status}): "
         + ", ".join(f"{status} {n}" for status, n in sorted(others.items()))
     )
 
@@ -153,7 +161,7 @@ def _other_sizes(one: Reference, kinds: Sequence[AnswerKind]) -> str:
     rest = sum(kind.count for kind in most[SHOWN:])
     return (
         f"{sum(kind.count for kind in others)} of {sum(kind.count for kind in alike)} answers to "
-        f"{one.request} had another size than a single request just before the load "
+        f"{one.request} had another size than {one.told} "
         f"({size} bytes): " + ", ".join([*told, *([f"others {rest}"] if rest else [])])
     )
 

@@ -17,6 +17,8 @@ from pytest_winserve.load.recording.wire import Route, place_of
 from pytest_winserve.load.results.answers import Answers, Reference
 from pytest_winserve.load.results.result import Result
 
+LEAST_COUNT = 10
+"""A load of fewer requests is not compared: others would weigh as much as it does."""
 MOST_REQUESTS = 10
 """Requests of a plan that are sent once before."""
 MOST_SECONDS = 5.0
@@ -32,12 +34,14 @@ def with_singles(result: Result, before: tuple[Reference, ...]) -> Result:
 
 def singles(plan: Plan, target: Target) -> tuple[Reference, ...]:
     """What each GET of a plan gets when it is sent once, as the load sends it, without being
-    followed; as many as are answered in MOST_SECONDS. Requests of other methods may have effects,
-    and are not sent.
+    followed; as many as are answered in MOST_SECONDS, and none for a load of a few requests.
+    Requests of other methods may have effects, and are not sent.
 
     They carry the tag of the target's warm-up: they are no part of the load. LoadError when its
     name is not known.
     """
+    if plan.count is not None and plan.count < LEAST_COUNT:
+        return ()
     address = resolve(target)
     host = urlsplit(target.url).netloc
     requests = [

@@ -100,8 +100,15 @@ def test_what_has_no_length_is_not_compared(site: Site) -> None:
     assert result.differences == []
 
 
+def test_a_load_of_a_few_requests_is_all_that_is_sent(site: Site) -> None:
+    result = site.load(users=1, count=9, path="/tired")
+    assert result.answers is not None
+    assert result.answers.before == ()
+    assert {kind.size: kind.count for kind in kinds(result)} == {20_000: 1, 15: 8}
+
+
 def test_only_a_get_is_sent_before_the_load(site: Site) -> None:
-    result = site.load(users=1, count=5, requests=[Request("/login", method="POST", body=b"a=1")])
+    result = site.load(users=1, count=10, requests=[Request("/login", method="POST", body=b"a=1")])
     assert result.answers is not None
     assert result.answers.before == ()
     assert result.differences == []
@@ -129,11 +136,11 @@ def test_by_locust(site: Site) -> None:
 def test_the_single_request_has_the_cookies_of_the_client_as_a_get_has(site: Site) -> None:
     site.client.cookies.set("user", "1")
     assert len(site.get("/report").content) == 20_000
-    result = site.load(users=1, count=5, path="/report")
+    result = site.load(users=1, count=10, path="/report")
     (words,) = result.differences
     assert words == (
-        "5 of 5 answers to GET /report had another status than a single request just before the "
-        "load with the cookies of the site's client (200): 302 5"
+        "10 of 10 answers to GET /report had another status than a single request just before the "
+        "load with the cookies of the site's client (200): 302 10"
     )
-    own = site.load(users=1, count=5, requests=[Request("/report", headers={"Cookie": "user=2"})])
+    own = site.load(users=1, count=10, requests=[Request("/report", headers={"Cookie": "user=2"})])
     assert own.differences == []

@@ -28,6 +28,8 @@ from pytest_winserve.errors import (
     WinserveError,
 )
 from pytest_winserve.lab.observer import Silent
+from pytest_winserve.load.results.answers import Reference
+from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.remote import deployment, gateway, link
 from pytest_winserve.remote.host import RemoteHost
 from pytest_winserve.remote.link import Link
@@ -161,6 +163,31 @@ def test_a_site_over_there_is_like_one_here(beside: Lab) -> None:
         assert over_there() in psutil.Process(site.backends[0].pid).parents()
         pids = list(site.deployment.pids().values())
     assert not any(map(psutil.pid_exists, pids))
+
+
+@pytest.mark.parametrize("load_from", ["here", "host"])
+def test_what_logs_and_answers_say_over_there_is_told_here(
+    host: RemoteHost, load_from: str
+) -> None:
+    lab = Lab(load_from=load_from)
+    lab.host = host
+    with lab:
+        with lab.serve("waitress", "tests.kit.apps.complains:app", fast="/test") as site:
+            result = site.load(users=1, count=10, path="/raise")
+            assert result.logged == (
+                Complaint(
+                    "LookupError (traceback)",
+                    {"backend-0": 10},
+                    "LookupError: no such order",
+                ),
+            )
+            assert site.load(users=1, count=10).logged == ()
+        with lab.serve("waitress", "tests.kit.apps.guarded:app", fast="/login") as site:
+            result = site.load(users=1, count=10, path="/report")
+            assert result.redirected.endswith("were redirects: to /login?... 10")
+            assert result.answers is not None
+            assert result.answers.before == (Reference("GET /report", "302", "/login?...", 0),)
+    eventually(lambda: not relays())
 
 
 def test_a_gateway_closes_with_its_last_site_unless_the_lab_is_held_open(

@@ -20,6 +20,8 @@ MOST_READ = 64_000_000
 """Bytes of one log that are looked at for one measurement."""
 MOST_KINDS = 50
 EXAMPLE = 200
+ANNOUNCED = 5
+"""So many lines of other threads may stand between a logging error and its traceback."""
 
 TRACEBACK = "Traceback (most recent call last)"
 LOGGING = "--- Logging error ---"
@@ -54,6 +56,7 @@ class LogScan:
         self._found: dict[str, Complaint] = {}
         self._counts: dict[str, int] = {}
         self._prefix: str | None = None  # of the lines of the traceback that is being read
+        self._logging_failed = 0  # how many lines ago, from ANNOUNCED down to 0
         self._of_logging = False
         self._chained = False
         self._before = ""  # the line before this one, or the kind that it was counted as
@@ -63,6 +66,7 @@ class LogScan:
         """Take in one line."""
         if self._prefix is not None and self._in_traceback(text):
             return
+        self._logging_failed = max(0, self._logging_failed - 1)
         own = None if self._writer is None else self._writer.complaint(text)
         if own is not None:
             self._count(own[0], text, grave=own[1])
@@ -71,7 +75,7 @@ class LogScan:
         elif TRACEBACK in text:
             self._begin(text)
         elif LOGGING in text:
-            self._before = LOGGING
+            self._logging_failed = ANNOUNCED
         elif any(words in text for words in CHAINED):
             # One error, not two: the one before was only its cause.
             self._uncount(self._ended)
@@ -90,7 +94,8 @@ class LogScan:
         if self._before in {f"{level} line" for level in _SEVERE}:
             self._uncount(self._before)  # the line that announces this traceback
         if not self._chained:
-            self._of_logging = self._before == LOGGING
+            self._of_logging = self._logging_failed > 0
+            self._logging_failed = 0
         self._chained = False
         self._before = ""
         self._prefix = text[: text.index(TRACEBACK)]

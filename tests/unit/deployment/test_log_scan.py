@@ -117,6 +117,14 @@ def test_what_logging_itself_could_not_do_is_a_kind_of_its_own() -> None:
     }
 
 
+def test_other_threads_may_write_between_a_logging_error_and_its_traceback() -> None:
+    text = f"--- Logging error ---\nTask queue depth is 1\nGET /test 200\n{PLAIN}{PLAIN}"
+    assert found(text) == {
+        "logging error: ValueError (traceback)": 1,
+        "ValueError (traceback)": 1,
+    }
+
+
 def test_a_group_of_exceptions_is_told_with_each_of_its_members() -> None:
     text = (
         "  + Exception Group Traceback (most recent call last):\n"

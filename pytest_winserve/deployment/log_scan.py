@@ -59,7 +59,7 @@ class LogScan:
         self._logging_failed = 0  # how many lines ago, from ANNOUNCED down to 0
         self._of_logging = False
         self._chained = False
-        self._before = ""  # the line before this one, or the kind that it was counted as
+        self._before = ""  # the kind that the line before was counted as
         self._ended = ""  # the kind of the last traceback
 
     def line(self, text: str) -> None:

@@ -124,7 +124,8 @@ def _of_the_winner(winner: Candidate) -> str:
             f"{winner.topology} is made for development, not to deploy with; nothing that is made "
             "for production was within the margin."
         )
-    count = max(len(set(r.by_backend) - {NO_BACKEND}) for r in winner.results.values())
+    answered = (set(result.by_backend) - {NO_BACKEND} for result in winner.results.values())
+    count = max(map(len, answered), default=0)
     if count > 1:
         told.append(
             f"Its {count} backends share no memory: a session, cache, counter or job that the app "

@@ -67,6 +67,7 @@ class Tally:
         self.sessions: list[int] = []
         self._times: dict[tuple[RequestKind, AnswerKind], Times] = {}
         self._answers: dict[AnswerKind, int] = {}
+        self._alike: dict[tuple[int, str], int] = {}
         self._open = _Second()
         self._seconds: list[dict[str, Any]] = []
         self._outcomes: dict[str, int] = {}
@@ -82,9 +83,10 @@ class Tally:
         """What collects the times of such requests; a time in `totals` is what counts one."""
         answer = AnswerKind(request, outcome, location, size)
         if answer not in self._answers:
-            alike = sum(kind[:2] == answer[:2] for kind in self._answers)
+            alike = self._alike.get((request, outcome), 0)
             if alike >= KINDS_OF_ANSWERS:
                 answer = AnswerKind(request, outcome, OTHERS if location else "", None)
+            self._alike[request, outcome] = alike + 1
             self._answers.setdefault(answer, 0)
         key = RequestKind(request, backend, outcome), answer
         found = self._times.get(key)

@@ -80,6 +80,10 @@ class SitePool:
             Topology.parse(key.topology), key.app, command=key.command, slow=key.slow, fast=key.fast
         )
 
+    def expect(self, key: SiteKey) -> None:
+        """One more test than was known asks for `key`."""
+        self._wanted[key] += 1
+
     def release(self, key: SiteKey) -> None:
         """One test that asked for `key` is over. Raises StopError when it was the last."""
         self._wanted[key] -= 1

@@ -120,7 +120,7 @@ def pytest_collection_modifyitems(
         _settle(config, items)
         from pytest_winserve.session.wanted import in_order
 
-        in_order(items)
+        in_order(items, grouped=hasattr(config.option, "dist"))
     yield
     if uses:
         # The suite's own hook may have added markers.

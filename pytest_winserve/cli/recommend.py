@@ -90,8 +90,9 @@ def recommended(
             click.echo("\nThe same command goes on from here.")
             return FAILED
         trials.finish()
-    click.echo()
-    written = show_ranking(search, environment)
+        click.echo()
+        # Before the way to the host is closed, which may go wrong.
+        written = show_ranking(search, environment)
     if not trials.records:
         return MISSING
     if all(record.error == UsageError.__name__ for record in trials.records):

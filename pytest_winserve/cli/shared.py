@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pytest_winserve.errors import CriterionFailed, MissingComponent, UsageError, WinserveError
+from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
 from pytest_winserve.session.settings import SETTINGS, Setting, Settings, resolve
 
 if TYPE_CHECKING:
@@ -89,10 +89,18 @@ def explained() -> Iterator[None]:
     """Turns the package's errors into a message and the right exit status."""
     try:
         yield
-    except CriterionFailed as error:
-        click.echo(f"winserve: {error}", err=True)
-        sys.exit(FAILED)
     except WinserveError as error:
-        click.echo(f"winserve: {error}", err=True)
-        status = {UsageError: USAGE, MissingComponent: MISSING}.get(type(error), FAILED)
+        errors = list(_with_what_was_before(error))
+        for each in errors:
+            click.echo(f"winserve: {each}", err=True)
+        status = {UsageError: USAGE, MissingComponent: MISSING}.get(type(errors[0]), FAILED)
         sys.exit(status)
+
+
+def _with_what_was_before(error: BaseException | None) -> Iterator[WinserveError]:
+    """An error of a stop, and the one that led to the stop, which comes first and would else be
+    lost behind it."""
+    if isinstance(error, WinserveError):
+        if not error.__suppress_context__:
+            yield from _with_what_was_before(error.__context__)
+        yield error

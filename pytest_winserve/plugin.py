@@ -141,12 +141,13 @@ def _settle(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def _winserve_pool(request: pytest.FixtureRequest) -> Iterator[SitePool]:
+    from pytest_winserve.session.display import live_of
     from pytest_winserve.session.site_pool import SitePool
     from pytest_winserve.session.wanted import SITE_KEY
 
     items = request.session.items
     wanted = [item.stash[SITE_KEY] for item in items if SITE_KEY in item.stash]
-    pool = SitePool(_settings(request.config), wanted)
+    pool = SitePool(_settings(request.config), wanted, live_of(request.config))
     yield pool
     pool.close()
 
@@ -312,8 +313,9 @@ def _settings(config: pytest.Config) -> Settings:
 def _surveys(config: pytest.Config) -> Surveys:
     """What the run has found out about its hosts."""
     from pytest_winserve.lab.available import Surveys
+    from pytest_winserve.session.display import live_of
 
-    return config.stash.setdefault(SURVEYS_KEY, Surveys())
+    return config.stash.setdefault(SURVEYS_KEY, Surveys(live_of(config)))
 
 
 def _wanted(config: pytest.Config) -> Wanted:

@@ -86,7 +86,7 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.load.plan import Plan
     from pytest_winserve.report.record import Record
-    from pytest_winserve.system.locks import measuring
+    from pytest_winserve.system.locks import measuring, wait_text
 
     parts = urlsplit(url)
     base = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
@@ -94,7 +94,7 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     target = Target(base)
     made = Plan.make(**{**plan, "path": plan["path"] or own_path})
     live = Watch()
-    with measuring(lambda seconds: live.waiting(f"waits for another measurement, {seconds:.0f} s")):
+    with measuring(lambda seconds: live.waiting(wait_text(seconds))):
         result = get_engine(settings.engine).run(made, target, live.follow)
     live.progress("")
     record = Record(NAME, "passed", topology=base, host="-", app="-", declared="unknown")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -59,13 +59,14 @@ def setting_named(name: str) -> Setting:
 def settings_of(given: Mapping[str, Any]) -> Settings:
     """The settings: these options, the environment, the defaults. Raises UsageError."""
     from pytest_winserve.lab.available import Surveys
+    from pytest_winserve.session.display import Watch
     from pytest_winserve.session.site_keys import validate
 
     try:
         settings = resolve({name: value or None for name, value in given.items()}, lambda key: None)
     except UsageError as error:  # the options are called differently here
         raise UsageError(str(error).replace("--winserve-", "--")) from None
-    validate(settings, Surveys())
+    validate(settings, Surveys(Watch()))
     if len(settings.host) > 1:
         raise UsageError(f"--host={','.join(settings.host)}: one host is needed here")
     return settings
@@ -74,14 +75,33 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
 @contextmanager
 def served(topology: str, settings: Settings, port: int) -> Iterator[Site]:
     """A site with these settings."""
+    from pytest_winserve.session.display import Watch
     from pytest_winserve.session.labs import lab_of
 
     # The command judges by the criteria itself.
-    with lab_of(settings, settings.host[0], require=()) as lab, lab.serve(
+    with lab_of(settings, settings.host[0], require=(), live=Watch()) as lab, lab.serve(
         topology, settings.app, command=settings.command, slow=settings.slow, fast=settings.fast,
         port=port,
     ) as site:  # fmt: skip
         yield site
+
+
+@contextmanager
+def patient(what: str) -> Iterator[Callable[[str], None]]:
+    """Prints lines, and tells what goes on when the next one is long in coming."""
+    from pytest_winserve.session.display import Watch
+    from pytest_winserve.system.waits import told
+
+    live = Watch()
+    with ExitStack() as gap:
+
+        def tell(text: str) -> None:
+            gap.close()
+            click.echo(text)
+            gap.enter_context(told(live.waiting, what))
+
+        gap.enter_context(told(live.waiting, what))
+        yield tell
 
 
 @contextmanager

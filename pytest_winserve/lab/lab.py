@@ -11,11 +11,12 @@ from pytest_winserve.deployment.contract import Deployment, Spec
 from pytest_winserve.deployment.sender import FromHere
 from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import Host, open_host
-from pytest_winserve.lab.observer import Observer, Silent
+from pytest_winserve.lab.observer import Lines, Observer, ShownOn, on_stderr
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.criteria import Criterion, parse_all
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Request
+from pytest_winserve.system.waits import told
 from pytest_winserve.topology import Topology
 
 SAMPLE_APP = "pytest_winserve.sample_app:app"
@@ -33,7 +34,8 @@ class Lab:
     probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
     `start_timeout` the seconds that a site may take to come up. The criteria of `require` are
     applied to every measurement; on a load whose generator was the limit they fail unless
-    `allow_limited`. Raises UsageError for a host, engine or criterion that cannot be.
+    `allow_limited`. What takes long is told to `observer`, or else on the standard error. Raises
+    UsageError for a host, engine or criterion that cannot be.
     """
 
     def __init__(
@@ -61,12 +63,13 @@ class Lab:
         self._start_timeout = start_timeout
         self._require = tuple(parse_all(require))
         self._allow_limited = allow_limited
-        self._observer = observer or Silent()
+        self._observer = observer or ShownOn(Lines(on_stderr))
         self._open = ExitStack()
 
     def __enter__(self) -> Lab:
         """Keep the way to the host open, which else is opened for each site that runs alone."""
-        self._open.enter_context(self.host.open())
+        with told(self._observer.waiting, f"the host {self.host.name} is brought up"):
+            self._open.enter_context(self.host.open())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,12 +106,14 @@ class Lab:
             folder=self.host.folder(),
             path=self.host.path(),
         )
-        deployment = self.host.deploy(spec)
-        deployment.start()
+        with told(self._observer.waiting, f"{topology} is brought up"):
+            deployment = self.host.deploy(spec)
+            deployment.start()
+            machine = self._machine(topology, deployment)
         return Site(
             topology=topology,
             host=self.host.name,
-            machine=self._machine(topology, deployment),
+            machine=machine,
             app=command if topology.server == "command" and command else app,
             slow=slow,
             fast=fast,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,9 @@ from pytest_winserve.load.results.shares import BackendShare
 from pytest_winserve.probe.probe import ROUNDS
 from pytest_winserve.probe.verdicts import Capacity, Verdict
 from pytest_winserve.servers import Concurrency
-from pytest_winserve.system.locks import measuring
+from pytest_winserve.system.locks import measuring, wait_text
 from pytest_winserve.system.ports import Address
+from pytest_winserve.system.waits import told
 from pytest_winserve.tags import lab_tag, load_tag
 from pytest_winserve.topology import Topology
 
@@ -145,7 +146,7 @@ class Site:
         if sleepers < 1:
             raise UsageError(f"sleepers={sleepers}: at least 1 slow request is needed")
         positions = self.deployment.log_positions()
-        with self._alone("probe"):
+        with self._alone("probe"), self._told("probe"):
             verdict = self.sender.probe(
                 _path(slow or self.slow, "slow"),
                 _path(fast or self.fast, "fast"),
@@ -165,7 +166,7 @@ class Site:
         if limit < 1:
             raise UsageError(f"limit={limit}: at least 1 is needed")
         positions = self.deployment.log_positions()
-        with self._alone("capacity"):
+        with self._alone("capacity"), self._told("capacity"):
             found = self.sender.capacity(
                 _path(slow or self.slow, "slow"),
                 limit,
@@ -221,6 +222,7 @@ class Site:
 
         def follow(progress: Progress) -> None:
             nonlocal gone_since
+            begun()
             known[:] = [progress]
             self.observer.progress(f"{self.topology}: {progress_text(progress)}")
             if self.deployment.lost is not None:
@@ -228,7 +230,7 @@ class Site:
                 if progress.elapsed > gone_since + LOST_SECONDS:
                     raise HostLost(self.deployment.lost)
 
-        with self._alone("load"):
+        with self._alone("load"), self._told("load") as begun:
             before = self.deployment.deaths()
             self.deployment.watch()
             try:
@@ -254,7 +256,8 @@ class Site:
         if self._client is not None:
             self._client.close()
         deaths = self.deployment.deaths()
-        problems = self.deployment.stop()
+        with told(self.observer.waiting, f"{self.topology} is stopped"):
+            problems = self.deployment.stop()
         if problems:
             died = [f"before that: {death}" for death in deaths]
             raise StopError(
@@ -275,9 +278,7 @@ class Site:
         """Hold the machine's measuring lock, with the wait for it shown and kept."""
 
         def show(seconds: float) -> None:
-            self.observer.waiting(
-                f"{self.topology}: {what} waits for another measurement, {seconds:.0f} s"
-            )
+            self.observer.waiting(f"{self.topology}: {what} {wait_text(seconds)}")
 
         with measuring(show) as waited:
             self.observer.progress("")
@@ -289,6 +290,10 @@ class Site:
                 # An idle connection takes a place at servers that run few at a time.
                 self._client.close()
             yield
+
+    def _told(self, what: str) -> AbstractContextManager[Callable[[], None]]:
+        """Tells of a measurement that takes long; calling what it gives is the end of it."""
+        return told(self.observer.waiting, f"{self.topology}: {what}")
 
     def _with_ledger(self, result: Result, tag: str, before: list[str]) -> Result:
         deadline = time.perf_counter() + LEDGER_SECONDS

@@ -26,6 +26,7 @@ from pytest_winserve.lab.site import Site
 from pytest_winserve.recommend.ranking import Ranking, rank
 from pytest_winserve.recommend.trials import Trials, app_fingerprint
 from pytest_winserve.report.record import Record
+from pytest_winserve.session.display import Watch
 from pytest_winserve.session.environment import RunEnvironment
 from pytest_winserve.session.labs import lab_of
 from pytest_winserve.session.recorder import Recorder, attach
@@ -254,7 +255,7 @@ def _trial_record(recorder: Recorder, outcome: str, number: int, trouble: Sequen
 
 def new_lab(settings: Settings, criteria: Sequence[str]) -> Lab:
     """The lab that applies the criteria to every measurement."""
-    return lab_of(settings, settings.host[0], require=criteria)
+    return lab_of(settings, settings.host[0], require=criteria, live=Watch())
 
 
 def adjusted(settings: Settings) -> Settings:

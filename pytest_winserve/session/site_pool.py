@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 from pytest_winserve.errors import MissingComponent, StopError, WinserveError
 from pytest_winserve.lab.lab import Lab
+from pytest_winserve.lab.observer import Live
 from pytest_winserve.lab.site import Site
 from pytest_winserve.session.labs import lab_of
 from pytest_winserve.session.settings import Settings
@@ -22,8 +23,11 @@ from pytest_winserve.topology import Topology
 class SitePool:
     """Starts, shares, replaces and closes the sites of one test run (or of one xdist worker)."""
 
-    def __init__(self, settings: Settings, wanted: Iterable[SiteKey]) -> None:
+    def __init__(
+        self, settings: Settings, wanted: Iterable[SiteKey], live: Live | None = None
+    ) -> None:
         self._settings = settings
+        self._live = live
         self._wanted = Counter(wanted)
         self._labs: dict[str, Lab] = {}
         self._open = ExitStack()
@@ -33,7 +37,9 @@ class SitePool:
     def lab(self, host: str) -> Lab:
         """The lab of a host, with the run's settings."""
         if host not in self._labs:
-            self._labs[host] = self._open.enter_context(lab_of(self._settings, host))
+            self._labs[host] = self._open.enter_context(
+                lab_of(self._settings, host, live=self._live)
+            )
         return self._labs[host]
 
     def site(self, key: SiteKey) -> tuple[Site, list[str]]:

@@ -7,13 +7,13 @@ Only what is said to this plugin counts, and where the app is imported from.
 from __future__ import annotations
 
 import os
+import pkgutil
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest.config.findpaths import locate_config
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.session.settings import SETTINGS
@@ -34,6 +34,8 @@ def arguments(options: Sequence[str]) -> list[str]:
 def ini_values(folder: Path) -> Iterator[str]:
     """What the project's ini file says to this plugin, as `key=value`, and where it has Python look
     for modules. Raises UsageError."""
+    # pytest's own search, so that both find the same. It is no part of what pytest promises.
+    locate_config: Any = pkgutil.resolve_name("_pytest.config.findpaths:locate_config")
     try:
         _, ini, found, *_ = locate_config(folder, [folder])
     # pytest.fail() is how pytest refuses a section of an old name.

@@ -64,12 +64,21 @@ def _who() -> dict[str, Any]:
     import psutil
 
     me = psutil.Process()
-    # A worker of pytest-xdist has a command line that tells nothing.
-    known = me.parent() if "PYTEST_XDIST_WORKER" in os.environ else me
+    known = me
     with suppress(psutil.Error):
-        command = subprocess.list2cmdline((known or me).cmdline())
-        return {"pid": me.pid, "since": me.create_time(), "command": command}
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            # A worker of pytest-xdist has a command line that tells nothing.
+            known = me.parent() or me
+        return {"pid": me.pid, "since": me.create_time(), "command": _command(known.cmdline())}
     return {"pid": me.pid, "since": me.create_time(), "command": me.name()}
+
+
+def _command(words: list[str]) -> str:
+    """A command line as somebody has typed it: without the Python that runs a script, and where
+    the program is."""
+    if len(words) > 1 and "python" in Path(words[0]).name.lower() and not words[1].startswith("-"):
+        words = words[1:]
+    return subprocess.list2cmdline([Path(words[0]).name, *words[1:]])
 
 
 def wait_text(seconds: float) -> str:

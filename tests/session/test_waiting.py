@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -70,6 +73,22 @@ def test_for_another_measurement_than_that_of_a_url(start: Start, measured: Exit
         run.wait_for(holder())
         measured.close()
         assert run.process.wait(60) == 0, run.text()
+
+
+def test_the_command_is_named_as_it_was_typed(tmp_path: Path) -> None:
+    script = tmp_path / "measures.py"
+    script.write_text(
+        "import sys\nfrom pytest_winserve.system.locks import measuring\n"
+        "with measuring():\n    print(flush=True)\n    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, script, "--some=option"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        text = wait_text(3)
+        process.communicate()
+    assert re.search(r" 3 s \(pid \d+: measures\.py --some=option\)$", text)
 
 
 def test_one_without_a_name(own_locks: Path, measured: ExitStack) -> None:

@@ -249,3 +249,9 @@ def test_an_added_marker_with_more_topologies_than_there_are_tests(
     done = pytester.runpytest_subprocess(*ONE)
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["*test_it?tornado?: the marker winserve with 2 topologies came *"])
+
+
+def test_strict_markers_without_xdist(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(winserve): assert winserve.get('/test').ok")
+    done = pytester.runpytest_subprocess(*ONE, "-p", "no:xdist", "--strict-markers", "-W", "error")
+    done.assert_outcomes(passed=1)

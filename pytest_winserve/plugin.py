@@ -215,8 +215,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     except BaseException:
         # Ctrl-C: there will be no report of this test. What it has measured is not lost.
         results: Any = item.config.pluginmanager.get_plugin("winserve-results")
-        if results is not None:
-            results.take(_interrupted(item))
+        attempts = item.stash.get(ATTEMPTS_KEY, [])
+        if results is not None and attempts:
+            from pytest_winserve.session.attempts import interrupted
+
+            results.take(interrupted(attempts, item.nodeid))
         raise
 
 
@@ -261,7 +264,8 @@ def pytest_runtest_makereport(
     if report.when == "call" or report.failed:
         attempts[-1].outcome = report.outcome if report.when == "call" else "error"
     if report.when == "teardown" or report.failed:
-        records = records_of(attempts, item.nodeid)
+        not_started = getattr(report, "winserve", {})
+        records = not_started | records_of(attempts, item.nodeid)
         report.winserve = records  # type: ignore[attr-defined]
     if report.when == "teardown":
         del item.stash[ATTEMPTS_KEY]
@@ -278,19 +282,6 @@ def _not_started(item: pytest.Item, error: WinserveError) -> dict[str, dict[str,
     if FAILED_BEFORE in reason:
         return {}
     return {f"{item.nodeid}: {reason}": key.not_started(item.nodeid, reason).to_dict()}
-
-
-def _interrupted(item: pytest.Item) -> dict[str, dict[str, Any]]:
-    """The records of a test that did not come to its end."""
-    if not item.stash.get(ATTEMPTS_KEY, []):
-        return {}
-    from pytest_winserve.session.attempts import records_of
-
-    attempts = item.stash[ATTEMPTS_KEY]
-    attempts[-1].outcome = "error"
-    for recorder in attempts[-1].recorders:
-        recorder.events.append("the test was interrupted")
-    return records_of(attempts, item.nodeid)
 
 
 def _over(item: pytest.Item) -> None:

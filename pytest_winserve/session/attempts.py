@@ -8,7 +8,7 @@ often as there is a report that may carry it; the last one counts.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,3 +42,12 @@ def current(attempts: list[Attempt]) -> Attempt:
 def records_of(attempts: Iterable[Attempt], nodeid: str) -> dict[str, dict[str, Any]]:
     """The records of several attempts, by names of their own."""
     return {name: data for each in attempts for name, data in each.records(nodeid).items()}
+
+
+def interrupted(attempts: Sequence[Attempt], nodeid: str) -> dict[str, dict[str, Any]]:
+    """The records of a test whose last attempt did not come to its end."""
+    last = attempts[-1]
+    last.outcome = "error"
+    for recorder in last.recorders:
+        recorder.events.append("the test was interrupted")
+    return records_of(attempts, nodeid)

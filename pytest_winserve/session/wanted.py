@@ -102,8 +102,9 @@ class Wanted:
         """Settle the tests that differ only in their place; those that are not wanted."""
         taken: set[Place] = set()
         for item in group:
-            generated = self._generated[item.parent, item.originalname]  # type: ignore[attr-defined]
             wanted = {_place(each): each for each in self.keys(item)}
+            function = item.parent, getattr(item, "originalname", item.name)
+            generated = self._generated.get(function, set(wanted))
             if not wanted.keys() <= generated:
                 if len(wanted) > 1:
                     raise UsageError(

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pytest_winserve.backend.apps import load_app_in_time
+
+# Before a server or an app patches what they are made of.
+from pytest_winserve.backend.counters import Counters
+from pytest_winserve.backend.instrument import Instrument
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Options
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from pytest_winserve.backend.counters import Counters
     from pytest_winserve.backend.standard_streams import StandardStreams
     from pytest_winserve.system.ports import ClaimedPort, Listen
 
@@ -73,6 +76,14 @@ class BackendJob:
         self.tell(address=self._socket.getsockname()[1])
         return self._socket
 
+    def listener(self) -> socket.socket:
+        assert self._socket is not None, "listener() before bind()"
+        assert self._counters is not None, "listener() before app()"
+        bound = self._socket
+        kind = bound.family, bound.type, bound.proto
+        self._socket = socket.socket(*kind, fileno=bound.detach())
+        return self._socket
+
     def port(self) -> int:
         port = self._claimed(self._listen_at())
         self.tell(address=port)
@@ -95,9 +106,6 @@ class BackendJob:
         return self._claim.number
 
     def app(self, workers: int = 0) -> WSGIApplication:
-        from pytest_winserve.backend.counters import Counters
-        from pytest_winserve.backend.instrument import Instrument
-
         app = load_app_in_time(self.spec["app"], self.patience)
         self.streams.reopen()
         self._counters = Counters(Path(self.spec["counters"]), workers)
@@ -110,8 +118,6 @@ class BackendJob:
         self._counters.join(worker)
 
     def worker_code(self, workers: int) -> str:
-        from pytest_winserve.backend.counters import Counters
-
         self._counters = Counters(Path(self.spec["counters"]), workers)
         order = {name: self.spec[name] for name in ("app", "counters", "failure", "nonce", "index")}
         order |= {"folder": os.getcwd(), "patience": self.patience}  # noqa: PTH109

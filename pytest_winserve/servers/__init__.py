@@ -41,7 +41,14 @@ class Job(Protocol):
         """Seconds after which it is time to say what is waited for; the lab waits a bit longer."""
 
     def bind(self, backlog: int) -> socket.socket:
-        """A TCP socket bound to this backend's address, listening from the call of `app` on."""
+        """A TCP socket bound to this backend's address, listening from the call of `app` on.
+
+        The lab knows the address then, and can start a front while the app loads. What serves on it
+        takes `listener`, once the app is loaded."""
+
+    def listener(self) -> socket.socket:
+        """After `bind` and `app`: the same socket, as `socket.socket` makes one now, since the app
+        may have put another class there. The one that `bind` gave is closed with it."""
 
     def app(self, workers: int = 0) -> WSGIApplication:
         """The user's application, imported and instrumented.
@@ -120,7 +127,9 @@ class Server(Protocol):
         """How many requests one backend runs at once with these options."""
 
     def start(self, job: Job) -> Running:
-        """Take a socket or a port from `job`, and its app, and be ready to serve."""
+        """Take a socket or a port from `job`, and its app, and be ready to serve.
+
+        In the order of a deployment: what listens is made when the app is loaded."""
 
 
 @runtime_checkable

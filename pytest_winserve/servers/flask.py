@@ -23,11 +23,11 @@ class FlaskServer:
     def start(self, job: Job) -> Running:
         from werkzeug.serving import LISTEN_QUEUE, make_server
 
-        sock = job.bind(LISTEN_QUEUE)
+        job.bind(LISTEN_QUEUE)
+        app, sock = job.app(), job.listener()
         host, port = sock.getsockname()
-        server = make_server(
-            host, port, job.app(), threaded=bool(job.options["threaded"]), fd=sock.fileno()
-        )
+        threaded = bool(job.options["threaded"])
+        server = make_server(host, port, app, threaded=threaded, fd=sock.fileno())
         # The server serves on a duplicate; with both open, its close would not close the port.
         sock.close()
         return Running(lambda: server.serve_forever(poll_interval=0.05), server.shutdown)

@@ -37,8 +37,8 @@ class GeventServer:
 
         if job.options["patch"]:
             monkey.patch_all()
-        bound = job.bind(BACKLOG)
-        app = job.app()
+        job.bind(BACKLOG)
+        app, bound = job.app(), job.listener()
         listener = socket.socket(bound.family, bound.type, fileno=bound.detach())
         server = WSGIServer(
             listener,

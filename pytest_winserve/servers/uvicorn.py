@@ -32,8 +32,9 @@ class UvicornServer:
         from a2wsgi import WSGIMiddleware
         from uvicorn import Config, Server
 
-        sock = job.bind(BACKLOG)
+        job.bind(BACKLOG)
         wrapped: Any = job.app()  # a2wsgi has types of its own for the same
+        sock = job.listener()
         app = WSGIMiddleware(wrapped, workers=int(job.options["threads"]))
         server = Server(Config(app, backlog=BACKLOG, access_log=bool(job.options["access_log"])))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import types
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from pytest_winserve.errors import StartError
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Package, Running
 from pytest_winserve.system.program import describe_exit
+from pytest_winserve.system.threads import Flag
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -53,19 +53,19 @@ class UwsgiServer:
         if sys.platform == "win32":
             raise AssertionError("unsupported() says no")
         processes, threads = int(job.options["processes"]), int(job.options["threads"])
-        sock = job.bind(BACKLOG)
+        job.bind(BACKLOG)
         # Loaded once, before uWSGI forks its workers, as it does itself.
-        app = job.app(processes)
+        app, sock = job.app(processes), job.listener()
         master = os.fork()
         if not master:
             run(job, app, sock.fileno(), processes, threads)
         sock.close()
-        stopping, ended = threading.Event(), threading.Event()
+        stopping, ended = Flag(), Flag()
 
         def serve() -> None:
             code = os.waitstatus_to_exitcode(os.waitpid(master, 0)[1])
             ended.set()
-            if not stopping.is_set():
+            if not stopping.is_set:
                 raise StartError(f"uWSGI (pid {master}) {describe_exit(code)} unasked")
             if code not in (0, -signal.SIGTERM):  # the signal: it came before uWSGI minded it
                 raise StartError(f"uWSGI (pid {master}) {describe_exit(code)} when asked to stop")

@@ -40,10 +40,11 @@ class WaitressServer:
 
         from waitress.server import create_server
 
-        sock = job.bind(BACKLOG)
+        job.bind(BACKLOG)
+        app, sock = job.app(), job.listener()
         connections: dict[int, Any] = {}
         server: Any = create_server(
-            job.app(),
+            app,
             map=connections,
             sockets=[sock],
             threads=int(job.options["threads"]),

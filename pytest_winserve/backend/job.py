@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from pytest_winserve.backend.standard_streams import StandardStreams
-    from pytest_winserve.system.ports import ClaimedPort, Listen
+    from pytest_winserve.system.ports import Address, ClaimedPort, Listen
 
 LAST_WORDS_SECONDS = 2.5
 """How long before the deadline a backend says what it still waits for."""
@@ -41,6 +41,7 @@ class BackendJob:
     _backlog: int = field(default=0, init=False)
     _claim: ClaimedPort | None = field(default=None, init=False)
     _counters: Counters | None = field(default=None, init=False)
+    _listens: set[Address] | None = field(default_factory=set, init=False)
 
     @property
     def options(self) -> Options:
@@ -73,6 +74,7 @@ class BackendJob:
         if listen.first and not port:
             port = self._claimed(listen)
         self._socket, self._backlog = bound_socket(port, listen.address), backlog
+        self.listens_too(self._socket.getsockname())
         self.tell(address=self._socket.getsockname()[1])
         return self._socket
 
@@ -86,8 +88,13 @@ class BackendJob:
 
     def port(self) -> int:
         port = self._claimed(self._listen_at())
+        self.listens_too((self.address, port))
         self.tell(address=port)
         return port
+
+    def listens_too(self, address: Address) -> None:
+        if self._listens is not None:
+            self._listens.add(address)
 
     @property
     def address(self) -> str:
@@ -108,6 +115,7 @@ class BackendJob:
     def app(self, workers: int = 0) -> WSGIApplication:
         app = load_app_in_time(self.spec["app"], self.patience)
         self.streams.reopen()
+        self._note_listeners_of_app()
         self._counters = Counters(Path(self.spec["counters"]), workers)
         if self._socket is not None:
             self._listen(self._socket)
@@ -136,6 +144,24 @@ class BackendJob:
     @property
     def instrumented(self) -> bool:
         return self._counters is not None
+
+    @property
+    def listens(self) -> list[Address] | None:
+        """Where it listens: at its own address, and where the app has opened something while it
+        was loaded. None when that is not known."""
+        return None if self._listens is None else sorted(self._listens)
+
+    def _note_listeners_of_app(self) -> None:
+        if sys.platform != "linux":  # elsewhere it takes psutil, which a backend does not have
+            self._listens = None
+            return
+        from pytest_winserve.system.listeners import listeners_of
+
+        found = listeners_of(os.getpid())
+        if self._listens is None or found is None:
+            self._listens = None
+        else:
+            self._listens |= found
 
     def _listen(self, sock: socket.socket) -> None:
         try:

@@ -21,6 +21,8 @@ from pytest_winserve.registry import member, names, own_names
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from pytest_winserve.system.ports import Address
+
 Concurrency = int | None | Literal["unknown"]
 """How many requests one backend runs at once: a number, None for no bound, or unknown."""
 
@@ -66,6 +68,9 @@ class Job(Protocol):
 
     def port(self) -> int:
         """A free port for a server that cannot take a socket."""
+
+    def listens_too(self, address: Address) -> None:
+        """Say that this backend listens there as well, between two parts of its own."""
 
     @property
     def folder(self) -> Path:

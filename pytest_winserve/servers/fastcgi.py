@@ -46,6 +46,7 @@ class FastCgiServer:
 
         app, sock = job.app(), bound_socket()
         sock.listen(socket.SOMAXCONN)  # flup's own backlog
+        job.listens_too(sock.getsockname())
         nginx = start_nginx(job, f"{ADDRESS}:{sock.getsockname()[1]}")
 
         class Server(WSGIServer):  # type: ignore[misc]

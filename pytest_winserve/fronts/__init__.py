@@ -71,7 +71,8 @@ class Front(Protocol):
         """What its log says of processes of its own that died."""
 
     def port_taken(self, folder: Path) -> bool:
-        """Whether its log says that it could not have its port."""
+        """Whether its log says that it could not have its port, or of another fault that a second
+        try on another port mends."""
 
     def unlogged(self, options: Options) -> int:
         """How many answers at most it has sent and not logged, when it is killed."""

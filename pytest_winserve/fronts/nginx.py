@@ -28,6 +28,8 @@ PLATFORM_CONNECTIONS = 1024 if sys.platform == "win32" else 4096
 """Windows builds use select(), with FD_SETSIZE 1024 (ngx_win32_select_module.c)."""
 
 _TAKEN = re.compile(r"(bind\(\) to \S+ failed \((98|48|10048|10013):|still could not bind\(\))")
+_LOST = re.compile(r"CreateProcess\(.*\) failed \(1359:")
+"""Wine 8 lost the worker before it ran: ERROR_INTERNAL_ERROR, once in some hundred starts."""
 
 _WORKER_DIED = re.compile(r"worker process \d+ exited on signal \d+")
 
@@ -130,7 +132,8 @@ class NginxFront:
 
     def port_taken(self, folder: Path) -> bool:
         log = self.error_log(folder)
-        return log.exists() and bool(_TAKEN.search(log.read_text("utf-8", "replace")))
+        text = log.read_text("utf-8", "replace") if log.exists() else ""
+        return bool(_TAKEN.search(text) or _LOST.search(text))
 
     def read_log(self, lines: Iterable[str]) -> Iterator[LogLine]:
         for line in lines:

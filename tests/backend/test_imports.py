@@ -35,7 +35,6 @@ NEEDED = {
     "pytest_winserve.system.threads",
     "pytest_winserve.system.windows",
     "pytest_winserve.tags",
-    "pytest_winserve.version",
 }
 
 

@@ -70,7 +70,7 @@ def test_the_known_scripts_are_found() -> None:
     found = scripts()
     assert {"README.md-0", "README.md-1"} <= set(found)
     assert "winserve check" in found["README.md-0"]
-    assert "python -m pytest -n 2" in found.values()
+    assert "python -m pytest -n 4" in found.values()
     assert any("nginx.exe" in script for script in found.values())
     assert "lab/vagrant/provision.ps1" in found
 

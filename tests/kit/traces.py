@@ -113,8 +113,8 @@ def listening(processes: Iterable[psutil.Process]) -> set[int]:
     """
     if TABLES[0].exists():
         mine = {inode for process in processes for inode in sockets_of(process)}
-        lines = [line for table in TABLES if table.exists() for line in table.open()]
-        rows = [line.split() for line in lines if LISTENS in line]
+        text = "".join(table.read_text() for table in TABLES if table.exists())
+        rows = [line.split() for line in text.splitlines() if LISTENS in line]
         return {int(row[1].partition(":")[2], 16) for row in rows if row[9] in mine}
     found = set()
     for process in processes:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pytest_winserve import Request, Site
@@ -118,25 +118,45 @@ HANG = [Request(GOOD, weight=9.0), Request("/misbehave?hang=body&size=3000")]
 CRASH = [Request(GOOD, weight=9.0), Request(FAULTS[-1])]
 
 
+@pytest.mark.parametrize(
+    ("topology", "requests", "plan", "keepalive"),
+    [
+        ("flask", EVERYTHING, {"users": 6, "count": 40}, True),
+        ("waitress", EVERYTHING, {"users": 6, "count": 40}, False),
+        ("nginx2-flask", EVERYTHING, {"users": 6, "count": 40}, True),
+        ("nginx2-waitress:front.retry=no", EVERYTHING, {"rate": 100, "count": 30}, True),
+        ("flask:threaded=false", HANG, {"users": 4, "count": 20}, True),
+        ("flask", CRASH, {"users": 4, "count": 30}, True),
+        ("nginx2-flask", CRASH, {"users": 4, "count": 30}, False),
+    ],
+)
+def test_all_faults_at_once_add_up(
+    sites: Sites, topology: str, requests: list[Request], plan: dict[str, Any], keepalive: bool
+) -> None:
+    law_holds(sites, topology, requests, plan, keepalive)
+
+
+# A test for each topology, so that workers of xdist share them: each example is a load on real
+# servers, and one in two needs new ones.
+@pytest.mark.parametrize("topology", TOPOLOGIES)
 @settings(
-    max_examples=15,  # each is a load on real servers, and one in two needs new ones
+    max_examples=3,
     deadline=None,
     database=None,
     derandomize="WINSERVE_NO_SKIPS" in os.environ,
     # What fails is shown as it is: to make it smaller would take many loads more.
-    phases=[Phase.explicit, Phase.generate],
+    phases=[Phase.generate],
     # The sites are shared on purpose; a load takes as long as it takes.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(topology=st.sampled_from(TOPOLOGIES), requests=requests, plan=plans, keepalive=st.booleans())
-@example("flask", EVERYTHING, {"users": 6, "count": 40}, True)
-@example("waitress", EVERYTHING, {"users": 6, "count": 40}, False)
-@example("nginx2-flask", EVERYTHING, {"users": 6, "count": 40}, True)
-@example("nginx2-waitress:front.retry=no", EVERYTHING, {"rate": 100, "count": 30}, True)
-@example("flask:threaded=false", HANG, {"users": 4, "count": 20}, True)
-@example("flask", CRASH, {"users": 4, "count": 30}, True)
-@example("nginx2-flask", CRASH, {"users": 4, "count": 30}, False)
+@given(requests=requests, plan=plans, keepalive=st.booleans())
 def test_any_mix_of_faults_adds_up(
+    sites: Sites, topology: str, requests: list[Request], plan: dict[str, Any], keepalive: bool
+) -> None:
+    law_holds(sites, topology, requests, plan, keepalive)
+
+
+def law_holds(
     sites: Sites, topology: str, requests: list[Request], plan: dict[str, Any], keepalive: bool
 ) -> None:
     site = sites.of(topology)

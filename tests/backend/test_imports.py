@@ -32,7 +32,6 @@ NEEDED = {
     *({"pytest_winserve.system.listeners"} if sys.platform == "linux" else ()),
     "pytest_winserve.system.locks",
     "pytest_winserve.system.ports",
-    "pytest_winserve.system.threads",
     "pytest_winserve.system.windows",
     "pytest_winserve.tags",
 }

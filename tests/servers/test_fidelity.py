@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from pytest_winserve import Lab
@@ -31,6 +31,7 @@ FORKING = ("gunicorn", "granian", "uwsgi") if sys.platform != "win32" else ()
 class Sides:
     """The ports of one server: in the lab, and by its own command."""
 
+    server: str
     lab: int
     bare: int
 
@@ -45,7 +46,7 @@ def sides(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Sides]:
                 lab.serve(server, app="ordered:app", fast="/", slow="/") as ours,
                 lab.serve("command", command=COMMANDS[server], fast="/", slow="/") as bare,
             ):
-                yield Sides(ours.deployment.address[1], bare.deployment.address[1])
+                yield Sides(server, ours.deployment.address[1], bare.deployment.address[1])
         except MissingComponent as missing:
             pytest.skip(str(missing))
 
@@ -110,6 +111,8 @@ def sent(reply: Reply) -> list[bytes]:
 def test_the_lab_and_the_servers_own_command_answer_alike(
     sides: Sides, order: dict[str, Any], request: tuple[str, bytes | None]
 ) -> None:
+    # Tornado sends nothing then, and leaves the connection open; by its own command, too.
+    assume(not (sides.server == "tornado" and order["raises"]))
     method, body = request
     name = str(next(IDS))
     path = request_of(order | {"id": name})

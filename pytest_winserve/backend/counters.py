@@ -94,17 +94,22 @@ class Counters:
         self._fields = memoryview(self._map).cast("q")
         self._path = path
         self._workers = workers
-        self._lock: _SharedLock | LockType = _SharedLock(path) if workers else allocate_lock()
+        self._lock = self._new_lock()
         self._own: int | None = None  # where the page of this worker begins
         self._tokens: dict[str, Token] = {}
         self._left: deque[Token] = deque()  # by `let_go`, and not yet counted
+
+    def _new_lock(self) -> _SharedLock | LockType:
+        # A single worker is followed by the next one when it has ended. The system's lock would
+        # cost each request four calls of the system.
+        return _SharedLock(self._path) if self._workers > 1 else allocate_lock()
 
     def join(self, worker: int) -> None:
         """Count as `worker` (from 0) from now on. What another one ran in this place when it died
         is over."""
         assert self._workers, "made without workers"
         # One that came by a fork would be the other process's lock too, and maybe held.
-        self._lock = _SharedLock(self._path)
+        self._lock = self._new_lock()
         self._own = _PAGE * (1 + worker)
         with self._lock:
             self._map[self._own : self._own + _PAGE] = bytes(_PAGE)

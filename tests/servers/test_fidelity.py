@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from pytest_winserve import Lab
 from pytest_winserve.errors import MissingComponent
+from pytest_winserve.system.ports import ADDRESS
 from tests.kit.own_commands import own_commands
 from tests.kit.raw_client import Reply, exchange
 from tests.kit.waiting import eventually
@@ -53,13 +56,15 @@ def sides(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Sides]:
 
 NAMES = st.sampled_from(["X-One", "x-two", "Content-Type", "Set-Cookie", "Cache-Control", "ETag"])
 VALUES = st.text("abcXYZ 0129=;,/\"'-", max_size=20).map(lambda text: text.strip() or "v")
+# With a header at least: Werkzeug takes an app without any for one that has not begun to answer,
+# and the lab adds one.
 ORDERS = st.fixed_dictionaries(
     {
         "status": st.sampled_from(
             ["200 OK", "201 Made", "204 No Content", "302 Found", "304 Not Modified", "404 Gone",
              "418 I'm a teapot", "500 Oh", "503 Busy"]
         ),
-        "headers": st.lists(st.tuples(NAMES, VALUES), max_size=5),
+        "headers": st.lists(st.tuples(NAMES, VALUES), min_size=1, max_size=5),
         "start": st.sampled_from(["plain", "keyword", "again"]),
         "body": st.sampled_from(
             ["list", "tuple", "iterator", "generator", "object", "sized", "file"]
@@ -126,3 +131,22 @@ def test_the_lab_and_the_servers_own_command_answer_alike(
 def events(port: int, name: str) -> object:
     """What happened to the request of that name."""
     return json.loads(exchange(port, f"/events?{name}").body)
+
+
+READERS = 4  # as many as waitress has threads
+BIG = 32_000_000  # more than sockets take that nobody reads
+
+
+# Not gunicorn and uWSGI, whose one process sends the file itself: one reader is all that it has.
+@pytest.mark.parametrize("sides", [*PORTABLE, *FORKING[1:2]], indirect=True)
+def test_as_many_slow_readers_of_a_file_as_threads_keep_nobody_else_waiting(sides: Sides) -> None:
+    path = request_of(PLAIN | {"size": BIG, "id": "big"})
+    for port in (sides.lab, sides.bare):
+        with ExitStack() as stack:
+            for _ in range(READERS):
+                reader = stack.enter_context(socket.socket())
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                reader.connect((ADDRESS, port))
+                reader.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+                assert reader.recv(12) == b"HTTP/1.1 200"
+            assert exchange(port, "/").status == 200

@@ -59,9 +59,9 @@ def generator(order: dict[str, Any], events: list[str]) -> Iterator[bytes]:
         events.append("ended")
 
 
-def opened() -> IO[bytes]:
+def opened(size: int) -> IO[bytes]:
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the server closes it
-    file.write(bytes(range(250)) * (FILE_SIZE // 250))
+    file.write(bytes(range(250)) * (size // 250))
     file.seek(0)
     return file
 
@@ -78,8 +78,8 @@ BODIES: dict[str, Callable[[dict[str, Any], list[str]], Iterable[bytes]]] = {
 
 def body_of(order: dict[str, Any], events: list[str], environ: WSGIEnvironment) -> Iterable[bytes]:
     if order["body"] == "file":
-        wrapper = environ.get("wsgi.file_wrapper")
-        return wrapper(opened()) if wrapper is not None else [opened().read()]
+        wrapper, file = environ.get("wsgi.file_wrapper"), opened(order.get("size", FILE_SIZE))
+        return wrapper(file) if wrapper is not None else [file.read()]
     return BODIES[order["body"]](order, events)
 
 

@@ -65,7 +65,7 @@ class UwsgiServer:
         def serve() -> None:
             code = os.waitstatus_to_exitcode(os.waitpid(master, 0)[1])
             ended.set()
-            if not stopping.is_set:
+            if not stopping.is_set():
                 raise StartError(f"uWSGI (pid {master}) {describe_exit(code)} unasked")
             if code not in (0, -signal.SIGTERM):  # the signal: it came before uWSGI minded it
                 raise StartError(f"uWSGI (pid {master}) {describe_exit(code)} when asked to stop")

@@ -20,7 +20,6 @@ class Flag:
         self._down = allocate_lock()
         self._down.acquire()
 
-    @property
     def is_set(self) -> bool:
         return self._is_set
 

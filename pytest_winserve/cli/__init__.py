@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from pytest_winserve.cli.article import article
 from pytest_winserve.cli.check import check
 from pytest_winserve.cli.compare import compare
 from pytest_winserve.cli.doctor import doctor
@@ -25,7 +26,7 @@ def cli() -> None:
     """Shows which way of serving a Flask (WSGI) application holds up, and how each one fails."""
 
 
-for command in (check, compare, doctor, load, recommend, setup, up):
+for command in (article, check, compare, doctor, load, recommend, setup, up):
     cli.add_command(command)
 
 

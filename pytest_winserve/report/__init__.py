@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,14 +43,30 @@ def write_report(directory: str | os.PathLike[str], report: Report) -> None:
     """
     # Jinja and the templates are wanted here only: not by somebody who reads a results.json.
     from pytest_winserve.report import html, markdown
-    from pytest_winserve.report.store import write_json, write_text
+    from pytest_winserve.report.store import write_json
 
     folder = make_folder(directory)
-    try:
+    with _told(folder):
         # The data first: it is what the other two can be made from again.
         write_json(folder / "results.json", report.run.to_dict())
-        write_text(folder / "report.html", html.render(report))
-        write_text(folder / "summary.md", markdown.render(report))
+    write_texts(folder, {"report.html": html.render(report), "summary.md": markdown.render(report)})
+
+
+def write_texts(directory: str | os.PathLike[str], texts: Mapping[str, str]) -> None:
+    """Write files of text into `directory`, by name, each atomically; errors as `write_report`."""
+    from pytest_winserve.report.store import write_text
+
+    folder = make_folder(directory)
+    with _told(folder):
+        for name, text in texts.items():
+            write_text(folder / name, text)
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """That the folder is not writable is a mistake of who named it."""
+    try:
+        yield
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
             raise UsageError(f"report directory {folder}: is not writable: {error}") from error

@@ -195,6 +195,38 @@ def quantile_chart(identifier: str, result: Result) -> Markup:
     return _svg(identifier, height, "Latency over time", f"{words}.", parts)
 
 
+def paired_bars(
+    identifier: str, title: str, unit: str, rows: Sequence[tuple[str, float | None, float | None]]
+) -> Markup:
+    """Two horizontal bars for each name, the published and the measured number, which stand beside
+    them; one without a number has a dash."""
+    numbers = [value for _, *pair in rows for value in pair if value is not None]
+    if not numbers:
+        return Markup()
+    scale = _Scale.upto(max(numbers), 4, WIDTH - 90)
+    row_height, bar_height = 56, 14
+    parts = []
+    for index, (name, *pair) in enumerate(rows):
+        top = row_height * index
+        parts.append(_text(4, top + 16, name, "start"))
+        for place, (value, kind) in enumerate(zip(pair, ("published", "measured"), strict=True)):
+            y = top + 22 + bar_height * place
+            shown = "-" if value is None else f"{_number(value)} {unit}"
+            width = scale(value or 0.0) - scale.low
+            tip = _tip(f"{name}, {kind}: {shown}")
+            css = "slow" if kind == "published" else "good"
+            parts.append(
+                _tag("rect", tip, css, x=scale.low, y=y, width=width, height=bar_height - 1)
+            )
+            parts.append(_text(scale.low + width + 6, y + 12, shown, "start"))
+    words = "; ".join(
+        f"{name}: published {'-' if a is None else _number(a)}, "
+        f"measured {'-' if b is None else _number(b)} {unit}"
+        for name, a, b in rows
+    )
+    return _svg(identifier, row_height * len(rows) + 4, title, f"{words}.", parts)
+
+
 def share_bar(fraction: float | None) -> Markup:
     """A bar beside a number that says the same, so it is hidden from screen readers."""
     width = 100 * (fraction or 0.0)

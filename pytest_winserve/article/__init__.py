@@ -1,0 +1,1 @@
+"""The article this project grew from: what it measured and published, measured again here."""

@@ -15,21 +15,25 @@ from pytest_winserve.session.settings import SETTINGS, Settings, resolve
 if TYPE_CHECKING:
     from pytest_winserve.lab.available import Surveys
     from pytest_winserve.lab.site import Site
+    from pytest_winserve.session.attempts import Attempt
     from pytest_winserve.session.environment import RunEnvironment
     from pytest_winserve.session.recorder import Recorder
     from pytest_winserve.session.site_keys import SiteKey
     from pytest_winserve.session.site_pool import SitePool
+    from pytest_winserve.session.wanted import Wanted
 
 SETTINGS_KEY = pytest.StashKey[Settings]()
 SURVEYS_KEY = pytest.StashKey["Surveys"]()
 ENVIRONMENT_KEY = pytest.StashKey["RunEnvironment"]()
-RECORDERS_KEY = pytest.StashKey[list["Recorder"]]()
-OUTCOME_KEY = pytest.StashKey[str]()
+WANTED_KEY = pytest.StashKey["Wanted"]()
+ATTEMPTS_KEY = pytest.StashKey[list["Attempt"]]()
+NOT_STARTED_KEY = pytest.StashKey["SiteKey"]()
+RELEASED_KEY = pytest.StashKey[bool]()
 GROUPED_KEY = pytest.StashKey[bool]()
 
 MARKER = (
-    "winserve(topology=, host=, app=, command=, slow=, fast=): what the fixture `winserve` serves"
-    " for this test; a value here overrides the command line"
+    "winserve(topology=, host=, app=, command=, slow=, fast=, start_timeout=): what the fixture"
+    " `winserve` serves for this test; a value here overrides the command line"
 )
 
 
@@ -95,41 +99,70 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "winserve" not in metafunc.fixturenames:
         return
-    from pytest_winserve.session.site_keys import site_keys
+    from pytest_winserve.session.wanted import parametrized_by_the_suite
 
-    settings = _settings(metafunc.config)
     try:
-        keys = site_keys(settings, _marker(metafunc.definition), _surveys(metafunc.config))
+        if parametrized_by_the_suite(metafunc):
+            return
+        keys, ids = _wanted(metafunc.config).generated(metafunc)
     except WinserveError as error:
         raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from None
-    hosts = {key.host for key in keys}
-    ids = [key.topology if len(hosts) == 1 else f"{key.host}-{key.topology}" for key in keys]
     metafunc.parametrize("winserve", keys, indirect=True, ids=ids)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if any(map(_uses_lab, items)):
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    uses = any(map(_uses_lab, items))
+    if uses:
         _collect_results(config)
-    places = [place for place, item in enumerate(items) if _wants_site(item)]
-    for place in places:
-        items[place].add_marker(pytest.mark.xdist_group(_key_of(items[place]).group()))
-    # The tests of one site run one after another, as with a session fixture, so that few sites
-    # are up at a time. Other tests keep their places.
-    rank = {key: n for n, key in enumerate(dict.fromkeys(_key_of(items[p]) for p in places))}
-    ordered = sorted((items[place] for place in places), key=lambda item: rank[_key_of(item)])
-    for place, item in zip(places, ordered, strict=True):
-        items[place] = item
+        _settle(config, items)
+        from pytest_winserve.session.wanted import in_order
+
+        in_order(items, grouped=hasattr(config.option, "dist"))
+    yield
+    if uses:
+        # The suite's own hook may have added markers.
+        _settle(config, items)
+
+
+def _settle(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Find out what each test wants, and leave out what nobody does."""
+    try:
+        unwanted = _wanted(config).settle(items)
+    except WinserveError as error:
+        raise pytest.UsageError(str(error)) from None
+    if unwanted:
+        config.hook.pytest_deselected(items=unwanted)
+        left_out = set(unwanted)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
 def _winserve_pool(request: pytest.FixtureRequest) -> Iterator[SitePool]:
+    from pytest_winserve.session.display import live_of
     from pytest_winserve.session.site_pool import SitePool
+    from pytest_winserve.session.wanted import SITE_KEY
 
-    wanted = map(_key_of, filter(_wants_site, request.session.items))
-    pool = SitePool(_settings(request.config), wanted)
+    items = request.session.items
+    wanted = [item.stash[SITE_KEY] for item in items if SITE_KEY in item.stash]
+    pool = SitePool(_settings(request.config), wanted, live_of(request.config))
+    request.config.pluginmanager.register(EndedByInterrupt(pool), "winserve-interrupt")
     yield pool
+    request.config.pluginmanager.unregister(name="winserve-interrupt")
     pool.close()
+
+
+class EndedByInterrupt:
+    """A pytest plugin that ends the sites of an interrupted run, before fixtures close them with
+    patience."""
+
+    def __init__(self, pool: SitePool) -> None:
+        self._pool = pool
+
+    def pytest_keyboard_interrupt(self) -> None:
+        self._pool.abandon()
 
 
 @pytest.fixture
@@ -138,33 +171,47 @@ def winserve(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterat
 
     The marker `winserve` chooses another topology, host, app, command, or other probe paths.
     """
-    key: SiteKey = request.param
+    from pytest_winserve.session.wanted import SITE_KEY, named_otherwise
+
+    item = request.node
+    expected = item.stash.get(SITE_KEY, None)
+    key = _wanted(request.config).key(item) if expected is None else expected
+    if expected is None or item.stash.get(RELEASED_KEY, False):
+        _winserve_pool.expect(key)
     try:
-        site, events = _winserve_pool.site(key)
+        try:
+            site, events = _winserve_pool.site(key)
+        except WinserveError:
+            item.stash[NOT_STARTED_KEY] = key
+            raise
         recorder = _follow(request, site)
-        recorder.events += events
+        recorder.events += [*named_otherwise(item, key), *events]
         yield site
         recorder.events += [f"died during this test: {death}" for death in site.deaths()]
     finally:
-        _winserve_pool.release(key)
+        _over(item)
+        # One that nobody expected may be wanted again, and is kept until the end.
+        if expected is not None:
+            item.stash[RELEASED_KEY] = True
+            _winserve_pool.release(key)
 
 
 @pytest.fixture
 def winserve_factory(
     request: pytest.FixtureRequest, _winserve_pool: SitePool
 ) -> Iterator[Callable[..., AbstractContextManager[Site]]]:
-    """`factory(topology, app=, host=, command=, slow=, fast=)` gives a site of the test's own, to
-    be used as a context; one that is still up at the end of the test is stopped then."""
+    """`factory(topology, app=, host=, command=, slow=, fast=, start_timeout=)` gives a site of the
+    test's own, to be used as a context; one that is still up at the end of the test is stopped
+    then."""
     from contextlib import ExitStack
 
-    from pytest_winserve.session.site_keys import site_keys
+    from pytest_winserve.session.wanted import marker_arguments
 
-    settings = _settings(request.config)
+    wanted = _wanted(request.config)
     with ExitStack() as stack:
 
         def factory(topology: str, **choices: Any) -> AbstractContextManager[Site]:
-            marker = _marker(request.node) | _marker_arguments(topology=topology, **choices)
-            keys = site_keys(settings, marker, _surveys(request.config))
+            keys = wanted.keys(request.node, **marker_arguments(topology=topology, **choices))
             if len(keys) != 1:
                 raise pytest.UsageError(f"winserve_factory serves one topology, not {len(keys)}")
             site = _winserve_pool.start(keys[0])
@@ -172,6 +219,38 @@ def winserve_factory(
             return stack.enter_context(site)
 
         yield factory
+        _over(request.node)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    try:
+        return (yield)
+    except BaseException:
+        # Ctrl-C: there will be no report of this test. What it has measured is not lost.
+        results: Any = item.config.pluginmanager.get_plugin("winserve-results")
+        attempts = item.stash.get(ATTEMPTS_KEY, [])
+        if results is not None and attempts:
+            from pytest_winserve.session.attempts import interrupted
+
+            results.take(interrupted(attempts, item.nodeid))
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    # A plugin that runs a test again may make no report of it.
+    outcome = "failed"
+    try:
+        result = yield
+        outcome = "passed"
+        return result
+    except pytest.skip.Exception:
+        outcome = "skipped"
+        raise
+    finally:
+        if ATTEMPTS_KEY in item.stash:
+            item.stash[ATTEMPTS_KEY][-1].outcome = outcome
 
 
 @pytest.hookimpl(wrapper=True)
@@ -184,34 +263,45 @@ def pytest_runtest_makereport(
         report.winserve_kind = kinds.get(call.excinfo.type, "failed")  # type: ignore[attr-defined]
         if report.when != "call":
             report.longrepr = _told(call.excinfo)
-        if report.when == "setup" and _wants_site(item) and RECORDERS_KEY not in item.stash:
+        if NOT_STARTED_KEY in item.stash:
             report.winserve = _not_started(item, call.excinfo.value)  # type: ignore[attr-defined]
-    recorders = item.stash.get(RECORDERS_KEY, [])
-    if not recorders:
+    if not item.stash.get(ATTEMPTS_KEY, []):
         return report
+    from pytest_winserve.session.attempts import records_of
+
+    attempts = item.stash[ATTEMPTS_KEY]
     if report.failed:
-        for recorder in recorders:
+        for recorder in attempts[-1].recorders:
             for name, text in recorder.logs().items():
                 if text.strip():
                     report.sections.append((f"winserve {recorder.site.topology}: {name}", text))
-    if report.when == "call":
-        item.stash[OUTCOME_KEY] = report.outcome
+    if report.when == "call" or report.failed:
+        attempts[-1].outcome = report.outcome if report.when == "call" else "error"
+    if report.when == "teardown" or report.failed:
+        not_started = getattr(report, "winserve", {})
+        records = not_started | records_of(attempts, item.nodeid)
+        report.winserve = records  # type: ignore[attr-defined]
     if report.when == "teardown":
-        outcome = "error" if report.failed else item.stash.get(OUTCOME_KEY, "error")
-        report.winserve = [  # type: ignore[attr-defined]
-            recorder.record(item.nodeid, outcome).to_dict() for recorder in recorders
-        ]
+        del item.stash[ATTEMPTS_KEY]
     return report
 
 
-def _not_started(item: pytest.Item, error: WinserveError) -> list[dict[str, Any]]:
+def _not_started(item: pytest.Item, error: WinserveError) -> dict[str, dict[str, Any]]:
     """The record of a test whose site did not come up; of several for one site, the first's."""
     from pytest_winserve.session.site_keys import FAILED_BEFORE
 
+    key: SiteKey = item.stash[NOT_STARTED_KEY]
+    del item.stash[NOT_STARTED_KEY]
     reason = str(error).partition("\n")[0]
     if FAILED_BEFORE in reason:
-        return []
-    return [_key_of(item).not_started(item.nodeid, reason).to_dict()]
+        return {}
+    return {f"{item.nodeid}: {reason}": key.not_started(item.nodeid, reason).to_dict()}
+
+
+def _over(item: pytest.Item) -> None:
+    """The attempt at a test that runs is over."""
+    for attempt in item.stash.get(ATTEMPTS_KEY, []):
+        attempt.over = True
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -228,8 +318,18 @@ def _settings(config: pytest.Config) -> Settings:
 def _surveys(config: pytest.Config) -> Surveys:
     """What the run has found out about its hosts."""
     from pytest_winserve.lab.available import Surveys
+    from pytest_winserve.session.display import live_of
 
-    return config.stash.setdefault(SURVEYS_KEY, Surveys())
+    return config.stash.setdefault(SURVEYS_KEY, Surveys(live_of(config)))
+
+
+def _wanted(config: pytest.Config) -> Wanted:
+    """What says which sites the tests want."""
+    from pytest_winserve.session.wanted import Wanted
+
+    if WANTED_KEY not in config.stash:
+        config.stash[WANTED_KEY] = Wanted(_settings(config), _surveys(config))
+    return config.stash[WANTED_KEY]
 
 
 def _collect_results(config: pytest.Config) -> None:
@@ -273,49 +373,13 @@ def _header(config: pytest.Config) -> list[str]:
     return _environment(config).header()
 
 
-def _wants_site(item: pytest.Item) -> bool:
-    callspec = getattr(item, "callspec", None)
-    return callspec is not None and "winserve" in callspec.params
-
-
-def _key_of(item: pytest.Item) -> SiteKey:
-    key: SiteKey = item.callspec.params["winserve"]  # type: ignore[attr-defined]
-    return key
-
-
-def _marker(node: pytest.Item) -> dict[str, Any]:
-    """The arguments of the marker `winserve`; of several, the closest to the test wins."""
-    found: dict[str, Any] = {}
-    for marker in node.iter_markers("winserve"):
-        try:
-            arguments = _marker_arguments(*marker.args, **marker.kwargs)
-        except TypeError as error:
-            reason = str(error).removeprefix("_marker_arguments() ")
-            raise UsageError(
-                f"@pytest.mark.winserve {reason}; "
-                "it takes topology=, host=, app=, command=, slow=, fast="
-            ) from None
-        found = arguments | found
-    return found
-
-
-def _marker_arguments(
-    *,
-    topology: str | list[str] | tuple[str, ...] | None = None,
-    host: str | list[str] | tuple[str, ...] | None = None,
-    app: str | None = None,
-    command: str | None = None,
-    slow: str | None = None,
-    fast: str | None = None,
-) -> dict[str, Any]:
-    """What was given; calling this function is what checks a marker."""
-    return {name: value for name, value in locals().items() if value is not None}
-
-
 def _follow(request: pytest.FixtureRequest, site: Site) -> Recorder:
+    from pytest_winserve.session.attempts import current
     from pytest_winserve.session.display import live_of
     from pytest_winserve.session.recorder import attach
 
+    # A test that got its site by `getfixturevalue` is the first to be known of.
+    _collect_results(request.config)
     recorder = attach(site, live_of(request.config))
-    request.node.stash.setdefault(RECORDERS_KEY, []).append(recorder)
+    current(request.node.stash.setdefault(ATTEMPTS_KEY, [])).recorders.append(recorder)
     return recorder

@@ -15,7 +15,7 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.fronts import front_names, get_front
 from pytest_winserve.options import Option, Value, defaults
 from pytest_winserve.registry import nearest
-from pytest_winserve.servers import Concurrency, get_server, server_names
+from pytest_winserve.servers import Concurrency, get_server, made_for_development, server_names
 
 DEFAULT_SERVER = "flask"
 DEFAULT_FRONT = "nginx"
@@ -74,6 +74,11 @@ class Topology:
             return None
         alone = Topology(DEFAULT_SERVER, self.front, self.count, (), self.front_options)
         return str(alone)
+
+    @property
+    def development(self) -> bool:
+        """Whether its server is made for development."""
+        return made_for_development(self.server)
 
     @property
     def server_options(self) -> dict[str, Value]:

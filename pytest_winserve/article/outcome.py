@@ -154,7 +154,8 @@ def _differences(
 ) -> Iterator[str]:
     """What is not as it was for the article."""
     for name, why in failures.items():
-        yield f"{name} could not be measured: {why}"
+        what = "did not end well" if name in records else "could not be measured"
+        yield f"{name} {what}: {why}"
     yield f"The system that served: {system}. The article's was Windows."
     if not found.refuses:
         yield (

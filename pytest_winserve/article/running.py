@@ -18,11 +18,17 @@ Serve = Callable[[str], AbstractContextManager[Site]]
 
 
 def run(
-    experiment: Experiment, serve: Serve, users: int, duration: float, before: str = ""
-) -> Record:
-    """Serve the experiment's topology and measure it; `before` stands before what is shown.
+    experiment: Experiment,
+    serve: Serve,
+    users: int,
+    duration: float,
+    keep: Callable[[Record], None],
+    before: str = "",
+) -> None:
+    """Serve the experiment's topology, measure it, `keep` the record, and only then stop the site.
 
-    `users` is the number of the smaller loads, `duration` in seconds. Raises WinserveError.
+    `users` is the number of the smaller loads, `duration` in seconds; `before` stands before what
+    is shown. Raises WinserveError, also when what was kept is good and the stop is not.
     """
     with serve(experiment.topology) as site:
         recorder = attach(site, Watch(before))
@@ -30,4 +36,4 @@ def run(
             site.probe(slow=SLOW, fast=FAST)
         else:
             site.load(users=experiment.times * users, duration=duration, path=FAST, keepalive=False)
-        return recorder.record(f"winserve article: {experiment.name}", "passed")
+        keep(recorder.record(f"winserve article: {experiment.name}", "passed"))

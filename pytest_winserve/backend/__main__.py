@@ -72,6 +72,7 @@ def main() -> int:
         pid=running.pid or os.getpid(),
         instrumented=job.instrumented,
         declared=server.concurrency(job.options),
+        listens=job.listens,
     )
     try:
         running.serve()

@@ -12,7 +12,10 @@ import mmap
 import os
 import struct
 import sys
-import threading
+
+# The system's own, which an app that patches `threading` leaves alone.
+from _thread import LockType, allocate_lock
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +29,17 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-_SLOT = struct.Struct("<qqqqq")  # run, started, raised, running, peak of running
+_SLOT = struct.Struct("=qqqqq")  # run, started, raised, running, peak of running
 _SLOTS = 64
 _PAGE = _SLOT.size * _SLOTS
+_RUN, _STARTED, _RAISED, _RUNNING, _PEAK = range(5)
+_FIELDS = 5
+_SIZE = _SLOT.size // _FIELDS
+_KNOWN_TAGS = 256
+"""How many tags are kept with where they count."""
+
+Token = tuple[int, tuple[int, ...]]
+"""A run, and where its slots begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +91,25 @@ class Counters:
     def _take(self, path: Path, workers: int) -> None:
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), _PAGE * (1 + workers))
+        self._fields = memoryview(self._map).cast("q")
         self._path = path
         self._workers = workers
-        self._lock: _SharedLock | threading.Lock = (
-            _SharedLock(path) if workers else threading.Lock()
-        )
+        self._lock = self._new_lock()
         self._own: int | None = None  # where the page of this worker begins
+        self._tokens: dict[str, Token] = {}
+        self._left: deque[Token] = deque()  # by `let_go`, and not yet counted
+
+    def _new_lock(self) -> _SharedLock | LockType:
+        # A single worker is followed by the next one when it has ended. The system's lock would
+        # cost each request four calls of the system.
+        return _SharedLock(self._path) if self._workers > 1 else allocate_lock()
 
     def join(self, worker: int) -> None:
         """Count as `worker` (from 0) from now on. What another one ran in this place when it died
         is over."""
         assert self._workers, "made without workers"
         # One that came by a fork would be the other process's lock too, and maybe held.
-        self._lock = _SharedLock(self._path)
+        self._lock = self._new_lock()
         self._own = _PAGE * (1 + worker)
         with self._lock:
             self._map[self._own : self._own + _PAGE] = bytes(_PAGE)
@@ -103,41 +120,88 @@ class Counters:
                 running = sum(self._running(page + at, held) for page in used)
                 _SLOT.pack_into(self._map, at, held, started, raised, running, peak)
 
-    def start(self, tag: str) -> tuple[int, ...]:
+    def start(self, tag: str) -> Token:
         """Count a request in; the result is what the other methods want."""
-        run, own = run_of(tag)
-        token = (run, *([] if own else [0]), *([_slot_of(run)] if run else []))
-        self._change(token, started=1, running=1)
+        token = self._tokens.get(tag) or self._token(tag)
+        run, slots = token
+        fields = self._fields
+        with self._lock:
+            for at in slots:
+                if fields[at] != run and at:
+                    fields[at + _STARTED] = fields[at + _RAISED] = 0
+                    fields[at + _RUNNING] = fields[at + _PEAK] = 0
+                    fields[at] = run
+                fields[at + _STARTED] += 1
+                fields[at + _RUNNING] = now = fields[at + _RUNNING] + 1
+                if now > fields[at + _PEAK]:
+                    fields[at + _PEAK] = now
+            if self._own is not None:
+                self._note(token, 1)
+        if self._left:
+            self._count_left()
         return token
 
-    def leave(self, token: tuple[int, ...], raised: bool = False) -> None:
+    def leave(self, token: Token, raised: bool = False) -> None:
         """The app's code is left, for good or until its body is asked for more."""
-        self._change(token, raised=raised, running=-1)
-
-    def enter(self, token: tuple[int, ...]) -> None:
-        """The app's code runs again, to make more of its body."""
-        self._change(token, running=1)
-
-    def _change(
-        self, token: tuple[int, ...], *, started: int = 0, raised: int = 0, running: int
-    ) -> None:
-        run, *slots = token
         with self._lock:
-            for slot in slots:
-                at = slot * _SLOT.size
-                held, all_started, all_raised, now, peak = _SLOT.unpack_from(self._map, at)
-                if slot and held != run:
-                    if not started:
-                        continue  # a later run has taken the slot over
-                    held, all_started, all_raised, now, peak = run, 0, 0, 0, 0
-                now += running
-                _SLOT.pack_into(
-                    self._map, at,
-                    held, all_started + started, all_raised + raised, now, max(peak, now),
-                )  # fmt: skip
-                if self._own is not None:
-                    mine = self._running(self._own + at, held) + running
-                    _SLOT.pack_into(self._map, self._own + at, held, 0, 0, mine, 0)
+            self._change(token, -1, raised)
+        if self._left:
+            self._count_left()
+
+    def enter(self, token: Token) -> None:
+        """The app's code runs again, to make more of its body."""
+        with self._lock:
+            self._change(token, 1)
+
+    def let_go(self, token: Token) -> None:
+        """As `leave`, from where nobody may be waited for: when an object is freed, which may be
+        while its thread is in this very class."""
+        self._left.append(token)
+        self._count_left()
+
+    def _count_left(self) -> None:
+        # Who has the lock looks into `_left` after it has given it back, so nothing stays there.
+        while self._left and self._lock.acquire(False):
+            try:
+                while self._left:
+                    self._change(self._left.popleft(), -1)
+            finally:
+                self._lock.release()
+
+    def _token(self, tag: str) -> Token:
+        run, own = run_of(tag)
+        slots = (*([] if own else [0]), *([_slot_of(run)] if run else []))
+        token = run, tuple(slot * _FIELDS for slot in slots)
+        if len(self._tokens) < _KNOWN_TAGS:  # they come from outside
+            self._tokens[tag] = token
+        return token
+
+    def _change(self, token: Token, running: int, raised: bool = False) -> None:
+        """Count so many more as running. For who has the lock."""
+        run, slots = token
+        fields = self._fields
+        for at in slots:
+            if fields[at] != run and at:
+                continue  # a later run has taken the slot over
+            fields[at + _RUNNING] = now = fields[at + _RUNNING] + running
+            if now > fields[at + _PEAK]:
+                fields[at + _PEAK] = now
+            if raised:
+                fields[at + _RAISED] += 1
+        if self._own is not None:
+            self._note(token, running)
+
+    def _note(self, token: Token, running: int) -> None:
+        """Note it for this worker as well, unless a later run has taken the slot over."""
+        assert self._own is not None
+        run, slots = token
+        fields, own = self._fields, self._own // _SIZE
+        for at in slots:
+            if at and fields[at] != run:
+                continue
+            if at and fields[own + at] != run:
+                fields[own + at], fields[own + at + _RUNNING] = run, 0
+            fields[own + at + _RUNNING] += running
 
     def _running(self, at: int, run: int) -> int:
         """What a worker's slot says it runs of `run`."""
@@ -151,15 +215,24 @@ class _SharedLock:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR)
-        self._threads = threading.Lock()  # the file's lock is the process's, not the thread's
+        self._threads = allocate_lock()  # the file's lock is the process's, not the thread's
 
-    def __enter__(self) -> None:
-        self._threads.acquire()
+    def acquire(self, blocking: bool = True) -> bool:
+        """Not `blocking`: False when another thread of this process has it."""
+        if not self._threads.acquire(blocking):
+            return False
         _lock(self._file, wait=True)
+        return True
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
         _unlock(self._file)
         self._threads.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 if sys.platform == "win32":

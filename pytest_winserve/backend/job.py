@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pytest_winserve.backend.apps import load_app_in_time
+
+# Before a server or an app patches what they are made of.
+from pytest_winserve.backend.counters import Counters
+from pytest_winserve.backend.instrument import Instrument
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Options
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from pytest_winserve.backend.counters import Counters
     from pytest_winserve.backend.standard_streams import StandardStreams
-    from pytest_winserve.system.ports import ClaimedPort, Listen
+    from pytest_winserve.system.ports import Address, ClaimedPort, Listen
 
 LAST_WORDS_SECONDS = 2.5
 """How long before the deadline a backend says what it still waits for."""
@@ -38,6 +41,7 @@ class BackendJob:
     _backlog: int = field(default=0, init=False)
     _claim: ClaimedPort | None = field(default=None, init=False)
     _counters: Counters | None = field(default=None, init=False)
+    _listens: set[Address] | None = field(default_factory=set, init=False)
 
     @property
     def options(self) -> Options:
@@ -70,13 +74,27 @@ class BackendJob:
         if listen.first and not port:
             port = self._claimed(listen)
         self._socket, self._backlog = bound_socket(port, listen.address), backlog
+        self.listens_too(self._socket.getsockname())
         self.tell(address=self._socket.getsockname()[1])
+        return self._socket
+
+    def listener(self) -> socket.socket:
+        assert self._socket is not None, "listener() before bind()"
+        assert self._counters is not None, "listener() before app()"
+        bound = self._socket
+        kind = bound.family, bound.type, bound.proto
+        self._socket = socket.socket(*kind, fileno=bound.detach())
         return self._socket
 
     def port(self) -> int:
         port = self._claimed(self._listen_at())
+        self.listens_too((self.address, port))
         self.tell(address=port)
         return port
+
+    def listens_too(self, address: Address) -> None:
+        if self._listens is not None:
+            self._listens.add(address)
 
     @property
     def address(self) -> str:
@@ -95,11 +113,9 @@ class BackendJob:
         return self._claim.number
 
     def app(self, workers: int = 0) -> WSGIApplication:
-        from pytest_winserve.backend.counters import Counters
-        from pytest_winserve.backend.instrument import Instrument
-
         app = load_app_in_time(self.spec["app"], self.patience)
         self.streams.reopen()
+        self._note_listeners_of_app()
         self._counters = Counters(Path(self.spec["counters"]), workers)
         if self._socket is not None:
             self._listen(self._socket)
@@ -110,8 +126,6 @@ class BackendJob:
         self._counters.join(worker)
 
     def worker_code(self, workers: int) -> str:
-        from pytest_winserve.backend.counters import Counters
-
         self._counters = Counters(Path(self.spec["counters"]), workers)
         order = {name: self.spec[name] for name in ("app", "counters", "failure", "nonce", "index")}
         order |= {"folder": os.getcwd(), "patience": self.patience}  # noqa: PTH109
@@ -130,6 +144,24 @@ class BackendJob:
     @property
     def instrumented(self) -> bool:
         return self._counters is not None
+
+    @property
+    def listens(self) -> list[Address] | None:
+        """Where it listens: at its own address, and where the app has opened something while it
+        was loaded. None when that is not known."""
+        return None if self._listens is None else sorted(self._listens)
+
+    def _note_listeners_of_app(self) -> None:
+        if sys.platform != "linux":  # elsewhere it takes psutil, which a backend does not have
+            self._listens = None
+            return
+        from pytest_winserve.system.listeners import listeners_of
+
+        found = listeners_of(os.getpid())
+        if self._listens is None or found is None:
+            self._listens = None
+        else:
+            self._listens |= found
 
     def _listen(self, sock: socket.socket) -> None:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +21,7 @@ from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
 from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_winserve.lab.site import Site
     from pytest_winserve.report.record import Record
 
 DURATION = 25.0
@@ -26,7 +29,8 @@ DURATION = 25.0
 
 
 @click.command()
-@options("users", "duration", "host", "provision", "nginx", "load_from", "engine", "report")
+@options("users", "duration", "start_timeout", "host", "provision", "nginx", "load_from", "engine",
+         "report")  # fmt: skip
 def article(**given: Any) -> None:
     """Make the experiments of the article that this project grew from, and show what it published
     beside what is measured here. --users is the number of its smaller loads (500); the larger ones
@@ -50,6 +54,9 @@ def _made(settings: Settings, users: int, duration: float) -> int:
     from pytest_winserve.article.outcome import shown
     from pytest_winserve.article.running import APP, FAST, SLOW, run
 
+    def serve(topology: str) -> AbstractContextManager[Site]:
+        return served(topology, settings, 0)
+
     settings = settings._replace(app=APP, command=None, slow=SLOW, fast=FAST, require=())
     records: dict[str, Record] = {}
     failures: dict[str, str] = {}
@@ -57,19 +64,17 @@ def _made(settings: Settings, users: int, duration: float) -> int:
     try:
         for number, experiment in enumerate(EXPERIMENTS, 1):
             before = f"experiment {number} of {len(EXPERIMENTS)}, {experiment.title(users)}: "
+            keep = partial(records.__setitem__, experiment.name)
             try:
-                record = run(
-                    experiment, lambda text: served(text, settings, 0), users, duration, before
-                )
+                run(experiment, serve, users, duration, keep, before)
             except UsageError:
                 raise
             except WinserveError as error:
                 failures[experiment.name] = str(error)
                 status = MISSING if isinstance(error, MissingComponent) else FAILED
                 click.echo(f"{before}{error}")
-            else:
-                records[experiment.name] = record
-                click.echo(f"{before}{shown(record)}")
+            if experiment.name in records:
+                click.echo(f"{before}{shown(records[experiment.name])}")
     except KeyboardInterrupt:
         click.echo("winserve: interrupted")
         _show(records, failures, settings, users, duration)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pytest_winserve.cli.shared import LOADING, MISSING, SERVING, USAGE, options, setting_named
+from pytest_winserve.cli.shared import LOADING, SERVING, explained, options, setting_named
 
 
 @click.command()
@@ -16,24 +16,23 @@ from pytest_winserve.cli.shared import LOADING, MISSING, SERVING, USAGE, options
 def check(topologies: tuple[str, ...], **given: Any) -> None:
     """Run the stock checks against an app, in each TOPOLOGY (nginx4 unless given).
 
-    The same as `pytest --pyargs pytest_winserve.checks --winserve-topology=...`.
+    They are ordinary tests, but what your project says to pytest has no part in them: of its ini
+    file only the keys winserve_... and pythonpath count.
     """
     import pytest
 
     from pytest_winserve.cli.failures import Failures
+    from pytest_winserve.cli.own_pytest import OwnEnvironment, arguments
 
-    arguments = ["--pyargs", "pytest_winserve.checks", "-p", "no:cacheprovider"]
-    # This command has imported the package that pytest would like to rewrite.
-    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    chosen: list[str] = []
     for name, value in {"topology": topologies, **given}.items():
         setting = setting_named(name)
         for text in value if isinstance(value, tuple) else (value,):
             if setting.flag:
-                arguments += [setting.option] if text else []
+                chosen += [setting.option] if text else []
             elif text is not None:
-                arguments.append(f"{setting.option}={text}")
+                chosen.append(f"{setting.option}={text}")
     failures = Failures()
-    status = pytest.main(arguments, plugins=[failures])
-    if status == pytest.ExitCode.USAGE_ERROR and failures.kind != "missing":
-        sys.exit(USAGE)
-    sys.exit({"usage": USAGE, "missing": MISSING}.get(failures.kind, int(status)))
+    with explained(), OwnEnvironment() as environment:
+        status = pytest.main(arguments(chosen), plugins=[environment, failures])
+    sys.exit(failures.exit_status(status))

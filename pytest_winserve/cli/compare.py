@@ -26,6 +26,9 @@ from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_winserve.compare.comparison import Comparison, ComparisonRules, Side
+    from pytest_winserve.compare.turns import Turn
+    from pytest_winserve.lab.site import Site
+    from pytest_winserve.session.results import RunResults
     from pytest_winserve.topology import Topology
 
 
@@ -70,7 +73,9 @@ def compare(
             own = {"runs": runs, "warmup": warmup, "path": path, "count": count, "rate": rate,
                    "no-keepalive": no_keepalive, **given, "limited": None}  # fmt: skip
             needless = [
-                f"--{name}" for name, value in own.items() if value not in (None, False, ())
+                f"--{name.replace('_', '-')}"
+                for name, value in own.items()
+                if value not in (None, False, ())
             ]
             if needless:
                 raise UsageError(f"{', '.join(needless)}: for topologies only, not for files")
@@ -109,19 +114,15 @@ def run_in_turns(
     with ExitStack() as stack:
         sites = {side: stack.enter_context(served(str(topology), settings, 0))
                  for side, topology in topologies.items()}  # fmt: skip
-        for number, turn in enumerate(order, 1):
-            site = sites[turn.side]
-            before = f"run {number} of {len(order)}, {turn.side} "
-            record, result = load_site(NAME, site, plan, settings, before)
-            click.echo(f"{before}{site.topology}: {findings.load_counts(result).text}")
-            for warning in findings.load_warnings(result):
-                click.echo(f"  {warning.text}")
-            results.add(replace(record, side=turn.side, pair=turn.pair))
-            good = good and record.outcome == "passed"
-            show_unmet(result, settings)
-            deaths = site.deaths()
-            if deaths:
-                raise WinserveError("\n".join([f"{before}{site.topology}:", *deaths]))
+        try:
+            for number, turn in enumerate(order, 1):
+                before = f"run {number} of {len(order)}, {turn.side} "
+                good = one_run(sites[turn.side], turn, before, plan, settings, results) and good
+        except (WinserveError, KeyboardInterrupt):
+            # What was measured up to now is kept.
+            if results.report().run.records and results.write():
+                click.echo(results.told[-1])
+            raise
         run = results.report().run
         found = compare_sides(run, rules)
         click.echo("\n" + render(found, rules), nl=False)
@@ -131,3 +132,29 @@ def run_in_turns(
         for line in (*results.hints("--require"), *results.told):
             click.echo(line)
     return found, good
+
+
+def one_run(
+    site: Site,
+    turn: Turn,
+    before: str,
+    plan: Mapping[str, Any],
+    settings: Settings,
+    results: RunResults,
+) -> bool:
+    """Load a site once, tell of it and keep it; whether every criterion holds. Raises WinserveError
+    when a process of the site died."""
+    from pytest_winserve.report import findings
+
+    record, result, lost = load_site(NAME, site, plan, settings, before)
+    click.echo(f"{before}{site.topology}: {findings.load_counts(result).text}")
+    for warning in findings.load_warnings(result):
+        click.echo(f"  {warning.text}")
+    results.add(replace(record, side=turn.side, pair=turn.pair))
+    show_unmet(result, settings)
+    if lost is not None:
+        raise lost
+    deaths = site.deaths()
+    if deaths:
+        raise WinserveError("\n".join([f"{before}{site.topology}:", *deaths]))
+    return record.outcome == "passed"

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pytest_winserve.cli.shared import explained, options, settings_of
+from pytest_winserve.cli.shared import explained, options, patient, settings_of
 
 
 @click.command()
@@ -16,7 +16,9 @@ def doctor(**given: Any) -> None:
     from pytest_winserve.cli.parts import findings
 
     with explained():
-        for finding in findings(settings_of(given)):
-            click.echo(f"{finding.state:8} {finding.name:12} {finding.detail}")
-            if finding.mend:
-                click.echo(f"{'':21} get it: {finding.mend}")
+        settings = settings_of(given)
+        with patient("the next part is looked at") as tell:
+            for finding in findings(settings):
+                tell(f"{finding.state:8} {finding.name:12} {finding.detail}")
+                if finding.mend:
+                    tell(f"{'':21} get it: {finding.mend}")

@@ -6,7 +6,10 @@ from collections.abc import Generator
 
 import pytest
 
+from pytest_winserve.cli.shared import FAILED, MISSING, USAGE
 from pytest_winserve.errors import MissingComponent
+
+INTERRUPTED = int(pytest.ExitCode.INTERRUPTED)
 
 
 class Failures:
@@ -14,6 +17,7 @@ class Failures:
 
     def __init__(self) -> None:
         self._kinds: set[str] = set()
+        self._interrupted = False
 
     @pytest.hookimpl(wrapper=True)
     def pytest_cmdline_main(self) -> Generator[None, object, object]:
@@ -29,8 +33,17 @@ class Failures:
         if report.failed:
             self._kinds.add(getattr(report, "winserve_kind", "failed"))
 
-    @property
-    def kind(self) -> str:
-        """`usage` or `missing` when that was the only reason, else `failed`."""
-        (kind, *others) = self._kinds or {"failed"}
-        return "failed" if others else kind
+    def pytest_keyboard_interrupt(self) -> None:
+        self._interrupted = True
+
+    def exit_status(self, status: int) -> int:
+        """The command's own, of what pytest ended with: whose 3 is an error inside of pytest, and
+        whose 2 also means that something could not be collected."""
+        if status == pytest.ExitCode.OK:
+            return 0
+        if self._interrupted:
+            return INTERRUPTED
+        if self._kinds == {"missing"}:
+            return MISSING
+        wrong = status == pytest.ExitCode.USAGE_ERROR or self._kinds == {"usage"}
+        return USAGE if wrong else FAILED

@@ -20,7 +20,7 @@ from pytest_winserve.cli.shared import (
     served,
     settings_of,
 )
-from pytest_winserve.errors import CriterionFailed
+from pytest_winserve.errors import CriterionFailed, HostLost
 from pytest_winserve.session.display import Watch
 from pytest_winserve.session.settings import Settings
 
@@ -47,16 +47,17 @@ def load(
     with explained():
         settings = settings_of(given)
         plan = plan_of(settings, path, count, rate, no_keepalive)
-        logs: dict[str, str] = {}
         if "://" in target:
-            record, result = load_url(target, plan, settings)
+            status = show(*load_url(target, plan, settings), settings)
         else:
             with served(target, settings, 0) as site:
-                record, result = load_site(NAME, site, plan, settings)
-                logs = site.logs()
-        status = show(record, result, settings)
-        if result.errors or status:
-            show_logs(logs)
+                record, result, lost = load_site(NAME, site, plan, settings)
+                # Before the site is stopped: whatever happens then, this is what was measured.
+                status = show(record, result, settings)
+                if result.errors or status:
+                    show_logs(site.logs())
+                if lost is not None:
+                    raise lost
         sys.exit(status)
 
 
@@ -84,8 +85,10 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     from pytest_winserve.load.engine import Target
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.load.plan import Plan
+    from pytest_winserve.load.sending import singles, with_singles
     from pytest_winserve.report.record import Record
-    from pytest_winserve.system.locks import measuring
+    from pytest_winserve.system.locks import measuring, wait_text
+    from pytest_winserve.tags import lab_tag
 
     parts = urlsplit(url)
     base = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
@@ -93,23 +96,34 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     target = Target(base)
     made = Plan.make(**{**plan, "path": plan["path"] or own_path})
     live = Watch()
-    with measuring(lambda seconds: live.waiting(f"waits for another measurement, {seconds:.0f} s")):
+    with measuring(lambda seconds: live.waiting(wait_text(seconds))):
+        # Where it is a lab that serves there, it does not count this as its traffic.
+        single = singles(made, Target(base, warmup_tag=lab_tag(1)))
         result = get_engine(settings.engine).run(made, target, live.follow)
     live.progress("")
     record = Record(NAME, "passed", topology=base, host="-", app="-", declared="unknown")
+    result = with_singles(result, single)
     return judged(record, result, settings), result
 
 
 def load_site(
     name: str, site: Site, plan: Mapping[str, Any], settings: Settings, before: str = ""
-) -> tuple[Record, Result]:
+) -> tuple[Record, Result, HostLost | None]:
     """Load a site; the record of it under that name, and the result in it. `before` stands before
-    what is shown."""
+    what is shown. The error is of a host that was lost when the load was over."""
     from pytest_winserve.session.recorder import attach
 
     recorder = attach(site, Watch(before))
-    result = site.load(**plan)
-    return judged(recorder.record(name, "passed"), result, settings), result
+    lost = None
+    try:
+        result = site.load(**plan)
+    except HostLost as error:
+        if not recorder.results:
+            raise
+        result, lost = recorder.results[0].result, error
+        recorder.events.append(f"after the load: {str(error).partition(chr(10))[0]}")
+    record = judged(recorder.record(name, "passed"), result, settings)
+    return (record if lost is None else replace(record, outcome="error")), result, lost
 
 
 def show_logs(logs: Mapping[str, str]) -> None:

@@ -66,15 +66,17 @@ def recommended(
     from pytest_winserve.recommend.trials import open_trials, place_of
     from pytest_winserve.session.environment import RunEnvironment
     from pytest_winserve.session.results import canonical
+    from pytest_winserve.system.waits import told
 
     rules = SearchRules(share("--margin", margin), rounds)
     settings = adjusted(settings)
     environment = RunEnvironment(settings)
     criteria = [canonical(text) for text in settings.require]
     lab = new_lab(settings, criteria)
-    surveys = Surveys()
+    surveys = Surveys(Watch())
     candidates = chosen(topologies, lab.host, settings.command, surveys)
-    key = key_of(environment, criteria, lab.host)
+    with told(Watch().waiting, f"the host {lab.host.name} is looked at"):
+        key = key_of(environment, criteria, lab.host)
     place = place_of(settings.command or settings.app, lab.host.name)
     with open_trials(place, key, fresh=fresh) as trials, lab:
         if trials.told:
@@ -90,8 +92,9 @@ def recommended(
             click.echo("\nThe same command goes on from here.")
             return FAILED
         trials.finish()
-    click.echo()
-    written = show_ranking(search, environment)
+        click.echo()
+        # Before the way to the host is closed, which may go wrong.
+        written = show_ranking(search, environment)
     if not trials.records:
         return MISSING
     if all(record.error == UsageError.__name__ for record in trials.records):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pytest_winserve.cli.shared import explained
+from pytest_winserve.cli.shared import explained, patient
 from pytest_winserve.errors import StartError
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def wine(python: Path | None, packages: tuple[str, ...], fresh: bool) -> None:
     from pytest_winserve.hosts.wine.layout import SETUP, default_layout
     from pytest_winserve.hosts.wine.setup import setup as make
 
-    with explained():
-        make(default_layout(), click.echo, python=python, packages=packages, fresh=fresh)
-        show_ready(open_host("wine"), "the Windows under Wine", f"; try {SETUP} --fresh")
+    with explained(), patient("the set-up goes on") as tell:
+        make(default_layout(), tell, python=python, packages=packages, fresh=fresh)
+        show_ready(open_host("wine"), "the Windows under Wine", tell, f"; try {SETUP} --fresh")
 
 
 @setup.command()
@@ -55,11 +56,11 @@ def vagrant(destroy: bool) -> None:
     from pytest_winserve.hosts.vagrant.setup import destroy as remove
     from pytest_winserve.hosts.vagrant.setup import setup as make
 
-    with explained():
+    with explained(), patient("the set-up goes on") as tell:
         if destroy:
-            remove(click.echo)
+            remove(tell)
         else:
-            show_ready(make(click.echo), "the machine")
+            show_ready(make(tell), "the machine", tell)
 
 
 @setup.command()
@@ -78,12 +79,12 @@ def container(base: str | None, packages: tuple[str, ...], fresh: bool) -> None:
     from pytest_winserve.docker.lab_image import setup as make
     from pytest_winserve.hosts import open_host
 
-    with explained():
-        make(click.echo, base=base, packages=packages, fresh=fresh)
-        show_ready(open_host("container"), "the container", f"; try {SETUP} --fresh")
+    with explained(), patient("the set-up goes on") as tell:
+        make(tell, base=base, packages=packages, fresh=fresh)
+        show_ready(open_host("container"), "the container", tell, f"; try {SETUP} --fresh")
 
 
-def show_ready(host: Host, what: str, advice: str = "") -> None:
+def show_ready(host: Host, what: str, tell: Callable[[str], None], advice: str = "") -> None:
     """Start a host as a lab would, and say what it is. Raises StartError when it cannot serve."""
     from pytest_winserve.hosts import why_missing
 
@@ -93,4 +94,4 @@ def show_ready(host: Host, what: str, advice: str = "") -> None:
     if why is not None:
         raise StartError(f"{what} cannot serve: {why}{advice}")
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    click.echo(f"ready: {about['os']}, Python {about['python']}; {versions}")
+    tell(f"ready: {about['os']}, Python {about['python']}; {versions}")

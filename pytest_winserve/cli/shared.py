@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pytest_winserve.errors import CriterionFailed, MissingComponent, UsageError, WinserveError
+from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
 from pytest_winserve.session.settings import SETTINGS, Setting, Settings, resolve
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def plan_options(command: Command) -> Command:
     return command
 
 
-SERVING = ("app", "command", "fast", "nginx", "host", "provision")
+SERVING = ("app", "command", "start_timeout", "fast", "nginx", "host", "provision")
 LOADING = ("load_from", "engine", "users", "duration", "require", "limited", "report")
 
 
@@ -59,13 +59,14 @@ def setting_named(name: str) -> Setting:
 def settings_of(given: Mapping[str, Any]) -> Settings:
     """The settings: these options, the environment, the defaults. Raises UsageError."""
     from pytest_winserve.lab.available import Surveys
+    from pytest_winserve.session.display import Watch
     from pytest_winserve.session.site_keys import validate
 
     try:
         settings = resolve({name: value or None for name, value in given.items()}, lambda key: None)
     except UsageError as error:  # the options are called differently here
         raise UsageError(str(error).replace("--winserve-", "--")) from None
-    validate(settings, Surveys())
+    validate(settings, Surveys(Watch()))
     if len(settings.host) > 1:
         raise UsageError(f"--host={','.join(settings.host)}: one host is needed here")
     return settings
@@ -74,10 +75,11 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
 @contextmanager
 def served(topology: str, settings: Settings, port: int) -> Iterator[Site]:
     """A site with these settings."""
+    from pytest_winserve.session.display import Watch
     from pytest_winserve.session.labs import lab_of
 
     # The command judges by the criteria itself.
-    with lab_of(settings, settings.host[0], require=()) as lab, lab.serve(
+    with lab_of(settings, settings.host[0], require=(), live=Watch()) as lab, lab.serve(
         topology, settings.app, command=settings.command, slow=settings.slow, fast=settings.fast,
         port=port,
     ) as site:  # fmt: skip
@@ -85,14 +87,40 @@ def served(topology: str, settings: Settings, port: int) -> Iterator[Site]:
 
 
 @contextmanager
+def patient(what: str) -> Iterator[Callable[[str], None]]:
+    """Prints lines, and tells what goes on when the next one is long in coming."""
+    from pytest_winserve.session.display import Watch
+    from pytest_winserve.system.waits import told
+
+    live = Watch()
+    with ExitStack() as gap:
+
+        def tell(text: str) -> None:
+            gap.close()
+            click.echo(text)
+            gap.enter_context(told(live.waiting, what))
+
+        gap.enter_context(told(live.waiting, what))
+        yield tell
+
+
+@contextmanager
 def explained() -> Iterator[None]:
     """Turns the package's errors into a message and the right exit status."""
     try:
         yield
-    except CriterionFailed as error:
-        click.echo(f"winserve: {error}", err=True)
-        sys.exit(FAILED)
     except WinserveError as error:
-        click.echo(f"winserve: {error}", err=True)
-        status = {UsageError: USAGE, MissingComponent: MISSING}.get(type(error), FAILED)
+        errors = list(_with_what_was_before(error))
+        for each in errors:
+            click.echo(f"winserve: {each}", err=True)
+        status = {UsageError: USAGE, MissingComponent: MISSING}.get(type(errors[0]), FAILED)
         sys.exit(status)
+
+
+def _with_what_was_before(error: BaseException | None) -> Iterator[WinserveError]:
+    """An error of a stop, and the one that led to the stop, which comes first and would else be
+    lost behind it."""
+    if isinstance(error, WinserveError):
+        if not error.__suppress_context__:
+            yield from _with_what_was_before(error.__context__)
+        yield error

@@ -17,6 +17,8 @@ from pytest_winserve.deployment.readiness import SETTLE_SECONDS, answer_of_app
 from pytest_winserve.errors import StartError
 from pytest_winserve.servers import server_module
 from pytest_winserve.system.keeper import Keeper
+from pytest_winserve.system.listeners import listeners_of
+from pytest_winserve.system.ports import Address
 from pytest_winserve.system.program import Deadline, Program
 from pytest_winserve.tags import BACKEND_HEADER, lab_tag
 
@@ -36,6 +38,8 @@ class BackendProcess:
     program: Program
     counters: Path
     failure: Path
+    others: int = 0
+    """How many backends are started beside it."""
     told: dict[str, Any] = field(default_factory=dict)
     _read: int = 0
 
@@ -51,6 +55,7 @@ class BackendProcess:
 
     def start(self, keeper: Keeper, spec: Spec, port: int, deadline: Deadline) -> None:
         """Start it, and tell it what to serve; `port` 0 is any free one."""
+        self.others = spec.topology.count - 1
         self.program.start(keeper)
         order = {
             "server": server_module(spec.topology.server),
@@ -74,7 +79,34 @@ class BackendProcess:
         """What it is, once it listens. Raises StartError."""
         self.wait_for("listening", deadline)
         names = ("address", "pid", "instrumented", "declared")
-        return BackendInfo(self.index, *(self.told[name] for name in names))
+        info = BackendInfo(self.index, *(self.told[name] for name in names))
+        if info.instrumented:  # where else the user's own command listens is the user's business
+            self._check_listeners(info)
+        return info
+
+    def _check_listeners(self, info: BackendInfo) -> None:
+        """Raise StartError when it listens elsewhere than it should, as far as the system tells;
+        that it listens there is told by its answer.
+
+        Before its first request: what an app opens because of that is its own business.
+        """
+        if self.told["listens"] is None:
+            return
+        expected = {(host, port) for host, port in self.told["listens"]}
+        found: set[Address] = set()
+        for pid in {self.program.pid, info.pid}:
+            listeners = listeners_of(pid)
+            if listeners is None:
+                return
+            found |= listeners
+        strays = found - expected
+        if strays:
+            raise StartError(
+                self.program.blame(
+                    f"backend {self.index} listens at {_addresses(strays)}, and should on port "
+                    f"{info.port} only: its server opened that, not the app while it was loaded"
+                )
+            )
 
     def wait_for_answer(self, info: BackendInfo, fast: str, deadline: Deadline) -> None:
         """Return when it answers GET `fast` itself. Raises StartError, StartTimeout."""
@@ -138,10 +170,21 @@ class BackendProcess:
         failed = self.failed()
         if failed is not None:
             kind: type[Exception] = getattr(errors, failed["kind"])
-            raise kind(f"{failed['error']}\n{failed['trace']}".strip())
+            error, beside = failed["error"], ""
+            if self.others and "could not be loaded" in error:
+                error, beside = f"backend {self.index}: {error}", f"\n{self._together()}"
+            raise kind(f"{error}{beside}\n{failed['trace']}".strip())
         death = self.program.death()
         if death is not None:
             raise StartError(self.program.blame(f"{death} while starting"))
+
+    def _together(self) -> str:
+        others = "another backend" if self.others == 1 else f"{self.others} other backends"
+        return (
+            f"  {others} loaded the same app at the same time; where the app changes what they "
+            "share while it is loaded (makes tables, migrates), do that in a step before: services "
+            "that start together would fail the same way"
+        )
 
     def wait_for(self, message: str, deadline: Deadline) -> None:
         """Return when it has told `message`. Raises StartError when it dies or at the deadline."""
@@ -150,7 +193,14 @@ class BackendProcess:
             if not deadline.left:
                 raise StartError(
                     self.program.blame(
-                        f"backend {self.index} was not ready in time: it still loads"
+                        f"backend {self.index} was not ready in time: it still loads; "
+                        "--start-timeout gives it longer"
                     )
                 )
             time.sleep(LOOK_EVERY)
+
+
+def _addresses(addresses: set[Address]) -> str:
+    return ", ".join(
+        f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in sorted(addresses)
+    )

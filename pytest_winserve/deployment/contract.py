@@ -12,6 +12,8 @@ from typing import Protocol
 
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.answers import Reference
+from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.usage import SiteUsage
@@ -98,6 +100,9 @@ class Deployment(Protocol):
     def stop(self) -> list[str]:
         """Stop everything; every step runs. Returns what did not go as it should."""
 
+    def abandon(self) -> None:
+        """End everything at once, and without judging; for what Ctrl-C interrupts."""
+
     def deaths(self) -> list[str]:
         """Which of its processes died, and how."""
 
@@ -125,6 +130,10 @@ class Deployment(Protocol):
     def log_positions(self) -> dict[str, int]:
         """Where each log ends now."""
 
+    def complaints(self, since: dict[str, int]) -> tuple[Complaint, ...] | None:
+        """What its programs complained of in their logs from these positions on; None when that is
+        not known."""
+
     def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
         """The end of each log, from the positions `since` on."""
 
@@ -144,6 +153,10 @@ class Sender(Protocol):
         self, slow: str, limit: int, backends: int, declared: Concurrency, tags: tuple[str, ...]
     ) -> Capacity:
         """See `pytest_winserve.probe.probe.capacity`; each round of it takes one of the tags."""
+
+    def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
+        """What each GET of a plan gets when it is sent once; see
+        `pytest_winserve.load.sending.singles`."""
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
         """What came back of a plan. An error that `tell` raises ends the load, and passes."""

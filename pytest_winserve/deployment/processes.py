@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from pytest_winserve.deployment.backend_process import BackendProcess
 from pytest_winserve.deployment.contract import BackendInfo, Spec
 from pytest_winserve.deployment.front_process import FrontProcess
+from pytest_winserve.deployment.log_scan import complaints_in
 from pytest_winserve.errors import StartError
 from pytest_winserve.fronts import get_front
+from pytest_winserve.load.results.complaints import Complaint, together
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.usage import SiteUsage
 from pytest_winserve.servers import get_server, require_server
@@ -83,7 +85,7 @@ class Processes:
                 step(deadline)
             self._wait_for_front(deadline)
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
 
     @property
@@ -158,6 +160,17 @@ class Processes:
         """Where each log ends now."""
         return {n: path.stat().st_size if path.exists() else 0 for n, path in self._logs().items()}
 
+    def complaints(self, since: dict[str, int]) -> tuple[Complaint, ...] | None:
+        """What its programs complained of in their logs from these positions on."""
+        server = get_server(self.spec.topology.server)
+        writers = {backend.program.name: server for backend in self._backends}
+        front = None if self.spec.topology.front is None else get_front(self.spec.topology.front)
+        return together(
+            complaint
+            for name, path in self._logs().items()
+            for complaint in complaints_in(path, since.get(name, 0), name, writers.get(name, front))
+        )
+
     def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
         """The end of each log, from the positions `since` on."""
         since = since or {}
@@ -183,12 +196,25 @@ class Processes:
             self._dismiss_keeper,
             self._clean_up,
         ]
-        for step in steps:
-            try:
-                problems += step()
-            except Exception as error:  # every step must run, whatever one of them meets
-                problems.append(f"{type(error).__name__} while stopping: {error}")
+        try:
+            for step in steps:
+                try:
+                    problems += step()
+                except Exception as error:  # every step must run, whatever one of them meets
+                    problems.append(f"{type(error).__name__} while stopping: {error}")
+        except KeyboardInterrupt:
+            self.abandon()
+            raise
         return problems
+
+    def abandon(self) -> None:
+        """End everything at once, and without judging: a start that failed, or what Ctrl-C ends."""
+        self._take_stock()
+        for program in self._programs():
+            program.kill()
+        self._end_leftovers(blame=False)
+        self._dismiss_keeper()
+        self._clean_up()
 
     # -- how it is done -------------------------------------------------------------------------
 
@@ -306,7 +332,8 @@ class Processes:
         return problems
 
     def _dismiss_keeper(self) -> list[str]:
-        return self._keeper.dismiss() if self._keeper is not None else []
+        keeper, self._keeper = self._keeper, None
+        return keeper.dismiss() if keeper is not None else []
 
     def _clean_up(self) -> list[str]:
         if self._front is not None:
@@ -316,12 +343,3 @@ class Processes:
         if self._files is not None:
             self._files.remove()
         return []
-
-    def _abandon(self) -> None:
-        """End a start that failed or was interrupted: at once, and without judging."""
-        self._take_stock()
-        for program in self._programs():
-            program.kill()
-        self._end_leftovers(blame=False)
-        self._dismiss_keeper()
-        self._clean_up()

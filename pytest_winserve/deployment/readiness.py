@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
-import select
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from pytest_winserve.deployment.contract import READY_RUN
 from pytest_winserve.errors import StartError, StartTimeout
+from pytest_winserve.system.exchange import LOOK_EVERY, Answer, Exchanges
 from pytest_winserve.system.ports import ADDRESS, Address
 from pytest_winserve.system.program import Deadline, Program
 from pytest_winserve.tags import REQUEST_HEADER, lab_tag
 
-LOOK_EVERY = 0.05
+CONNECT_SECONDS = 5.0
+"""How long one try may take to connect; a refused connect alone takes 2 s on Windows."""
 SETTLE_SECONDS = 0.5
 """How long a server gets to finish what it writes about a request that failed."""
-CONNECT_SECONDS = 5.0  # a refused connect alone takes 2 s on Windows
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, reason and headers (names in lower case) of an answer."""
-
-    status: int
-    reason: str
-    headers: Mapping[str, str]
 
 
 def first_answer(
@@ -38,32 +27,26 @@ def first_answer(
 ) -> Answer:
     """The answer to GET `path` at an address, retried while nobody answers.
 
-    `look` is called at every turn and raises when it is pointless to go on. Raises StartTimeout at
-    the deadline, after one try at least.
+    `look` is called again and again, and raises when it is pointless to go on. Raises StartTimeout
+    at the deadline, after one try at least; StartError for an answer that has no end.
     """
     while True:
         look()
-        connection = http.client.HTTPConnection(*address, timeout=CONNECT_SECONDS)
-        try:
-            connection.request("GET", path, headers=dict(headers))
-            last = "connected, but there was no answer"
-            while not select.select([connection.sock], [], [], LOOK_EVERY)[0]:
-                look()
-                if not deadline.left:
-                    break
-            else:
-                response = connection.getresponse()
-                response.read()
-                fields = {name.lower(): value for name, value in response.getheaders()}
-                return Answer(response.status, response.reason, fields)
-        except (OSError, http.client.HTTPException) as error:
-            last = str(error) or type(error).__name__
-            time.sleep(0.01)
-        finally:
-            connection.close()
+        with Exchanges(address, look) as exchanges:
+            left = max(deadline.left, LOOK_EVERY)
+            connect_by = Deadline.after(min(left, CONNECT_SECONDS))
+            get = exchanges.get(path, headers, Deadline.after(left), connect_by)
+            exchanges.finish()
+        if get.endless:
+            raise StartError(
+                f"the answer to the first request, GET {path}, {get.without('--fast')}"
+            )
+        if get.answer is not None and get.error is None:
+            return get.answer
         if not deadline.left:
             where = "{}:{}".format(*address)
-            raise StartTimeout(f"no answer to GET {path} at {where} in time: {last}")
+            raise StartTimeout(f"no answer to GET {path} at {where} in time: {get.error}")
+        time.sleep(0.01)
 
 
 def answer_of_app(
@@ -78,7 +61,8 @@ def answer_of_app(
     try:
         answer = first_answer((ADDRESS, port), path, headers, deadline, look)
     except StartTimeout as error:
-        raise StartTimeout(program.blame(str(error))) from None
+        mend = "--start-timeout gives it longer, --fast names another path"
+        raise StartTimeout(program.blame(f"{error}; {mend}")) from None
     if answer.status >= 500:
         look()
         time.sleep(SETTLE_SECONDS)

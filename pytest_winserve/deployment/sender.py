@@ -8,8 +8,10 @@ from pytest_winserve.deployment.contract import Tell
 from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.answers import Reference
 from pytest_winserve.load.results.result import Result
-from pytest_winserve.probe.probe import Counting, capacity, probe
+from pytest_winserve.load.sending import singles
+from pytest_winserve.probe.probe import Counting, Look, capacity, probe
 from pytest_winserve.probe.verdicts import Capacity, Verdict
 from pytest_winserve.servers import Concurrency
 
@@ -18,27 +20,41 @@ if TYPE_CHECKING:
 
 
 class FromHere:
-    """Sends from this machine to where a site is reached from here."""
+    """Sends from this machine to where a site is reached from here.
 
-    def __init__(self, deployment: Deployment) -> None:
+    `look` is called while a probe or a capacity is under way; what it raises ends that.
+    """
+
+    def __init__(self, deployment: Deployment, look: Look = lambda: None) -> None:
         self._deployment = deployment
+        self._look = look
 
     def probe(
         self, slow: str, fast: str, sleepers: int, backends: int, tags: tuple[str, str]
     ) -> Verdict:
+        __tracebackhide__ = True
         address = self._deployment.address
-        return probe(address, slow, fast, sleepers, backends, tags, self._counting())
+        counting = self._counting()
+        return probe(address, slow, fast, sleepers, backends, tags, counting, self._look)
 
     def capacity(
         self, slow: str, limit: int, backends: int, declared: Concurrency, tags: tuple[str, ...]
     ) -> Capacity:
+        __tracebackhide__ = True
         address, next_tag = self._deployment.address, iter(tags).__next__
-        return capacity(address, slow, limit, backends, declared, next_tag, self._counting())
+        counting = self._counting()
+        return capacity(address, slow, limit, backends, declared, next_tag, counting, self._look)
+
+    def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
+        return singles(plan, Target(self._url, warmup_tag=tag))
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
-        url = "http://{}:{}".format(*self._deployment.address)
-        target = Target(url, tag, warmup_tag, self._deployment.nonce)
+        target = Target(self._url, tag, warmup_tag, self._deployment.nonce)
         return get_engine(engine).run(plan, target, tell)
+
+    @property
+    def _url(self) -> str:
+        return "http://{}:{}".format(*self._deployment.address)
 
     def _counting(self) -> Counting:
         deployment = self._deployment

@@ -12,6 +12,7 @@ from pytest_winserve.system.ports import Address
 from pytest_winserve.webservers.apache import (
     ERROR_LOG,
     PID_FILE,
+    complaint,
     configure,
     find_httpd,
     look_at,
@@ -90,6 +91,9 @@ class ApacheFront:
         # There is one at a time, so that each but the last has ended before the next was started.
         ended = [*_STARTED.findall(text)[:-1], *_ENDED.findall(text)]
         return [f"apache: process {pid} ended, and another took its place" for pid in ended]
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return complaint(line)
 
     def unlogged(self, options: Options) -> int:
         return int(options["threads"])  # each sends an answer, then logs it

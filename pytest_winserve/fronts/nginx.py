@@ -18,6 +18,7 @@ from pytest_winserve.webservers.nginx import (
     GET_IT,
     NGINX,
     WHICH,
+    complaint,
     in_container,
     of_the_system,
     of_the_wheel,
@@ -123,6 +124,9 @@ class NginxFront:
         log = self.error_log(folder)
         text = log.read_text("utf-8", "replace") if log.exists() else ""
         return [f"nginx: {match}" for match in _WORKER_DIED.findall(text)]
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return complaint(line)
 
     def unlogged(self, options: Options) -> int:
         return 1  # its only worker sends and logs in one turn of its loop

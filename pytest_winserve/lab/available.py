@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.hosts import Host, require_host
+from pytest_winserve.lab.observer import Lines, Live, on_stderr
 from pytest_winserve.options import Option, Value, defaults
 from pytest_winserve.servers import Server, get_server, server_names
+from pytest_winserve.system.waits import told
 from pytest_winserve.topology import ARTICLE, Topology
 
 
@@ -60,7 +62,9 @@ class Surveys:
     """What the hosts of a run can run. Each is asked once: every test that is collected wants to
     know, and a gateway takes seconds to open."""
 
-    def __init__(self) -> None:
+    def __init__(self, live: Live | None = None) -> None:
+        """What takes long is shown on `live`, unless given on the standard error."""
+        self._live: Live = live or Lines(on_stderr)
         self._made: dict[str, Survey] = {}
 
     def of(self, host: Host, command: str | None) -> Survey:
@@ -70,7 +74,8 @@ class Surveys:
         """
         found = self._made.get(host.name)
         if found is None:
-            found = self._made[host.name] = survey(host)
+            with told(self._live.waiting, f"the host {host.name} is asked what it has"):
+                found = self._made[host.name] = survey(host)
         # Without a command there is no such server: nothing that could be got.
         able = tuple(name for name in found.able if command or name != "command")
         return Survey(able, found.left_out)

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
 
 class Client(requests.Session):
-    """A requests session that resolves paths against the site, and ignores proxy settings."""
+    """A requests session that resolves paths against the site, and ignores proxy settings.
+
+    A redirect to another scheme, host or port is not followed, but is the answer itself: what is
+    there is not what was asked, and may be anybody's.
+    """
 
     def __init__(self, base: str) -> None:
         super().__init__()
         self._base = base
         self.trust_env = False
 
+    def cookie_of(self, path: str) -> dict[str, str]:
+        """The header with the cookies that it would send for a path; none when there are none."""
+        request = requests.Request("GET", urljoin(self._base, path))
+        cookie = self.prepare_request(request).headers.get("Cookie")
+        return {} if cookie is None else {"Cookie": str(cookie)}
+
     def request(self, method: str, url: str, *args: Any, **kw: Any) -> requests.Response:  # type: ignore[override]
         return super().request(method, urljoin(self._base, url), *args, **kw)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where the session goes on after an answer, if anywhere."""
+        target = super().get_redirect_target(resp)
+        return target if target is not None and _stays(resp.url, target) else None
+
+
+def _stays(url: str, target: str) -> bool:
+    """Whether a redirect from a URL leads to its own scheme, host and port."""
+    try:
+        return _place(urljoin(url, target)) == _place(url)
+    except ValueError:  # it is no URL at all
+        return False
+
+
+def _place(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

@@ -11,11 +11,12 @@ from pytest_winserve.deployment.contract import Deployment, Spec
 from pytest_winserve.deployment.sender import FromHere
 from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import Host, open_host
-from pytest_winserve.lab.observer import Observer, Silent
+from pytest_winserve.lab.observer import Lines, Observer, ShownOn, on_stderr
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.criteria import Criterion, parse_all
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Request
+from pytest_winserve.system.waits import told
 from pytest_winserve.topology import Topology
 
 SAMPLE_APP = "pytest_winserve.sample_app:app"
@@ -33,7 +34,8 @@ class Lab:
     probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
     `start_timeout` the seconds that a site may take to come up. The criteria of `require` are
     applied to every measurement; on a load whose generator was the limit they fail unless
-    `allow_limited`. Raises UsageError for a host, engine or criterion that cannot be.
+    `allow_limited`. What takes long is told to `observer`, or else on the standard error. Raises
+    UsageError for a host, engine or criterion that cannot be.
     """
 
     def __init__(
@@ -49,8 +51,7 @@ class Lab:
         allow_limited: bool = False,
         observer: Observer | None = None,
     ) -> None:
-        if not (math.isfinite(start_timeout) and start_timeout > 0):
-            raise UsageError(f"start_timeout={start_timeout}: seconds greater than 0 are needed")
+        _check_start_timeout(start_timeout)
         if load_from not in ("here", "host"):
             raise UsageError(f"load_from={load_from!r}: here or host is needed")
         get_engine(engine)
@@ -61,12 +62,13 @@ class Lab:
         self._start_timeout = start_timeout
         self._require = tuple(parse_all(require))
         self._allow_limited = allow_limited
-        self._observer = observer or Silent()
+        self._observer = observer or ShownOn(Lines(on_stderr))
         self._open = ExitStack()
 
     def __enter__(self) -> Lab:
         """Keep the way to the host open, which else is opened for each site that runs alone."""
-        self._open.enter_context(self.host.open())
+        with told(self._observer.waiting, f"the host {self.host.name} is brought up"):
+            self._open.enter_context(self.host.open())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,13 +83,18 @@ class Lab:
         slow: str = SLOW,
         fast: str = FAST,
         port: int = 0,
+        start_timeout: float | None = None,
     ) -> Site:
         """Bring a site up and return it; leave it as a context, or `close` it.
 
         `slow` and `fast` are the paths of the concurrency probe; `fast` is also the first request
-        that the app is asked. `port` 0 takes any free one. Raises UsageError and MissingComponent
-        before anything is started, StartError after what was started has been stopped again.
+        that the app is asked. `port` 0 takes any free one; `start_timeout` is the lab's unless
+        given. Raises UsageError and MissingComponent before anything is started, StartError after
+        what was started has been stopped again.
         """
+        if start_timeout is None:
+            start_timeout = self._start_timeout
+        _check_start_timeout(start_timeout)
         if isinstance(topology, str):
             topology = Topology.parse(topology)
         for path in (slow, fast):
@@ -98,17 +105,19 @@ class Lab:
             command=command,
             fast=fast,
             nginx=self._nginx,
-            start_timeout=self._start_timeout,
+            start_timeout=start_timeout,
             port=port,
             folder=self.host.folder(),
             path=self.host.path(),
         )
-        deployment = self.host.deploy(spec)
-        deployment.start()
+        with told(self._observer.waiting, f"{topology} is brought up"):
+            deployment = self.host.deploy(spec)
+            deployment.start()
+            machine = self._machine(topology, deployment)
         return Site(
             topology=topology,
             host=self.host.name,
-            machine=self._machine(topology, deployment),
+            machine=machine,
             app=command if topology.server == "command" and command else app,
             slow=slow,
             fast=fast,
@@ -126,3 +135,8 @@ class Lab:
         if not about or topology.front is None:
             return about
         return about | {"versions": about["versions"] | {topology.front: str(deployment.binary)}}
+
+
+def _check_start_timeout(seconds: float) -> None:
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"start_timeout={seconds}: seconds greater than 0 are needed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,18 @@ from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import NO_BACKEND
 from pytest_winserve.load.plan import Plan, Request, Stage
+from pytest_winserve.load.results.answers import Reference
+from pytest_winserve.load.results.complaints import logged_dict
 from pytest_winserve.load.results.ledger import Ledger, reconcile
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import BackendShare
+from pytest_winserve.load.sending import with_singles
 from pytest_winserve.probe.probe import ROUNDS
 from pytest_winserve.probe.verdicts import Capacity, Verdict
 from pytest_winserve.servers import Concurrency
-from pytest_winserve.system.locks import measuring
+from pytest_winserve.system.locks import measuring, wait_text
 from pytest_winserve.system.ports import Address
+from pytest_winserve.system.waits import told
 from pytest_winserve.tags import lab_tag, load_tag
 from pytest_winserve.topology import Topology
 
@@ -144,8 +148,8 @@ class Site:
         __tracebackhide__ = True
         if sleepers < 1:
             raise UsageError(f"sleepers={sleepers}: at least 1 slow request is needed")
-        positions = self.deployment.log_positions()
-        with self._alone("probe"):
+        with self._alone("probe"), self._told("probe"):
+            positions = self.deployment.log_positions()
             verdict = self.sender.probe(
                 _path(slow or self.slow, "slow"),
                 _path(fast or self.fast, "fast"),
@@ -164,8 +168,8 @@ class Site:
         __tracebackhide__ = True
         if limit < 1:
             raise UsageError(f"limit={limit}: at least 1 is needed")
-        positions = self.deployment.log_positions()
-        with self._alone("capacity"):
+        with self._alone("capacity"), self._told("capacity"):
+            positions = self.deployment.log_positions()
             found = self.sender.capacity(
                 _path(slow or self.slow, "slow"),
                 limit,
@@ -215,12 +219,12 @@ class Site:
         )
         get_engine(engine or self.engine)  # raises for one that is not known
         tag = load_tag(next(self._runs))
-        positions = self.deployment.log_positions()
         known: list[Progress] = []
         gone_since = math.inf
 
         def follow(progress: Progress) -> None:
             nonlocal gone_since
+            begun()
             known[:] = [progress]
             self.observer.progress(f"{self.topology}: {progress_text(progress)}")
             if self.deployment.lost is not None:
@@ -228,8 +232,10 @@ class Site:
                 if progress.elapsed > gone_since + LOST_SECONDS:
                     raise HostLost(self.deployment.lost)
 
-        with self._alone("load"):
+        with self._alone("load"), self._told("load") as begun:
             before = self.deployment.deaths()
+            single = self._singles(plan)
+            positions = self.deployment.log_positions()
             self.deployment.watch()
             try:
                 result = self.sender.load(engine or self.engine, plan, tag, self._lab_tag(), follow)
@@ -239,7 +245,11 @@ class Site:
             finally:
                 usage = self.deployment.usage()
                 self.observer.progress("")
-            result = replace(self._with_ledger(result, tag, before), site=usage)
+            result = replace(
+                with_singles(self._with_ledger(result, tag, before), single),
+                site=usage,
+                logged=self.deployment.complaints(positions),
+            )
         if self.deployment.lost is not None:
             self.observer.measured("result", result.to_dict(), ())
             raise HostLost(f"{self.deployment.lost}\nwhat is known: {result.summary()}")
@@ -254,18 +264,31 @@ class Site:
         if self._client is not None:
             self._client.close()
         deaths = self.deployment.deaths()
-        problems = self.deployment.stop()
+        with told(self.observer.waiting, f"{self.topology} is stopped"):
+            problems = self.deployment.stop()
         if problems:
             died = [f"before that: {death}" for death in deaths]
             raise StopError(
                 "\n".join([f"{self.topology} did not stop as it should:", *problems, *died])
             )
 
+    def abandon(self) -> None:
+        """End the site at once, without asking how it stops; for what Ctrl-C interrupts."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._client is not None:
+            self._client.close()
+        self.deployment.abandon()
+
     def __enter__(self) -> Site:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.abandon()
+        else:
+            self.close()
 
     def _lab_tag(self) -> str:
         return lab_tag(next(self._runs))
@@ -275,9 +298,7 @@ class Site:
         """Hold the machine's measuring lock, with the wait for it shown and kept."""
 
         def show(seconds: float) -> None:
-            self.observer.waiting(
-                f"{self.topology}: {what} waits for another measurement, {seconds:.0f} s"
-            )
+            self.observer.waiting(f"{self.topology}: {what} {wait_text(seconds)}")
 
         with measuring(show) as waited:
             self.observer.progress("")
@@ -289,6 +310,27 @@ class Site:
                 # An idle connection takes a place at servers that run few at a time.
                 self._client.close()
             yield
+
+    def _singles(self, plan: Plan) -> tuple[Reference, ...]:
+        """What a `get` of each request gets now: with the cookies of the client, if it has any."""
+        jar = None if self._client is None else self._client.cookie_of
+        requests = [
+            request
+            if jar is None or any(name.lower() == "cookie" for name in request.headers)
+            else replace(request, headers={**request.headers, **jar(request.path)})
+            for request in plan.requests
+        ]
+        found = self.sender.singles(replace(plan, requests=tuple(requests)), self._lab_tag())
+        more = {
+            label
+            for label, mine, own in zip(plan.labels, requests, plan.requests, strict=True)
+            if mine.headers != own.headers
+        }
+        return tuple(replace(one, cookies=one.request in more) for one in found)
+
+    def _told(self, what: str) -> AbstractContextManager[Callable[[], None]]:
+        """Tells of a measurement that takes long; calling what it gives is the end of it."""
+        return told(self.observer.waiting, f"{self.topology}: {what}")
 
     def _with_ledger(self, result: Result, tag: str, before: list[str]) -> Result:
         deadline = time.perf_counter() + LEDGER_SECONDS
@@ -357,6 +399,8 @@ class Site:
         __tracebackhide__ = True
         of = {"verdict": "probe", "capacity": "capacity", "result": "load"}[kind]
         criteria = [criterion for criterion in self.require if criterion.subject == of]
+        if not isinstance(subject, Result):
+            data = data | logged_dict(self.deployment.complaints(positions))
         allow = {"allow_limited": self.allow_limited} if isinstance(subject, Result) else {}
         self.observer.measured(kind, data, subject.checks(*criteria, **allow))
         try:

@@ -278,6 +278,11 @@ def quantile_of(metric: str) -> float | None:
     return float(match[1]) if match else None
 
 
+def about_redirects(criterion: Criterion) -> bool:
+    """Whether a criterion names a status 3xx, and so says that redirects are what is measured."""
+    return bool(re.fullmatch(r"(?:status|outcome)\(3\d\d\)", criterion.metric))
+
+
 def _sample_note(criterion: Criterion, n: int | None) -> str:
     q = quantile_of(criterion.metric)
     if q is None or q == 100 or not n or round(n * (100 - q), 6) >= 1000:

@@ -6,27 +6,26 @@ requests run at the same time. Both keep what each request met: when, and who se
 
 from __future__ import annotations
 
-import http.client
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pytest_winserve.errors import ProbeError
 from pytest_winserve.probe.verdicts import Capacity, Exchange, Verdict
 from pytest_winserve.servers import Concurrency
+from pytest_winserve.system.exchange import Exchanges, Get
 from pytest_winserve.system.ports import Address
+from pytest_winserve.system.program import Deadline
 from pytest_winserve.tags import BACKEND_HEADER, PROCESS_HEADER, REQUEST_HEADER
 
 FAST_PER_BACKEND = 2
+IDLE_TRIES = 2
+"""How often the fast requests are sent before the slow ones; the quicker time counts, because the
+first may find an app that still has things to load."""
 SHORTEST_SLOW = 0.2
 TIMEOUT = 120.0
 SETTLE_SECONDS = 0.25
 """Slow requests that did not start within this time of the last one that did are queued."""
-SAME_MOMENT = 0.05
-"""Share of the slow request's time within which two answers count as given at the same moment:
-the threads that receive them may be woken in either order."""
 GAP, SPREAD = 0.02, 0.2
 """Seconds between two slow requests of a capacity, and between the first and the last: they shall
 run together, but not arrive together. A burst shows the length of the listen queue instead."""
@@ -34,6 +33,9 @@ ROUNDS = 12
 """How often a capacity asks at most: each time for four times as many."""
 FIRST_WAVE = 1.5
 """Without counters: slow requests that took up to this many times the shortest ran at once."""
+
+Look = Callable[[], None]
+"""Called while requests are under way; what it raises ends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +55,31 @@ def probe(
     backends: int,
     tags: tuple[str, str],
     counting: Counting,
+    look: Look = lambda: None,
 ) -> Verdict:
     """Send `sleepers` slow requests and, while they are in flight, two fast ones per backend.
 
-    `tags` mark the slow and the fast requests. Raises ProbeError when the paths cannot show
-    anything: an error status, or a slow path that is not slow.
+    The same fast ones are sent before, to a site that does nothing else. `tags` mark the slow and
+    the fast requests. Raises ProbeError when the paths cannot show anything: an error status, an
+    answer that does not end, or a slow path that is not slow.
     """
-    with ThreadPoolExecutor(sleepers) as pool:
-        sent = threading.Barrier(sleepers + 1)
-        slow_ones = [pool.submit(_exchange, address, slow, tags[0], sent) for _ in range(sleepers)]
-        sent.wait()
-        _wait_until_running(sleepers, lambda: counting.in_flight(tags[0]))
-        early = next((one.result() for one in slow_ones if one.done()), None)
-        if early is not None:
-            _judge_slow([early])
+    __tracebackhide__ = True
+    count = backends * FAST_PER_BACKEND
+    with Exchanges(address, look) as exchanges:
+        idle = _idle(exchanges, fast, tags[1], count)
+        slow_ones = [_get(exchanges, slow, tags[0]) for _ in range(sleepers)]
+        _wait_until_running(exchanges, sleepers, lambda: counting.in_flight(tags[0]))
+        early = [one for one in slow_ones if one.ended is not None]
+        if early:
+            _judge_slow(early)
             raise ProbeError(f"the slow path {slow} answered before a fast request could be sent")
-        fast_answers = _all_at_once(address, fast, tags[1], backends * FAST_PER_BACKEND)
-        slow_answers = [one.result() for one in slow_ones]
-    _judge_slow(slow_answers)
-    for answer in fast_answers:
-        if answer.status is not None and 400 <= answer.status < 500:
-            raise ProbeError(
-                f"the fast path {fast} answered {answer.status}: a path that works is needed"
-            )
-    first = min(slow_answers, key=lambda answer: answer.ended)
-    moment = first.ended - SAME_MOMENT * first.seconds
-    blocked = [answer for answer in fast_answers if not answer.good or answer.ended > moment]
-    return Verdict(tuple(slow_answers), tuple(fast_answers), tuple(blocked))
+        fast_ones = [_get(exchanges, fast, tags[1]) for _ in range(count)]
+        exchanges.finish()
+    _judge_slow(slow_ones)
+    for one in fast_ones:
+        if one.answer is not None and 400 <= one.answer.status < 500:
+            _refuse_fast(one)
+    return Verdict.of(_told(slow_ones), _told(fast_ones), _told(idle))
 
 
 def capacity(
@@ -90,46 +90,94 @@ def capacity(
     declared: Concurrency,
     next_tag: Callable[[], str],
     counting: Counting,
+    look: Look = lambda: None,
 ) -> Capacity:
     """How many slow requests run at once, up to `limit`.
 
     Asks for one more per backend than is declared, or for 4, 16, 64 ... where no bound is known,
     and for more as long as all that were sent ran at once. Raises ProbeError as `probe` does.
     """
+    __tracebackhide__ = True
     wanted = min(limit, declared + backends if isinstance(declared, int) else 4 * backends)
     while True:
         tag = next_tag()
-        answers = _all_at_once(address, slow, tag, wanted, gap=min(GAP, SPREAD / wanted))
-        good = [answer for answer in answers if answer.good]
-        if not good:
-            _judge_slow(answers)
-        _judge_slow(good)
+        with Exchanges(address, look) as exchanges:
+            answers = _one_after_another(exchanges, slow, tag, wanted)
+        good = [answer for answer in answers if _good(answer)]
+        _judge_slow([answer for answer in answers if answer.endless] or good or answers)
         peaks = counting.peaks(tag)
         if peaks is not None:
             value = sum(peaks)
         else:
-            shortest = min(answer.seconds for answer in good)
-            value = sum(answer.seconds < FIRST_WAVE * shortest for answer in good)
+            shortest = min(map(_seconds, good))
+            value = sum(_seconds(answer) < FIRST_WAVE * shortest for answer in good)
         if value < wanted or wanted == limit:
             return Capacity(value, value >= limit, limit, declared, peaks)
         wanted = min(limit, 4 * wanted)
 
 
-def _judge_slow(answers: Sequence[Exchange]) -> None:
+def _idle(exchanges: Exchanges, fast: str, tag: str, count: int) -> list[Get]:
+    """The fast requests of a probe while nothing else is asked; of several tries the quickest."""
+    __tracebackhide__ = True
+    tries = []
+    for _ in range(IDLE_TRIES):
+        asked = [_get(exchanges, fast, tag) for _ in range(count)]
+        exchanges.finish()
+        for one in asked:
+            if not _good(one):
+                _refuse_fast(one)
+        tries.append(asked)
+    return min(tries, key=_longest)
+
+
+def _one_after_another(exchanges: Exchanges, path: str, tag: str, count: int) -> list[Get]:
+    """`count` requests that are under way together, each begun a moment after the one before."""
+    gap = min(GAP, SPREAD / count)
+    asked = []
+    for _ in range(count):
+        asked.append(_get(exchanges, path, tag))
+        exchanges.go_on_until(asked[-1].started + gap)
+    exchanges.finish()
+    return asked
+
+
+def _judge_slow(answers: Sequence[Get]) -> None:
+    __tracebackhide__ = True
     for answer in answers:
-        if not answer.good:
-            said = answer.error or f"answered {answer.status}"
+        if answer.endless:
+            raise ProbeError(f"the slow path {answer.path} {answer.without('--slow')}")
+        if answer.late:
+            raise ProbeError(f"the slow path {answer.path} {_late(answer)} --slow")
+        if not _good(answer):
             raise ProbeError(
-                f"the slow path {answer.path}: {said}; nothing can be concluded from it"
+                f"the slow path {answer.path}: {_what_came(answer)}; "
+                "nothing can be concluded from it"
             )
-        if answer.seconds < SHORTEST_SLOW:
+        if _seconds(answer) < SHORTEST_SLOW:
             raise ProbeError(
-                f"the slow path {answer.path} answered after {answer.seconds * 1000:.0f} ms: "
+                f"the slow path {answer.path} answered after {_seconds(answer) * 1000:.0f} ms: "
                 f"a path that takes about a second is needed"
             )
 
 
-def _wait_until_running(wanted: int, in_flight: Callable[[], int | None]) -> None:
+def _refuse_fast(answer: Get) -> None:
+    __tracebackhide__ = True
+    if answer.endless:
+        raise ProbeError(f"the fast path {answer.path} {answer.without('--fast')}")
+    if answer.late:
+        raise ProbeError(f"the fast path {answer.path} {_late(answer)} --fast")
+    raise ProbeError(
+        f"the fast path {answer.path} {_what_came(answer)}: a path that works is needed"
+    )
+
+
+def _late(answer: Get) -> str:
+    return f"was not answered in {_seconds(answer):.0f} s: name another path with"
+
+
+def _wait_until_running(
+    exchanges: Exchanges, wanted: int, in_flight: Callable[[], int | None]
+) -> None:
     """Return when `wanted` requests run, or when no further one starts to."""
     running = -1
     changed = time.perf_counter()
@@ -139,44 +187,48 @@ def _wait_until_running(wanted: int, in_flight: Callable[[], int | None]) -> Non
             return
         if now is not None and now != running:
             running, changed = now, time.perf_counter()
-        time.sleep(0.005)
+        exchanges.go_on(0.005)
 
 
-def _all_at_once(
-    address: Address, path: str, tag: str, count: int, gap: float = 0.0
-) -> list[Exchange]:
-    """Send `count` requests, each `gap` seconds after the one before."""
-    with ThreadPoolExecutor(count) as pool:
-        together = threading.Barrier(count)
-        return list(
-            pool.map(lambda n: _exchange(address, path, tag, together, n * gap), range(count))
-        )
+def _get(exchanges: Exchanges, path: str, tag: str) -> Get:
+    headers = {REQUEST_HEADER: tag, "Connection": "close"}
+    return exchanges.get(path, headers, Deadline.after(TIMEOUT))
 
 
-def _exchange(
-    address: Address, path: str, tag: str, together: threading.Barrier, wait: float = 0.0
-) -> Exchange:
-    """Send one request on a connection of its own, `wait` seconds after all the others are ready
-    to as well."""
-    connection = http.client.HTTPConnection(*address, timeout=TIMEOUT)
-    together.wait(TIMEOUT)
-    time.sleep(wait)
-    started = time.perf_counter()
-    try:
-        connection.request("GET", path, headers={REQUEST_HEADER: tag, "Connection": "close"})
-        response = connection.getresponse()
-        response.read()
-        ended = time.perf_counter()
-    except (OSError, http.client.HTTPException) as error:
-        what = str(error) or type(error).__name__
-        return Exchange(path, started, time.perf_counter(), None, what, None, None, None)
-    finally:
-        connection.close()
-    _, _, index = (response.getheader(BACKEND_HEADER) or "").partition(".")
-    pid, _, thread = (response.getheader(PROCESS_HEADER) or "").partition(".")
-    return Exchange(
-        path, started, ended, response.status, None, _int(index), _int(pid), _int(thread)
-    )
+def _seconds(answer: Get) -> float:
+    assert answer.ended is not None
+    return answer.ended - answer.started
+
+
+def _longest(answers: Sequence[Get]) -> float:
+    return max(map(_seconds, answers))
+
+
+def _good(answer: Get) -> bool:
+    return _as_exchange(answer).good
+
+
+def _what_came(answer: Get) -> str:
+    """`answered 404`, or why there was no answer."""
+    if answer.error is not None or answer.answer is None:
+        return answer.error or "no answer"
+    return f"answered {answer.answer.status}"
+
+
+def _told(answers: Sequence[Get]) -> tuple[Exchange, ...]:
+    return tuple(map(_as_exchange, answers))
+
+
+def _as_exchange(answer: Get) -> Exchange:
+    """What is kept of a request: when it was answered, and by whom."""
+    assert answer.ended is not None
+    times = answer.path, answer.started, answer.ended
+    if answer.error is not None or answer.answer is None:
+        return Exchange(*times, None, answer.error, None, None, None)
+    headers = answer.answer.headers
+    _, _, index = headers.get(BACKEND_HEADER.lower(), "").partition(".")
+    pid, _, thread = headers.get(PROCESS_HEADER.lower(), "").partition(".")
+    return Exchange(*times, answer.answer.status, None, _int(index), _int(pid), _int(thread))
 
 
 def _int(text: str) -> int | None:

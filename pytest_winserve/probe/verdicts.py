@@ -9,6 +9,12 @@ from pytest_winserve.load.criteria import Check, Criterion, evaluate, require
 from pytest_winserve.load.measures.outcomes import is_good
 from pytest_winserve.servers import Concurrency
 
+SAME_MOMENT = 0.05
+"""Share of the slow request's time within which two answers count as given at the same moment."""
+LONG_SHARE, LONG_WAIT = 0.2, 0.1
+"""A fast request is delayed when it waits longer than this share of the slow one's time, and longer
+than these seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -43,22 +49,68 @@ class Exchange:
 class Verdict:
     """What a concurrency probe saw.
 
-    `blocked` has the fast requests that were not answered before the first slow one.
+    `blocked` has the fast requests that had to wait for a slow one: they were not answered before
+    the first slow one, or were delayed. `idle` has the same fast requests, sent just before while
+    nothing else was asked; it is empty where that was not measured.
     """
 
     slow: tuple[Exchange, ...]
     fast: tuple[Exchange, ...]
     blocked: tuple[Exchange, ...]
+    idle: tuple[Exchange, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        slow: tuple[Exchange, ...],
+        fast: tuple[Exchange, ...],
+        idle: tuple[Exchange, ...],
+    ) -> Verdict:
+        """The verdict on what a probe has sent; all of `idle` were answered."""
+        longest = max(each.seconds for each in idle)
+        waits_too_long = max(LONG_SHARE * min(each.seconds for each in slow), LONG_WAIT)
+        moment = _before_the_first(slow)
+        blocked = tuple(
+            each
+            for each in fast
+            if not each.good or each.ended > moment or each.seconds - longest > waits_too_long
+        )
+        return cls(slow, fast, blocked, idle)
 
     @property
     def non_blocking(self) -> bool:
-        """Whether every fast request was answered before any slow one."""
+        """Whether every fast request was answered before any slow one, and none was delayed."""
         return not self.blocked
 
     @property
     def blocked_fraction(self) -> float:
         """The share of the fast requests that had to wait for a slow one."""
         return len(self.blocked) / len(self.fast)
+
+    @property
+    def delayed(self) -> tuple[Exchange, ...]:
+        """Those of `blocked` that were answered before the slow ones, but waited too long: more
+        than a fifth of the time of the shortest slow one, and more than 100 ms."""
+        moment = _before_the_first(self.slow)
+        return tuple(each for each in self.blocked if each.good and each.ended <= moment)
+
+    @property
+    def delayed_fraction(self) -> float:
+        """The share of the fast requests that were delayed."""
+        return len(self.delayed) / len(self.fast)
+
+    @property
+    def idle_seconds(self) -> tuple[float, ...]:
+        return tuple(exchange.seconds for exchange in self.idle)
+
+    @property
+    def wait_seconds(self) -> tuple[float, ...]:
+        """How much longer each fast request took than the longest idle one; empty where that was
+        not measured."""
+        if not self.idle:
+            return ()
+        longest = max(self.idle_seconds)
+        return tuple(max(0.0, each.seconds - longest) for each in self.fast)
 
     @property
     def fast_seconds(self) -> tuple[float, ...]:
@@ -87,6 +139,8 @@ class Verdict:
     def summary(self) -> str:
         """A line for the verdict, and a line for each fast request that was blocked."""
         paths = f"{self.fast[0].path} during {self.slow[0].path}"
+        if self.idle:
+            paths += f"; {max(self.idle_seconds):.3f} s at most when idle"
         if self.non_blocking:
             return f"does not block: all {len(self.fast)} answered, {paths}"
         share = f"{len(self.blocked)} of {len(self.fast)} fast requests"
@@ -109,7 +163,16 @@ class Verdict:
             "slow_seconds": list(self.slow_seconds),
             "fast_requests": fast,
             "slow_requests": [e.to_dict() | {"blocked": False} for e in self.slow],
+            "delayed_fraction": self.delayed_fraction,
+            "idle_seconds": list(self.idle_seconds),
+            "wait_seconds": list(self.wait_seconds),
         }
+
+
+def _before_the_first(slow: tuple[Exchange, ...]) -> float:
+    """The moment by which a fast request is answered before the first of the slow ones."""
+    first = min(slow, key=lambda answer: answer.ended)
+    return first.ended - SAME_MOMENT * first.seconds
 
 
 def as_declared(value: int, declared: Concurrency, *, at_least: bool) -> bool | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from pytest_winserve.load.measures.intervals import Interval, paired_difference
+from pytest_winserve.load.results.complaints import Complaint, together
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.report.measurements import CheckRecord
 from pytest_winserve.report.record import Record
@@ -22,15 +23,17 @@ ALL_ROUNDS = 10
 SURE = 0.99
 """The level of the intervals here: they are looked at after every round, and with 95 % one of
 the many looks goes wrong too often."""
+TOO_WIDE = 10.0
+"""An interval whose ends differ by more than this factor says nothing."""
 SURE_ROUNDS = 3
 """Rounds in common from which on an interval may put a candidate out."""
 LEAST_SHARE = 0.5
 """A candidate with less than this share of the best rate is not tried any further."""
 SLACK = 0.5
-"""After n rounds a candidate is out when a cheaper one has (1 + SLACK/n) times its rate."""
+"""After n rounds a candidate is out when one that is preferred has (1 + SLACK/n) times its rate."""
 FITS = 50
 SAME_MEMORY = 0.1
-"""Memory that differs by less than this share is the same."""
+"""Memory that is more than the least by no more than this share is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,16 @@ class Candidate:
         """What kept it from coming up or from being measured, and what else happened."""
         trouble = [event for record in self.records for event in record.trouble or ()]
         return list(dict.fromkeys(trouble))
+
+    @property
+    def logged(self) -> tuple[Complaint, ...]:
+        """What it complained of in its logs, over all runs."""
+        return together(found for record in self.records for found in record.logged)
+
+    @property
+    def development(self) -> bool:
+        """Whether its server is made for development."""
+        return any(record.development for record in self.records)
 
     @property
     def checks(self) -> list[CheckRecord]:
@@ -129,16 +142,9 @@ class Candidate:
         known = [t for t in (r.percentile(95) for r in self.results.values()) if t is not None]
         return median(known) if known else None
 
-    def cheaper_than(self, other: Candidate) -> bool:
-        """The rule among equals: fewer processes, then less memory, then the name."""
-        # What was not measured may be anything, and does not win.
-        mine, others = (each.processes or math.inf for each in (self, other))
-        if mine != others:
-            return mine < others
-        own, its = (each.memory or math.inf for each in (self, other))
-        if max(own, its) > (1 + SAME_MEMORY) * min(own, its):
-            return own < its
-        return self.topology < other.topology
+    def preferred_to(self, other: Candidate) -> bool:
+        """Which of two equals is chosen; see `preferred`."""
+        return preferred([self, other]) is self
 
     def against(self, other: Candidate) -> Interval | None:
         """ln(its rate / the other's) over the rounds in common, with 99 %; None for fewer than
@@ -154,6 +160,18 @@ class Candidate:
     def in_common(self, other: Candidate) -> int:
         """In how many rounds both ran."""
         return len(self.rates.keys() & other.rates.keys())
+
+
+def preferred(equals: Sequence[Candidate]) -> Candidate:
+    """The one that is chosen of equals, of which there is one at least: made for production, then
+    the fewest processes, then the least memory, then the lowest p95, then the first by name."""
+    # What was not measured may be anything, and does not win.
+    left = [each for each in equals if not each.development] or list(equals)
+    fewest = min(each.processes or math.inf for each in left)
+    left = [each for each in left if (each.processes or math.inf) == fewest]
+    least = min(each.memory or math.inf for each in left)
+    left = [each for each in left if (each.memory or math.inf) <= (1 + SAME_MEMORY) * least]
+    return min(left, key=lambda each: (each.p95 or math.inf, each.topology))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +192,31 @@ class Ranking:
 
     @property
     def equal(self) -> tuple[Candidate, ...]:
-        """Those that are as fast as the fastest; of them one is chosen by what it costs."""
+        """Those that are as fast as the fastest; of them `preferred` chooses one."""
         if self.fastest is None:
             return ()
         return tuple(each for each in self.met if not self.slower(each))
 
     @property
     def winner(self) -> Candidate | None:
-        found: Candidate | None = None
-        for each in self.equal:
-            if found is None or each.cheaper_than(found):
-                found = each
-        return found
+        """Of the equals the preferred one; one made for development only when all that are made for
+        production are surely slower by more than the margin."""
+        if not self.equal:
+            return None
+        chosen = preferred(self.equal)
+        perhaps = [each for each in self.met if not each.development and self._may_be_equal(each)]
+        return preferred(perhaps) if chosen.development and perhaps else chosen
+
+    def _may_be_equal(self, candidate: Candidate) -> bool:
+        """Whether the runs, and not their mean alone, allow that it is within the margin."""
+        best = self.fastest
+        found = None if best is None else candidate.against(best)
+        return (
+            best is not None
+            and found is not None
+            and candidate.share_of(best) >= LEAST_SHARE
+            and not (found.high < -math.log1p(self.margin))
+        )
 
     def slower(self, candidate: Candidate) -> bool:
         """Whether it is slower than the fastest by more than the margin, as far as was measured.
@@ -204,8 +235,8 @@ class Ranking:
     @property
     def doubtful(self) -> list[tuple[Candidate, Candidate]]:
         """Pairs on which the winner depends, and of which it is not sure whether the first is
-        within the margin of the second: the winner with the fastest and with what is dearer, and
-        what is cheaper with the fastest."""
+        within the margin of the second: the winner with the fastest and with what it is
+        preferred to, and what is preferred to it with the fastest."""
         winner, best = self.winner, self.fastest
         if winner is None or best is None:
             return []
@@ -213,7 +244,7 @@ class Ranking:
         for each in self.finalists():
             if each is winner:
                 continue
-            pair = (each, best) if each.cheaper_than(winner) else (winner, each)
+            pair = (each, best) if each.preferred_to(winner) else (winner, each)
             if not self.surely(*pair):
                 found.append(pair)
         return found
@@ -229,7 +260,7 @@ class Ranking:
         return [each for each in self.met if each in concerned]
 
     def finalists(self) -> list[Candidate]:
-        """Those that may still win: not far behind, and not behind a cheaper one."""
+        """Those that may still win: not far behind, and not behind one that is preferred."""
         best = self.fastest
         if best is None:
             return []
@@ -250,8 +281,8 @@ class Ranking:
 
 
 def _beats(one: Candidate, other: Candidate) -> bool:
-    """Whether a cheaper candidate is so much faster that the other cannot win any more."""
-    if one is other or not one.cheaper_than(other):
+    """Whether one that is preferred is so much faster that the other cannot win any more."""
+    if one is other or not one.preferred_to(other):
         return False
     rounds = max(min(len(one.rates), len(other.rates)), 1)
     return one.level >= other.level + math.log1p(SLACK / rounds)

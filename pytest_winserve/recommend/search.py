@@ -26,9 +26,10 @@ from pytest_winserve.lab.site import Site
 from pytest_winserve.recommend.ranking import Ranking, rank
 from pytest_winserve.recommend.trials import Trials, app_fingerprint
 from pytest_winserve.report.record import Record
+from pytest_winserve.session.display import Watch
 from pytest_winserve.session.environment import RunEnvironment
 from pytest_winserve.session.labs import lab_of
-from pytest_winserve.session.recorder import attach
+from pytest_winserve.session.recorder import Recorder, attach
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import SiteKey
 from pytest_winserve.topology import Topology
@@ -107,6 +108,7 @@ def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> 
         "app": settings.app,
         "code of the app": app_fingerprint(settings.app),
         "command": settings.command,
+        "start timeout": settings.start_timeout,
         "host": host.name,
         "users": settings.users,
         "duration": settings.duration,
@@ -208,8 +210,12 @@ class Search:
         except WinserveError as error:
             # A site that was measured, and then did not stop as it should, is not out.
             trouble.append(_short(error))
-        recorder.events += trouble
-        return replace(recorder.record(NAME, outcome), round=number, trouble=tuple(trouble))
+        except KeyboardInterrupt:
+            # Nor is one that was being stopped.
+            if outcome != "error":
+                self.trials.add(_trial_record(recorder, outcome, number, trouble))
+            raise
+        return _trial_record(recorder, outcome, number, trouble)
 
     def _measure(self, site: Site, *, first: bool) -> str:
         """Probe as far as the criteria ask for it, and load; the outcome."""
@@ -242,9 +248,15 @@ class Search:
             raise kind(f"{len(servers)} different servers fail for one reason: {why}")
 
 
+def _trial_record(recorder: Recorder, outcome: str, number: int, trouble: Sequence[str]) -> Record:
+    """The record of a trial on a site, with what went wrong beside the measuring."""
+    recorder.events += trouble
+    return replace(recorder.record(NAME, outcome), round=number, trouble=tuple(trouble))
+
+
 def new_lab(settings: Settings, criteria: Sequence[str]) -> Lab:
     """The lab that applies the criteria to every measurement."""
-    return lab_of(settings, settings.host[0], require=criteria)
+    return lab_of(settings, settings.host[0], require=criteria, live=Watch())
 
 
 def adjusted(settings: Settings) -> Settings:
@@ -263,7 +275,8 @@ def _in_short(record: Record) -> str:
     result = record.results[-1].result
     rate = f"{result.answered / result.elapsed:.1f} /s" if result.elapsed else "nothing sent"
     missed = [check.criterion for check in record.checks if not check.passed]
-    return f"{rate}, {'misses ' + '; '.join(missed) if missed else 'meets the criteria'}"
+    judged = f"misses {'; '.join(missed)}" if missed else "meets the criteria"
+    return "; ".join([f"{rate}, {judged}", *(record.trouble or ())])
 
 
 def _short(error: WinserveError) -> str:

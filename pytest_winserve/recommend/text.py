@@ -6,21 +6,34 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
+from pytest_winserve.load.measures.intervals import Interval
 from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_good, is_status
 from pytest_winserve.load.measures.units import format_memory
+from pytest_winserve.load.results.complaints import shown
 from pytest_winserve.load.results.result import Result
-from pytest_winserve.recommend.ranking import SURE_ROUNDS, Candidate, Missed, Ranking
+from pytest_winserve.recommend.ranking import (
+    SAME_MEMORY,
+    SURE_ROUNDS,
+    TOO_WIDE,
+    Candidate,
+    Missed,
+    Ranking,
+)
 from pytest_winserve.report.findings import verdict_sentence
 from pytest_winserve.report.numbers import NOT_MEASURED, per_second, percent, plural, seconds
+from pytest_winserve.report.overview import DEVELOPMENT_MARK, DEVELOPMENT_NOTE
 from pytest_winserve.report.record import NotTried
 from pytest_winserve.report.terminal import clean, table
 
 HEADER = ("met the criteria", "rate /s", "of the fastest", "p95", "processes", "memory", "runs")
 
 AMONG_EQUALS = (
-    "Of equals, the one with fewer processes is recommended, then the one with less memory, then "
-    "the first by name."
+    "Of equals, one whose server is made for production is recommended, then the one with the "
+    "fewest processes, then the one with the least memory (up to "
+    f"{percent(SAME_MEMORY)} more counts as the same), then the one with the lowest p95, then the "
+    "first by name."
 )
+TOO_NOISY = "too noisy to tell"
 
 OUTLASTING = 0.01
 """From this share of the requests on, the text says that they outlasted the load."""
@@ -71,6 +84,13 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
             f"{_names(others)}. {AMONG_EQUALS}",
             width,
         )
+    elif winner not in ranking.equal:
+        yield from _wrapped(
+            f"The fastest was {best.topology} ({_costs(best)}), which is made for development. "
+            f"{winner.topology} is not surely slower by more than {percent(ranking.margin)} "
+            f"{_interval(winner, best)}. {AMONG_EQUALS}",
+            width,
+        )
     else:
         yield from _wrapped(
             f"The fastest was {best.topology} ({_costs(best)}). {winner.topology} was slower "
@@ -78,6 +98,7 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
             f"Equals: {_names(ranking.equal)}. {AMONG_EQUALS}",
             width,
         )
+    yield from _wrapped(_of_the_winner(winner), width)
     doubts: dict[str, list[str]] = {}
     for each, other in ranking.doubtful:
         near = f"{other.topology} {_interval(each, other)}"
@@ -93,6 +114,24 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
         yield from _wrapped(
             "*: the load generator was the limit, so that the rate is a lower bound.", width
         )
+
+
+def _of_the_winner(winner: Candidate) -> str:
+    """What whoever takes it should know; empty when there is nothing."""
+    told = []
+    if winner.development:
+        told.append(
+            f"{winner.topology} is made for development, not to deploy with; nothing that is made "
+            "for production was within the margin."
+        )
+    answered = (set(result.by_backend) - {NO_BACKEND} for result in winner.results.values())
+    count = max(map(len, answered), default=0)
+    if count > 1:
+        told.append(
+            f"Its {count} backends share no memory: a session, cache, counter or job that the app "
+            "keeps in memory is another one in each."
+        )
+    return " ".join(told)
 
 
 def _costs(candidate: Candidate) -> str:
@@ -113,8 +152,14 @@ def _interval(one: Candidate, other: Candidate) -> str:
     found = one.against(other)
     if found is None:
         return "(one run has no scatter)"
-    low, high = math.exp(found.low), math.exp(found.high)
-    return f"({one.share_of(other):.2f} of its rate, 99 % interval {low:.2f} to {high:.2f})"
+    share = f"{one.share_of(other):.2f} of its rate"
+    if _too_wide(found):
+        return f"({share}, {TOO_NOISY})"
+    return f"({share}, 99 % interval {math.exp(found.low):.2f} to {math.exp(found.high):.2f})"
+
+
+def _too_wide(interval: Interval) -> bool:
+    return interval.high - interval.low > math.log(TOO_WIDE)
 
 
 def _met(ranking: Ranking, width: int) -> Iterator[str]:
@@ -126,7 +171,7 @@ def _met(ranking: Ranking, width: int) -> Iterator[str]:
     for each in ranking.met:
         mark = "*" if each.limited else ""
         rows.append((
-            each.topology,
+            f"{each.topology}{DEVELOPMENT_MARK * each.development}",
             f"{each.rate:.1f}{mark}",
             _of(each, best),
             seconds(each.p95),
@@ -135,6 +180,13 @@ def _met(ranking: Ranking, width: int) -> Iterator[str]:
             str(len(each.results)),
         ))  # fmt: skip
     yield from table(HEADER, rows, width)
+    if any(each.development for each in ranking.met):
+        yield from _wrapped(f"{DEVELOPMENT_NOTE}.", width)
+    for each in ranking.met:
+        for words in _not_the_page(each):
+            yield from _wrapped(f"{each.topology}: {words}", width)
+        for words, _ in shown(each.logged):
+            yield from _wrapped(f"{each.topology} logged: {words}", width)
     waited = [
         f"{each.topology} ({count})"
         for each in ranking.met
@@ -147,6 +199,14 @@ def _met(ranking: Ranking, width: int) -> Iterator[str]:
             "timeout only because the load ended. A longer --duration shows what becomes of them.",
             width,
         )
+
+
+def _not_the_page(candidate: Candidate) -> list[str]:
+    """What of its answers was something else than the page that was asked for, in its first run."""
+    results = list(candidate.results.values())[:1]
+    return [
+        words for result in results for words in (result.redirected, *result.differences) if words
+    ]
 
 
 def _outlasting(candidate: Candidate) -> str | None:
@@ -169,6 +229,8 @@ def _of(one: Candidate, best: Candidate) -> str:
     share = f"{one.share_of(best):.2f}"
     if found is None or one.in_common(best) < SURE_ROUNDS:
         return share
+    if _too_wide(found):
+        return f"{share} ({TOO_NOISY})"
     return f"{share} ({math.exp(found.low):.2f}-{math.exp(found.high):.2f})"
 
 
@@ -206,6 +268,8 @@ def reasons(candidate: Candidate) -> list[str]:
     for result in candidate.results.values():
         if result.errors or (result.ledger is not None and result.ledger.unaccounted):
             reasons += errors_by_side(result, first.server or "", first.behind)
+    reasons += _not_the_page(candidate)
+    reasons += [words for words, _ in shown(candidate.logged)]
     reasons += candidate.trouble
     return list(dict.fromkeys(reasons))
 

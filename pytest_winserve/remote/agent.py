@@ -26,6 +26,7 @@ from pytest_winserve.deployment.this_machine import machine
 from pytest_winserve.errors import MissingComponent, WinserveError
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.answers import Reference
 from pytest_winserve.probe.verdicts import Capacity, Verdict
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.shipping.contents import fingerprint
@@ -56,7 +57,8 @@ class Session:
             return WinserveError.__name__, traceback.format_exc(), "", ""
 
     def _called(self, name: str) -> Callable[..., Any]:
-        own = ("about", "require", "deploy", "start", "send", "stop", "probe", "capacity", "load")
+        own = ("about", "require", "deploy", "start", "send", "stop", "abandon", "probe",
+               "capacity", "load", "singles")  # fmt: skip
         called: Callable[..., Any] = getattr(self if name in own else self._processes, name)
         return called
 
@@ -97,11 +99,15 @@ class Session:
 
     def probe(self, *arguments: Any) -> Verdict:
         """See `Sender`; the channel comes last."""
-        return self._sender().probe(*arguments[:-1])
+        return self._sender(arguments[-1]).probe(*arguments[:-1])
 
     def capacity(self, *arguments: Any) -> Capacity:
         """See `Sender`; the channel comes last."""
-        return self._sender().capacity(*arguments[:-1])
+        return self._sender(arguments[-1]).capacity(*arguments[:-1])
+
+    def singles(self, plan: dict[str, Any], tag: str, channel: Any) -> tuple[Reference, ...]:
+        """See `Sender`; the channel comes last."""
+        return self._sender(channel).singles(Plan.from_dict(plan), tag)
 
     def load(
         self, engine: str, plan: dict[str, Any], tag: str, warmup_tag: str, channel: Any
@@ -112,11 +118,13 @@ class Session:
             channel.send((0, "progress", plain(progress), "", ""))
 
         made = Plan.from_dict(plan)
-        return self._sender().load(engine, made, tag, warmup_tag, tell).to_dict()
+        return self._sender(channel).load(engine, made, tag, warmup_tag, tell).to_dict()
 
-    def _sender(self) -> FromHere:
+    def _sender(self, channel: Any) -> FromHere:
+        """What sends from here, until the lab closes the channel."""
         assert self._processes is not None
-        return FromHere(self._processes)
+        # A channel that the lab has closed takes nothing any more, and raises.
+        return FromHere(self._processes, lambda: channel.send((0, "progress", {}, "", "")))
 
     def stop(self) -> list[str]:
         """Stop what runs."""
@@ -124,6 +132,12 @@ class Session:
             return []
         self._running = False
         return self._processes.stop()
+
+    def abandon(self) -> None:
+        """End what runs at once."""
+        if self._processes is not None and self._running:
+            self._running = False
+            self._processes.abandon()
 
 
 def plain(value: Any) -> Any:

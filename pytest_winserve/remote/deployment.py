@@ -12,6 +12,8 @@ from pytest_winserve.deployment.readiness import first_answer
 from pytest_winserve.errors import HostLost, StartError, StartTimeout
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.answers import Reference
+from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.usage import SiteUsage
@@ -40,13 +42,16 @@ class FromThere:
         found = self._link.work("probe", *arguments)
         return Verdict(**{
             name: tuple(Exchange(**each) for each in found[name])
-            for name in ("slow", "fast", "blocked")
+            for name in ("slow", "fast", "blocked", "idle")
         })  # fmt: skip
 
     def capacity(self, *arguments: Any) -> Capacity:
         found = self._link.work("capacity", *arguments)
         peaks = found["per_backend"]
         return Capacity(**found | {"per_backend": None if peaks is None else tuple(peaks)})
+
+    def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
+        return tuple(Reference(**one) for one in self._link.work("singles", plan.to_dict(), tag))
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
         def show(told: dict[str, Any]) -> None:
@@ -113,6 +118,12 @@ class RemoteDeployment:
         finally:
             self._leave()
 
+    def abandon(self) -> None:
+        try:
+            self._ask(None, "abandon")
+        finally:
+            self._leave()
+
     def deaths(self) -> list[str]:
         deaths = self._ask(list[str](), "deaths")
         return [self.lost] if self.lost is not None else deaths
@@ -143,6 +154,10 @@ class RemoteDeployment:
 
     def log_positions(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "log_positions")
+
+    def complaints(self, since: dict[str, int]) -> tuple[Complaint, ...] | None:
+        found = self._ask(None, "complaints", since)
+        return None if found is None else tuple(Complaint(**one) for one in found)
 
     def logs(self, since: dict[str, int] | None = None, size: int = 4000) -> dict[str, str]:
         return self._ask(dict[str, str](), "logs", since, size)

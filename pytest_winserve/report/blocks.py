@@ -29,7 +29,7 @@ class ShownLoad:
 @dataclass(frozen=True, slots=True)
 class SiteBlock:
     """All that was measured of one app on one topology of one host. `tests` are the names of the
-    tests with their outcomes."""
+    tests with their outcomes; `development`: its server is made for development."""
 
     host: str
     topology: str
@@ -40,6 +40,7 @@ class SiteBlock:
     loads: tuple[ShownLoad, ...]
     events: tuple[str, ...]
     checks: tuple[CheckRecord, ...]
+    development: bool = False
 
     @classmethod
     def of(cls, host: str, topology: str, app: str, records: Iterable[Record]) -> SiteBlock:
@@ -60,6 +61,7 @@ class SiteBlock:
             ),
             events=tuple(event for record in records for event in record.events),
             checks=checks_of((*verdicts, *capacities, *(one for _, one in results))),
+            development=any(record.development for record in records),
         )
 
     @property

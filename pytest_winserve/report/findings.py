@@ -7,11 +7,12 @@ that something was not measured, is decided and worded here once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from pytest_winserve.load.measures.outcomes import is_good
+from pytest_winserve.load.results.complaints import Complaint, shown
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.report.measurements import (
     CapacityRecord,
@@ -38,6 +39,9 @@ class Sentence:
     good: bool | None = None
 
 
+DEVELOPMENT = "this server is made for development, not to deploy with"
+
+
 # Findings
 
 
@@ -53,9 +57,10 @@ def verdict_sentence(verdict: VerdictRecord) -> Sentence:
     blocked = [request for request in verdict.fast_requests if request.blocked]
     count = len(blocked) if verdict.fast_requests else round(fraction * number)
     where = _backends(blocked)
+    longest = f", up to {seconds(max(verdict.wait_seconds))}" if verdict.wait_seconds else ""
     return Sentence(
         f"BLOCKS: {count} of {plural(number, 'fast request')} ({percent(fraction)}) "
-        f"had to wait for {slow}{f' ({where})' if where else ''}",
+        f"had to wait for {slow}{longest}{f' ({where})' if where else ''}",
         good=False,
     )
 
@@ -77,6 +82,17 @@ def verdict_details(verdict: VerdictRecord) -> str:
             f"{path} answered {status} {plural(count, 'time')}"
             for status, count in sorted(statuses.items())
             if not is_good(str(status))
+        )
+    if verdict.idle_seconds:
+        idle = verdict.idle_seconds
+        parts.append(
+            f"{verdict.fast} when idle: median {seconds(median(idle))}, max {seconds(max(idle))}"
+        )
+        parts.append(f"waited beyond that: up to {seconds(max(verdict.wait_seconds))}")
+    if verdict.delayed_fraction:
+        parts.append(
+            f"{percent(verdict.delayed_fraction)} were answered before {verdict.slow}, but waited "
+            "for more than a fifth of it"
         )
     if verdict.sleepers != 1:
         parts.append(f"{verdict.sleepers} slow requests at the same time")
@@ -140,6 +156,16 @@ def requirement_sentence(requirement: Requirement) -> Sentence:
     return Sentence(f"{required}: held in {measurements}", good=True)
 
 
+def logged_sentences(logged: Sequence[Complaint] | None) -> list[Sentence]:
+    """What the site's programs complained of in their logs during a measurement."""
+    return [
+        Sentence(f"LOGGED meanwhile: {words}", good=False)
+        if grave
+        else Sentence(f"logged meanwhile: {words}")
+        for words, grave in shown(logged or ())
+    ]
+
+
 # A load
 
 
@@ -181,12 +207,16 @@ def load_warnings(result: Result) -> list[Sentence]:
             f"{plural(result.dropped, 'request')} never sent: "
             f"{result.plan.users} were in flight already"
         )
+    if result.redirected:
+        warnings.append(f"REDIRECTS: {result.redirected}")
+    warnings += [f"NOT THE SAME: {words}" for words in result.differences]
     if result.sent == 0:
         warnings.append("nothing was sent: every number of this load is not measured")
     sentences = [Sentence(text, good=False) for text in warnings]
     if result.overflow:
         # What its machine counted alone may be somebody else's.
         sentences.append(Sentence(result.overflow, good=False if generator.syn_retried else None))
+    sentences += logged_sentences(result.logged)
     # On one machine with the server this is how it is: to be known, and nobody's fault.
     return [*sentences, *([Sentence(generator.shared)] if generator.shared else [])]
 

@@ -73,9 +73,7 @@ def _comparison(rows: Sequence[OverviewRow]) -> Iterator[str]:
     cells = [row.cells(missing=numbers.NOT_MEASURED) for row in rows]
     yield from table_lines(overview.COMPARISON_HEADER, cells)
     yield ""
-    yield overview.COMPARISON_NOTE
-    if any(row.doubtful for row in rows):
-        yield escape(overview.DOUBTFUL_NOTE)
+    yield from map(escape, overview.notes(rows))
 
 
 def _block(block: SiteBlock) -> Iterator[str]:
@@ -83,14 +81,18 @@ def _block(block: SiteBlock) -> Iterator[str]:
     yield ""
     yield f"App: {escape(block.app)}"
     yield ""
+    if block.development:
+        yield _item(Sentence(findings.DEVELOPMENT))
     if not block.measured:
         yield f"- **{numbers.NOT_MEASURED}**: no probe, capacity or load came to an end"
     for verdict in block.verdicts:
         yield _item(findings.verdict_sentence(verdict))
         yield from _details(findings.verdict_details(verdict))
+        yield from map(_item, findings.logged_sentences(verdict.logged))
     for capacity in block.capacities:
         yield _item(findings.capacity_sentence(capacity, block.topology))
         yield from _details(findings.capacity_details(capacity))
+        yield from map(_item, findings.logged_sentences(capacity.logged))
     for load in block.loads:
         yield ""
         yield from _load(load)

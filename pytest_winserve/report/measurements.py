@@ -8,6 +8,7 @@ from operator import index
 from typing import Any
 
 from pytest_winserve.load.criteria import Check
+from pytest_winserve.load.results.complaints import Complaint, logged_dict, logged_of
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.probe.verdicts import as_declared
 from pytest_winserve.servers import Concurrency
@@ -76,7 +77,11 @@ class ExchangeRecord:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRecord:
-    """What a probe saw: `sleepers` requests for the path `slow`, and those for `fast` meanwhile."""
+    """What a probe saw: `sleepers` requests for the path `slow`, and those for `fast` meanwhile.
+
+    `idle_seconds` are of the same fast requests while nothing else was asked, and `wait_seconds`
+    how much longer each took meanwhile; both are empty where that was not measured.
+    """
 
     non_blocking: bool
     blocked_fraction: float
@@ -88,6 +93,10 @@ class VerdictRecord:
     fast_requests: tuple[ExchangeRecord, ...]
     slow_requests: tuple[ExchangeRecord, ...]
     checks: tuple[CheckRecord, ...]
+    delayed_fraction: float = 0.0
+    idle_seconds: tuple[float, ...] = ()
+    wait_seconds: tuple[float, ...] = ()
+    logged: tuple[Complaint, ...] | None = None
 
     @property
     def fast_count(self) -> int:
@@ -105,7 +114,18 @@ class VerdictRecord:
             "slow_seconds": list(self.slow_seconds),
             "fast_requests": [request.to_dict() for request in self.fast_requests],
             "slow_requests": [request.to_dict() for request in self.slow_requests],
+            **self._waits(),
             "checks": _dicts(self.checks),
+        } | logged_dict(self.logged)
+
+    def _waits(self) -> dict[str, Any]:
+        """What older files do not have; one that is read is written as it was."""
+        if not self.idle_seconds:
+            return {}
+        return {
+            "delayed_fraction": self.delayed_fraction,
+            "idle_seconds": list(self.idle_seconds),
+            "wait_seconds": list(self.wait_seconds),
         }
 
     @classmethod
@@ -121,6 +141,11 @@ class VerdictRecord:
             fast_requests=tuple(map(ExchangeRecord.from_dict, data["fast_requests"])),
             slow_requests=tuple(map(ExchangeRecord.from_dict, data["slow_requests"])),
             checks=_checks(data),
+            # See _waits.
+            delayed_fraction=float(data.get("delayed_fraction", 0.0)),
+            idle_seconds=tuple(data.get("idle_seconds", ())),
+            wait_seconds=tuple(data.get("wait_seconds", ())),
+            logged=logged_of(data),
         )
 
 
@@ -136,6 +161,7 @@ class CapacityRecord:
     how: str
     per_backend: tuple[int, ...] | None
     checks: tuple[CheckRecord, ...]
+    logged: tuple[Complaint, ...] | None = None
 
     @property
     def as_declared(self) -> bool | None:
@@ -156,7 +182,7 @@ class CapacityRecord:
             "how": self.how,
             "per_backend": None if self.per_backend is None else list(self.per_backend),
             "checks": _dicts(self.checks),
-        }
+        } | logged_dict(self.logged)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CapacityRecord:
@@ -169,6 +195,7 @@ class CapacityRecord:
             how=data["how"],
             per_backend=None if shares is None else tuple(shares),
             checks=_checks(data),
+            logged=logged_of(data),
         )
 
 

@@ -24,6 +24,7 @@ class OverviewRow:
     unaccounted: int | None
     memory: int | None
     doubtful: bool  # the generator was the limit, or a part of it was lost
+    development: bool = False  # the server is made for development
 
     @property
     def blocks(self) -> str | None:
@@ -62,7 +63,7 @@ def comparison(blocks: Sequence[SiteBlock]) -> list[OverviewRow]:
 
 
 def _row(block: SiteBlock, *, with_host: bool, with_app: bool) -> OverviewRow:
-    name = block.topology
+    name = f"{block.topology}{DEVELOPMENT_MARK * block.development}"
     if with_host:
         name += f" on {block.host}"
     if with_app:
@@ -72,7 +73,10 @@ def _row(block: SiteBlock, *, with_host: bool, with_app: bool) -> OverviewRow:
     capacity = worst(block.capacities)
     at_once = None if capacity is None else capacity.shown
     if not block.loads:
-        return OverviewRow(name, blocked, at_once, None, None, None, None, None, doubtful=False)
+        return OverviewRow(
+            name, blocked, at_once, None, None, None, None, None,
+            doubtful=False, development=block.development,
+        )  # fmt: skip
     # max() keeps the first of equals; the last one is wanted.
     load = max(reversed(block.loads), key=lambda load: load.result.sent).result
     return OverviewRow(
@@ -85,6 +89,7 @@ def _row(block: SiteBlock, *, with_host: bool, with_app: bool) -> OverviewRow:
         unaccounted=None if load.ledger is None else load.ledger.unaccounted,
         memory=None if load.site is None else load.site.memory,
         doubtful=load.generator.limited_by != "none" or load.generator.lost > 0,
+        development=block.development,
     )
 
 
@@ -100,3 +105,16 @@ COMPARISON_HEADER = (
 )
 COMPARISON_NOTE = "Of several loads the one that sent the most is shown."
 DOUBTFUL_NOTE = "* the load generator was the limit, or a part of it was lost"
+DEVELOPMENT_MARK = " (dev)"
+DEVELOPMENT_NOTE = (
+    f"{DEVELOPMENT_MARK.strip()} the server is made for development, not to deploy with"
+)
+
+
+def notes(rows: Sequence[OverviewRow]) -> list[str]:
+    """What stands below the comparison, for what is marked in it."""
+    marked = (
+        (any(row.doubtful for row in rows), DOUBTFUL_NOTE),
+        (any(row.development for row in rows), DEVELOPMENT_NOTE),
+    )
+    return [COMPARISON_NOTE, *(f"{note}." for there, note in marked if there)]

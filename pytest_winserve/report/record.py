@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.load.results.complaints import Complaint, together
 from pytest_winserve.report.measurements import (
     CapacityRecord,
     CheckRecord,
@@ -26,8 +27,9 @@ class Record:
     """What one test measured on one site.
 
     `server` and `behind` say what serves, alone or behind which front; without a server nobody
-    knows, as of a URL or in an older file. `side` and `pair` are of `winserve compare`; `round`,
-    `error` and `trouble` of `winserve recommend`. `machine` is the other machine that it ran on:
+    knows, as of a URL or in an older file. `development`: that server is made for development.
+    `side` and `pair` are of `winserve compare`; `round`, `error` and `trouble` of `winserve
+    recommend`. `machine` is the other machine that it ran on:
     it travels with the record, and goes into the run's environment.
     """
 
@@ -49,11 +51,22 @@ class Record:
     error: str | None = None
     trouble: tuple[str, ...] | None = None
     machine: Mapping[str, Any] | None = None
+    development: bool = False
 
     @property
     def checks(self) -> tuple[CheckRecord, ...]:
         """Every criterion that was evaluated: on the verdicts, the capacities, the results."""
         return checks_of((*self.verdicts, *self.capacities, *self.results))
+
+    @property
+    def logged(self) -> tuple[Complaint, ...]:
+        """What the site's programs complained of in their logs during the measurements."""
+        logs = [
+            *(verdict.logged for verdict in self.verdicts),
+            *(capacity.logged for capacity in self.capacities),
+            *(load.result.logged for load in self.results),
+        ]
+        return together(complaint for log in logs for complaint in log or ())
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: how it stands in results.json, and how it travels between processes."""
@@ -70,6 +83,7 @@ class Record:
             "app": self.app,
             "declared": self.declared,
             **served,
+            **_given(development=self.development or None),
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
             "capacities": [capacity.to_dict() for capacity in self.capacities],
             "results": [result.to_dict() for result in self.results],
@@ -100,6 +114,7 @@ class Record:
             error=data.get("error"),
             trouble=None if trouble is None else tuple(trouble),
             machine=data.get("machine"),
+            development=data.get("development", False),
         )
 
 

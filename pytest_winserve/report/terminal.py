@@ -138,6 +138,8 @@ def _sentence(sentence: Sentence, width: int, indent: str = "  ") -> Iterator[_L
 def _block(block: SiteBlock, width: int) -> Iterator[_Line]:
     for line in _wrapped(f"{block.topology} on {block.host}: {block.app}", width, "", "  "):
         yield line, "bold"
+    if block.development:
+        yield from _sentence(Sentence(findings.DEVELOPMENT), width)
     if not block.measured:
         text = (
             f"{numbers.NOT_MEASURED}: no probe, capacity or load came to an end ({block.outcomes})"
@@ -146,9 +148,13 @@ def _block(block: SiteBlock, width: int) -> Iterator[_Line]:
     for verdict in block.verdicts:
         yield from _sentence(findings.verdict_sentence(verdict), width)
         yield from _sentence(Sentence(findings.verdict_details(verdict)), width, "    ")
+        for logged in findings.logged_sentences(verdict.logged):
+            yield from _sentence(logged, width, "    ")
     for capacity in block.capacities:
         yield from _sentence(findings.capacity_sentence(capacity, block.topology), width)
         yield from _sentence(Sentence(findings.capacity_details(capacity)), width, "    ")
+        for logged in findings.logged_sentences(capacity.logged):
+            yield from _sentence(logged, width, "    ")
     for load in block.loads:
         yield "", ""
         yield from _load(load, width)
@@ -202,9 +208,7 @@ def _comparison(rows: Sequence[OverviewRow], width: int) -> Iterator[_Line]:
     notes = []
     if any("-" in row[1:] for row in cells):
         notes.append(f"-: {numbers.NOT_MEASURED}.")
-    notes.append(overview.COMPARISON_NOTE)
-    if any(row.doubtful for row in rows):
-        notes.append(f"{overview.DOUBTFUL_NOTE}.")
+    notes += overview.notes(rows)
     for line in _wrapped(" ".join(notes), width, "", "  "):
         yield line, ""
 

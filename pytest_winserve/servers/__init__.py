@@ -21,6 +21,8 @@ from pytest_winserve.registry import member, names, own_names
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from pytest_winserve.system.ports import Address
+
 Concurrency = int | None | Literal["unknown"]
 """How many requests one backend runs at once: a number, None for no bound, or unknown."""
 
@@ -41,7 +43,14 @@ class Job(Protocol):
         """Seconds after which it is time to say what is waited for; the lab waits a bit longer."""
 
     def bind(self, backlog: int) -> socket.socket:
-        """A TCP socket bound to this backend's address, listening from the call of `app` on."""
+        """A TCP socket bound to this backend's address, listening from the call of `app` on.
+
+        The lab knows the address then, and can start a front while the app loads. What serves on it
+        takes `listener`, once the app is loaded."""
+
+    def listener(self) -> socket.socket:
+        """After `bind` and `app`: the same socket, as `socket.socket` makes one now, since the app
+        may have put another class there. The one that `bind` gave is closed with it."""
 
     def app(self, workers: int = 0) -> WSGIApplication:
         """The user's application, imported and instrumented.
@@ -59,6 +68,9 @@ class Job(Protocol):
 
     def port(self) -> int:
         """A free port for a server that cannot take a socket."""
+
+    def listens_too(self, address: Address) -> None:
+        """Say that this backend listens there as well, between two parts of its own."""
 
     @property
     def folder(self) -> Path:
@@ -106,6 +118,10 @@ class Server(Protocol):
         """What it is, in a few words."""
 
     @property
+    def development(self) -> bool:
+        """Whether it is made for development, and not to be deployed with."""
+
+    @property
     def packages(self) -> tuple[Package, ...]:
         """What must be installed, if anything."""
 
@@ -120,7 +136,9 @@ class Server(Protocol):
         """How many requests one backend runs at once with these options."""
 
     def start(self, job: Job) -> Running:
-        """Take a socket or a port from `job`, and its app, and be ready to serve."""
+        """Take a socket or a port from `job`, and its app, and be ready to serve.
+
+        In the order of a deployment: what listens is made when the app is loaded."""
 
 
 @runtime_checkable
@@ -129,6 +147,15 @@ class NeedsPrograms(Protocol):
 
     def require(self, nginx: str) -> None:
         """Raise MissingComponent for what is not there; `nginx` is which the user wants."""
+
+
+@runtime_checkable
+class Complaining(Protocol):
+    """A server, or a front, whose log has words of its own for what is wrong."""
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        """The kind of what a line of its log complains of, and whether that is an error; None for
+        any other line. Tracebacks and lines of level ERROR need no words: they are always found."""
 
 
 def server_names() -> list[str]:
@@ -147,6 +174,11 @@ def packages() -> Iterator[str]:
     for name in server_names():
         with suppress(UsageError, MissingComponent):
             yield from (package.name for package in get_server(name).packages)
+
+
+def made_for_development(name: str) -> bool:
+    """Whether a server is made for development; not where its file says nothing about it."""
+    return bool(getattr(get_server(name), "development", False))
 
 
 def server_module(name: str) -> str:

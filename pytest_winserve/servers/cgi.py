@@ -13,6 +13,7 @@ from pytest_winserve.webservers.apache import (
     ERROR_LOG,
     PID_FILE,
     WINDOWS,
+    complaint,
     configure,
     find_httpd,
     quit_command,
@@ -38,6 +39,7 @@ class CgiServer:
 
     name = "cgi"
     summary = "CGI, a new Python for each request, by Apache"
+    development = False
     packages: tuple[Package, ...] = ()
     options = (Option("processes", 16, "requests that Apache takes at once", 1, 400),)
 
@@ -46,6 +48,9 @@ class CgiServer:
 
     def require(self, nginx: str) -> None:
         find_httpd().files(MODULES)
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return complaint(line)
 
     def concurrency(self, options: Options) -> Concurrency:
         return "unknown"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-import threading
 
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.system.threads import Flag, start_new_thread
 
 
 class CherootServer:
@@ -18,6 +18,7 @@ class CherootServer:
 
     name = "cheroot"
     summary = "cheroot"
+    development = False
     packages = (Package("cheroot", "10.0"),)
     options = (
         Option("threads", 10, "threads that run the app", minimum=1, maximum=1000),
@@ -44,23 +45,30 @@ class CherootServer:
                 return sock
 
         backlog = int(job.options["request_queue_size"])
-        sock = job.bind(backlog)
+        job.bind(backlog)
+        app, sock = job.app(), job.listener()
         server = BoundServer(
             sock.getsockname(),
-            job.app(),
+            app,
             numthreads=int(job.options["threads"]),
             request_queue_size=backlog,
         )
         server.keep_alive_conn_limit = int(job.options["keep_alive_conn_limit"])
         server.prepare()
-        # It returns when the requests that run have ended.
-        stopping = threading.Thread(target=server.stop, daemon=True)
+        stopped = Flag()
 
         def serve() -> None:
             server.serve()
-            stopping.join()
+            stopped.wait()
 
-        return Running(serve, stopping.start)
+        def end() -> None:
+            server.stop()  # returns when the requests that run have ended
+            stopped.set()
+
+        def stop() -> None:
+            start_new_thread(end, ())
+
+        return Running(serve, stop)
 
 
 SERVER = CherootServer()

@@ -90,6 +90,7 @@ class CommandServer:
 
     name = "command"
     summary = "your own command line with {port}"
+    development = False
     packages: tuple[Package, ...] = ()
     options: tuple[Option, ...] = ()
 

@@ -15,6 +15,7 @@ from pytest_winserve.options import Option, Options, defaults
 from pytest_winserve.servers import Concurrency, Job, Package, Running
 from pytest_winserve.system.ports import ADDRESS, bound_socket
 from pytest_winserve.webservers.kept_program import Kept
+from pytest_winserve.webservers.nginx import complaint
 
 LOOK_EVERY = 0.05
 
@@ -28,6 +29,7 @@ class FastCgiServer:
 
     name = "fastcgi"
     summary = "FastCGI by flup, with an nginx of its own"
+    development = False
     packages = (Package("flup6", "1.1.1"),)
     options = (Option("spare", 5, "threads kept idle at most", 1, 1000),)
 
@@ -36,6 +38,9 @@ class FastCgiServer:
 
     def require(self, nginx: str) -> None:
         get_front("nginx").find(nginx)
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return complaint(line)
 
     def concurrency(self, options: Options) -> Concurrency:
         return "unknown"
@@ -46,6 +51,7 @@ class FastCgiServer:
 
         app, sock = job.app(), bound_socket()
         sock.listen(socket.SOMAXCONN)  # flup's own backlog
+        job.listens_too(sock.getsockname())
         nginx = start_nginx(job, f"{ADDRESS}:{sock.getsockname()[1]}")
 
         class Server(WSGIServer):  # type: ignore[misc]

@@ -11,6 +11,7 @@ class FlaskServer:
 
     name = "flask"
     summary = "Flask's development server (Werkzeug)"
+    development = True
     packages = (Package("flask", "3.0"),)
     options = (Option("threaded", True, "a thread for each connection"),)
 
@@ -23,11 +24,11 @@ class FlaskServer:
     def start(self, job: Job) -> Running:
         from werkzeug.serving import LISTEN_QUEUE, make_server
 
-        sock = job.bind(LISTEN_QUEUE)
+        job.bind(LISTEN_QUEUE)
+        app, sock = job.app(), job.listener()
         host, port = sock.getsockname()
-        server = make_server(
-            host, port, job.app(), threaded=bool(job.options["threaded"]), fd=sock.fileno()
-        )
+        threaded = bool(job.options["threaded"])
+        server = make_server(host, port, app, threaded=threaded, fd=sock.fileno())
         # The server serves on a duplicate; with both open, its close would not close the port.
         sock.close()
         return Running(lambda: server.serve_forever(poll_interval=0.05), server.shutdown)

@@ -18,6 +18,7 @@ class GeventServer:
 
     name = "gevent"
     summary = "gevent.pywsgi"
+    development = False
     packages = (Package("gevent", "23.7"),)
     options = (
         Option("patch", True, "make the app's waiting cooperative: monkey.patch_all()"),
@@ -37,8 +38,8 @@ class GeventServer:
 
         if job.options["patch"]:
             monkey.patch_all()
-        bound = job.bind(BACKLOG)
-        app = job.app()
+        job.bind(BACKLOG)
+        app, bound = job.app(), job.listener()
         listener = socket.socket(bound.family, bound.type, fileno=bound.detach())
         server = WSGIServer(
             listener,

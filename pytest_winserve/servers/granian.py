@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.system.threads import Flag
 from pytest_winserve.system.windows import has_library
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class GranianServer:
 
     name = "granian"
     summary = "Granian, WSGI interface"
+    development = False
     packages = (Package("granian", "2.8"),)
     options = (
         Option("workers", 1, "processes that run the app", minimum=1, maximum=64),
@@ -78,10 +79,10 @@ class GranianServer:
 
         workers = int(job.options["workers"])
         threads, backpressure = limits(job.options)
-        sock = job.bind(BACKLOG)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as it does with its own
+        job.bind(BACKLOG)
         # Loaded once, before workers are forked, as by gunicorn and uWSGI.
-        app = job.app(workers if workers > 1 else 0)
+        app, sock = job.app(workers if workers > 1 else 0), job.listener()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as it does with its own
         settings = {
             "target": "winserve",  # a name for its log; the app is given
             "address": sock.getsockname()[0],
@@ -122,7 +123,7 @@ def in_this_process(app: WSGIApplication, descriptor: int, settings: dict[str, A
             worker.inner.run()
 
     server: Any = OneWorker(**settings)
-    started = threading.Event()
+    started = Flag()
 
     def stop() -> None:
         started.wait(STOP_SECONDS)
@@ -145,7 +146,7 @@ def in_workers(
 
     # Its workers get the app and the counters by being forked.
     multiprocessing.set_start_method("fork", force=True)
-    ended = threading.Event()
+    ended = Flag()
 
     class Workers(MPServer):
         def _init_shared_socket(self) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.system.threads import Flag, get_ident
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -30,6 +30,7 @@ class GunicornServer:
 
     name = "gunicorn"
     summary = "gunicorn"
+    development = False
     # Before 24.1 a gthread worker accepts connections and then does not read them.
     packages = (Package("gunicorn", "24.1"),)
     options = (
@@ -71,10 +72,10 @@ class GunicornServer:
 
         workers, threads = int(job.options["workers"]), int(job.options["threads"])
         connections = int(job.options["worker_connections"]) or threads
-        sock = job.bind(BACKLOG)
+        job.bind(BACKLOG)
         # Loaded once, before the workers are forked, as with gunicorn's own preload_app.
-        app = job.app(workers)
-        signals_are_handled, ended = threading.Event(), threading.Event()
+        app, sock = job.app(workers), job.listener()
+        signals_are_handled, ended = Flag(), Flag()
 
         def give_place(arbiter: Any, worker: Any) -> None:
             taken = {living.winserve_place for living in arbiter.WORKERS.values()}
@@ -104,7 +105,7 @@ class GunicornServer:
                 return app
 
         arbiter = Arbiter(Application())
-        master, main_thread = os.getpid(), threading.get_ident()
+        master, main_thread = os.getpid(), get_ident()
 
         def serve() -> None:
             try:

@@ -28,6 +28,7 @@ class HypercornServer:
 
     name = "hypercorn"
     summary = "Hypercorn, WSGI mode"
+    development = False
     packages = (Package("hypercorn", "0.15"),)
     options = (
         Option(
@@ -50,11 +51,12 @@ class HypercornServer:
         from hypercorn.config import Config, Sockets
         from hypercorn.utils import wrap_app
 
-        sock = job.bind(BACKLOG)
-        sock.setblocking(False)
-        sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # as it does with a socket of its own
+        job.bind(BACKLOG)
         config = Config()
         app = wrap_app(job.app(), config.wsgi_max_body_size, "wsgi")
+        sock = job.listener()
+        sock.setblocking(False)
+        sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # as it does with a socket of its own
         loop = asyncio.new_event_loop()
         threads = int(job.options["threads"])
         if threads:

@@ -20,6 +20,7 @@ from pytest_winserve.webservers.apache import (
     PID_FILE,
     WINDOWS,
     Httpd,
+    complaint,
     configure,
     find_httpd,
     quit_command,
@@ -45,6 +46,7 @@ class ModWsgiServer:
 
     name = "mod_wsgi"
     summary = "mod_wsgi, Python inside of Apache"
+    development = False
     # Where it is not installed, Apache's own module may do.
     packages = (Package("mod_wsgi", "5.0", optional=True),)
     options = (
@@ -65,6 +67,9 @@ class ModWsgiServer:
         httpd = find_httpd()
         httpd.files(())
         find_module(httpd)
+
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return complaint(line)
 
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["processes"]) * int(options["threads"])

@@ -18,6 +18,7 @@ class TornadoServer:
 
     name = "tornado"
     summary = "Tornado with WSGIContainer"
+    development = False
     packages = (Package("tornado", "6.3"),)
     options = (
         Option("threads", 0, "threads of WSGIContainer's executor; 0: inline", maximum=1000),
@@ -48,14 +49,15 @@ class TornadoServer:
                     environ["REMOTE_PORT"] = str(address[1])
                 return environ
 
-        sock = job.bind(BACKLOG)
+        job.bind(BACKLOG)
+        app, sock = job.app(), job.listener()
         sock.setblocking(False)
         threads = int(job.options["threads"])
         executor = ThreadPoolExecutor(threads) if threads else None
         with warnings.catch_warnings():
             # "No executor" is what is measured here, deprecated or not.
             warnings.simplefilter("ignore", DeprecationWarning)
-            container = Container(job.app(), executor)
+            container = Container(app, executor)
         loop = asyncio.new_event_loop()
         stopping = asyncio.Event()
 

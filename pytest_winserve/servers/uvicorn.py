@@ -16,6 +16,7 @@ class UvicornServer:
 
     name = "uvicorn"
     summary = "uvicorn with a2wsgi"
+    development = False
     packages = (Package("uvicorn", "0.23"), Package("a2wsgi", "1.8"))
     options = (
         Option("threads", 10, "threads of a2wsgi that run the app", minimum=1, maximum=1000),
@@ -32,8 +33,9 @@ class UvicornServer:
         from a2wsgi import WSGIMiddleware
         from uvicorn import Config, Server
 
-        sock = job.bind(BACKLOG)
+        job.bind(BACKLOG)
         wrapped: Any = job.app()  # a2wsgi has types of its own for the same
+        sock = job.listener()
         app = WSGIMiddleware(wrapped, workers=int(job.options["threads"]))
         server = Server(Config(app, backlog=BACKLOG, access_log=bool(job.options["access_log"])))
 

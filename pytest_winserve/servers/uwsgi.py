@@ -7,9 +7,9 @@ backend's process, which is then only its keeper.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
-import threading
 import types
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,11 +18,13 @@ from pytest_winserve.errors import StartError
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Package, Running
 from pytest_winserve.system.program import describe_exit
+from pytest_winserve.system.threads import Flag
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 BACKLOG = 100  # what uWSGI's own option `listen` is by default
+_QUEUE = re.compile(r"uWSGI listen queue of socket .* full")
 STOP_SECONDS = 2.0  # its master looks at its workers once a second
 APP = "winserve_uwsgi_app"
 
@@ -32,6 +34,7 @@ class UwsgiServer:
 
     name = "uwsgi"
     summary = "uWSGI (pyuwsgi)"
+    development = False
     packages = (Package("pyuwsgi", "2.0.22"),)
     options = (
         Option("processes", 1, "processes that run the app", minimum=1, maximum=64),
@@ -46,6 +49,9 @@ class UwsgiServer:
             "behind nginx such as nginx4-waitress (WSL is Linux: there it runs)"
         )
 
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return ("its listen queue is full", False) if _QUEUE.search(line) else None
+
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["processes"]) * int(options["threads"])
 
@@ -53,14 +59,14 @@ class UwsgiServer:
         if sys.platform == "win32":
             raise AssertionError("unsupported() says no")
         processes, threads = int(job.options["processes"]), int(job.options["threads"])
-        sock = job.bind(BACKLOG)
+        job.bind(BACKLOG)
         # Loaded once, before uWSGI forks its workers, as it does itself.
-        app = job.app(processes)
+        app, sock = job.app(processes), job.listener()
         master = os.fork()
         if not master:
             run(job, app, sock.fileno(), processes, threads)
         sock.close()
-        stopping, ended = threading.Event(), threading.Event()
+        stopping, ended = Flag(), Flag()
 
         def serve() -> None:
             code = os.waitstatus_to_exitcode(os.waitpid(master, 0)[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Package, Running
 
+_QUEUE = "Task queue depth is "
 BACKLOG = 1024  # waitress.adjustments.Adjustments.backlog
 OWN_CONNECTIONS = 2  # its listener and its trigger count as well: waitress.server.readable
 
@@ -14,6 +15,7 @@ class WaitressServer:
 
     name = "waitress"
     summary = "waitress"
+    development = False
     packages = (Package("waitress", "3.0"),)
     options = (
         Option("threads", 4, "threads that run the app", minimum=1, maximum=1000),
@@ -32,6 +34,9 @@ class WaitressServer:
             )
         return None
 
+    def complaint(self, line: str) -> tuple[str, bool] | None:
+        return ("Task queue depth: more requests than threads", False) if _QUEUE in line else None
+
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["threads"])
 
@@ -40,10 +45,11 @@ class WaitressServer:
 
         from waitress.server import create_server
 
-        sock = job.bind(BACKLOG)
+        job.bind(BACKLOG)
+        app, sock = job.app(), job.listener()
         connections: dict[int, Any] = {}
         server: Any = create_server(
-            job.app(),
+            app,
             map=connections,
             sockets=[sock],
             threads=int(job.options["threads"]),

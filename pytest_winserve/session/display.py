@@ -1,12 +1,14 @@
-"""What is shown while something runs: one line on a terminal, nothing anywhere else."""
+"""What is shown while something runs: one line on a terminal; anywhere else, of what takes long, a
+line now and then on the standard error."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pytest_winserve.lab.observer import Live, Nothing, progress_text
+from pytest_winserve.lab.observer import Lines, Live, on_stderr, progress_text
 
 if TYPE_CHECKING:
     import pytest
@@ -15,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Shows a load's progress on a terminal; nothing in a file."""
+    """For a command, which may have no terminal."""
 
     def __init__(self, before: str = "") -> None:
         self._before = before
-        self._live: Live = StreamLive(sys.stderr) if sys.stderr.isatty() else Nothing()
+        self._live: Live = StreamLive(sys.stderr) if sys.stderr.isatty() else Lines(on_stderr)
 
     def progress(self, text: str) -> None:
         self._live.progress(f"{self._before}{text}" if text else "")
@@ -81,22 +83,18 @@ class ReporterLive:
 
 
 @dataclass(slots=True)
-class WorkerLive:
-    """In a worker of xdist there is no line to write on; a wait is told once, on standard error."""
+class BesideCapture:
+    """Writes lines to the standard error that pytest captures meanwhile."""
 
-    worker: str
     capture: Any
-    _told: bool = field(default=False, init=False)
+    before: str
 
-    def progress(self, text: str) -> None:
-        self._told = False
-
-    def waiting(self, text: str) -> None:
-        if self._told or sys.__stderr__ is None:
+    def __call__(self, text: str) -> None:
+        if sys.__stderr__ is None:
             return
-        self._told = True
-        with self.capture.global_and_fixture_disabled():
-            sys.__stderr__.write(f"\n[{self.worker}] {text}\n")
+        with self.capture.global_and_fixture_disabled() if self.capture else nullcontext():
+            # Behind what pytest has written on the current line.
+            sys.__stderr__.write(f"\n{self.before}{text}\n")
             sys.__stderr__.flush()
 
 
@@ -105,9 +103,7 @@ def live_of(config: pytest.Config) -> Live:
     capture = config.pluginmanager.get_plugin("capturemanager")
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     worker = getattr(config, "workerinput", None)
-    if worker is not None and capture is not None:
-        if sys.__stderr__ is not None and sys.__stderr__.isatty():
-            return WorkerLive(worker["workerid"], capture)
-    elif reporter is not None and capture is not None and reporter.isatty:
+    if worker is None and reporter is not None and capture is not None and reporter.isatty:
         return ReporterLive(reporter, capture)
-    return Nothing()
+    # A worker of xdist has no line of the terminal to write on.
+    return Lines(BesideCapture(capture, f"[{worker['workerid']}] " if worker else "winserve: "))

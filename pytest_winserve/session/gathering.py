@@ -5,6 +5,7 @@ Apart from `results`, which the commands use as well: they need no pytest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,11 +17,15 @@ class GatheredResults(RunResults):
     """Registered as a plugin: takes the records that reports carry, and shows them at the end."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # Attributes of a report travel from xdist's workers to the controller with it.
+        self.take(getattr(report, "winserve", {}))
+
+    def take(self, records: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take in records by their names; several reports may carry the same, the last is right."""
         from pytest_winserve.report.record import Record
 
-        # Attributes of a report travel from xdist's workers to the controller with it.
-        for data in getattr(report, "winserve", []):
-            self.add(Record.from_dict(data))
+        for name, data in records.items():
+            self.add(Record.from_dict(data), name)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

@@ -62,6 +62,7 @@ class Recorder:
             declared=self.site.declared,
             server=topology.served_with,
             behind=topology.behind,
+            development=topology.development,
             verdicts=tuple(self.verdicts),
             capacities=tuple(self.capacities),
             results=tuple(self.results),

@@ -30,25 +30,25 @@ class RunResults:
         self._environment = environment
         self._left_out = left_out
         self._recommendation = tuple(recommendation)
-        self._records: list[Record] = []
+        self._records: dict[str, Record] = {}
         self._machines: dict[str, Any] = {}
         self._report: Report | None = None
         self._told: list[str] = []
 
-    def add(self, record: Record) -> None:
-        """Take in one test's record on one site."""
+    def add(self, record: Record, name: str = "") -> None:
+        """Take in one test's record on one site, in place of an earlier one of that name."""
         machine = record.machine
         if machine:
             known = self._machines.get(record.host, {}).get("versions", {})
             self._machines[record.host] = {**machine, "versions": known | machine["versions"]}
-        self._records.append(replace(record, machine=None))
+        self._records[name or f"{len(self._records)}"] = replace(record, machine=None)
         self._report = None
 
     def requirements(self) -> list[Requirement]:
         """For each criterion of the run: how often it was evaluated, and how often it failed."""
         from pytest_winserve.report.record import Requirement
 
-        checks = [check for record in self._records for check in record.checks]
+        checks = [check for record in self._records.values() for check in record.checks]
         requirements = []
         for text in self._environment.settings.require:
             name = canonical(text)
@@ -69,7 +69,7 @@ class RunResults:
         run = RunRecord(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=self._environment.data(self._machines),
-            records=tuple(self._records),
+            records=tuple(self._records.values()),
             requirements=tuple(self.requirements()),
             left_out=tuple(self._left_out()),
             recommendation=self._recommendation,
@@ -89,7 +89,7 @@ class RunResults:
         ]
         unjudged = sum(
             not load.checks and has_failures(load.result)
-            for record in self._records
+            for record in self._records.values()
             for load in record.results
         )
         if not unjudged:

@@ -98,12 +98,21 @@ def _limited(text: str) -> str:
 
 
 def _duration(text: str) -> float:
+    return seconds_of("duration", text)
+
+
+def _start_timeout(text: str) -> float:
+    return seconds_of("start_timeout", text)
+
+
+def seconds_of(name: str, text: str) -> float:
+    """A time that was given as a text. Raises ValueError unless it is greater than 0."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise ValueError(f"duration={text}: a number of seconds greater than 0 is needed")
+        raise ValueError(f"{name}={text}: a number of seconds greater than 0 is needed")
     return value
 
 
@@ -143,6 +152,10 @@ SETTINGS = (
         "pytest_winserve.sample_app:app",
     ),
     Setting("command", "CMD", "command line of the server `command`, with {port}"),
+    Setting(
+        "start_timeout", "S", "seconds that a site may take to come up, with the app loaded", 30.0,
+        convert=_start_timeout,
+    ),
     Setting("engine", "E", "what sends the load: builtin, locust, tsung", "builtin"),
     Setting("users", "N", "users of the stock checks' load", 500, convert=_users),
     Setting("duration", "S", "seconds of the stock checks' load", 10.0, convert=_duration),
@@ -173,6 +186,7 @@ class Settings(NamedTuple):
     load_from: str
     app: str
     command: str | None
+    start_timeout: float
     engine: str
     users: int
     duration: float

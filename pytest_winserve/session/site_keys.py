@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_winserve.errors import UsageError
 from pytest_winserve.lab.available import Surveys, expand
 from pytest_winserve.load.plan import Request
 from pytest_winserve.servers.command import check_command
-from pytest_winserve.session.settings import Settings
+from pytest_winserve.session.settings import Settings, seconds_of
 from pytest_winserve.topology import Topology
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ FAILED_BEFORE = "could not be started for an earlier test"
 
 @dataclass(frozen=True, slots=True)
 class SiteKey:
-    """What a test asks for. Tests with equal keys share a site."""
+    """What a test asks for. Tests with equal keys share a site, whatever time they give it to come
+    up; None is the time of the run."""
 
     topology: str
     host: str
@@ -28,6 +30,7 @@ class SiteKey:
     command: str | None
     slow: str
     fast: str
+    start_timeout: float | None = field(default=None, compare=False)
 
     def not_started(self, nodeid: str, reason: str) -> Record:
         """The record of a test for which the site could not be brought up."""
@@ -43,6 +46,7 @@ class SiteKey:
             declared=topology.declared,
             server=topology.served_with,
             behind=topology.behind,
+            development=topology.development,
             events=(f"did not start: {reason}",),
         )
 
@@ -66,7 +70,15 @@ def site_keys(settings: Settings, marker: dict[str, Any], surveys: Surveys) -> l
     for path in (one("slow"), one("fast")):
         Request(path)
     keys = [
-        SiteKey(str(topology), host, one("app"), command, one("slow"), one("fast"))
+        SiteKey(
+            str(topology),
+            host,
+            one("app"),
+            command,
+            one("slow"),
+            one("fast"),
+            _start_timeout(marker),
+        )
         for host in several("host")
         for text in several("topology")
         for topology in expand(
@@ -76,6 +88,14 @@ def site_keys(settings: Settings, marker: dict[str, Any], surveys: Surveys) -> l
     if any(Topology.parse(key.topology).server == "command" for key in keys):
         check_command(command)
     return list(dict.fromkeys(keys))
+
+
+def _start_timeout(marker: dict[str, Any]) -> float | None:
+    given = marker.get("start_timeout")
+    try:
+        return None if given is None else seconds_of("start_timeout", str(given))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def validate(settings: Settings, surveys: Surveys) -> None:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 from pytest_winserve.errors import MissingComponent, StopError, WinserveError
 from pytest_winserve.lab.lab import Lab
+from pytest_winserve.lab.observer import Live
 from pytest_winserve.lab.site import Site
 from pytest_winserve.session.labs import lab_of
 from pytest_winserve.session.settings import Settings
@@ -22,18 +23,24 @@ from pytest_winserve.topology import Topology
 class SitePool:
     """Starts, shares, replaces and closes the sites of one test run (or of one xdist worker)."""
 
-    def __init__(self, settings: Settings, wanted: Iterable[SiteKey]) -> None:
+    def __init__(
+        self, settings: Settings, wanted: Iterable[SiteKey], live: Live | None = None
+    ) -> None:
         self._settings = settings
+        self._live = live
         self._wanted = Counter(wanted)
         self._labs: dict[str, Lab] = {}
         self._open = ExitStack()
         self._sites: dict[SiteKey, Site] = {}
         self._failed: dict[SiteKey, WinserveError] = {}
+        self._started: list[Site] = []
 
     def lab(self, host: str) -> Lab:
         """The lab of a host, with the run's settings."""
         if host not in self._labs:
-            self._labs[host] = self._open.enter_context(lab_of(self._settings, host))
+            self._labs[host] = self._open.enter_context(
+                lab_of(self._settings, host, live=self._live)
+            )
         return self._labs[host]
 
     def site(self, key: SiteKey) -> tuple[Site, list[str]]:
@@ -76,15 +83,27 @@ class SitePool:
 
     def start(self, key: SiteKey) -> Site:
         """A site of one's own for `key`; the caller closes it."""
-        return self.lab(key.host).serve(
-            Topology.parse(key.topology), key.app, command=key.command, slow=key.slow, fast=key.fast
-        )
+        site = self.lab(key.host).serve(
+            Topology.parse(key.topology), key.app, command=key.command, slow=key.slow,
+            fast=key.fast, start_timeout=key.start_timeout,
+        )  # fmt: skip
+        self._started.append(site)
+        return site
+
+    def expect(self, key: SiteKey) -> None:
+        """One more test than was known asks for `key`."""
+        self._wanted[key] += 1
 
     def release(self, key: SiteKey) -> None:
         """One test that asked for `key` is over. Raises StopError when it was the last."""
         self._wanted[key] -= 1
         if not self._wanted[key] and key in self._sites:
             self._sites.pop(key).close()
+
+    def abandon(self) -> None:
+        """End every site that is still up at once: the run was interrupted."""
+        for site in self._started:
+            site.abandon()
 
     def close(self) -> None:
         """Close what is left. Raises StopError with all that went wrong."""

@@ -6,6 +6,7 @@ The front `apache` and the servers `mod_wsgi` and `cgi` use it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -44,6 +45,12 @@ MODULE_PLACES = (
 )
 ALWAYS = ("log_config", "authz_core") + (() if WINDOWS else ("mpm_event", "unixd"))
 NOBODY = 65534
+_ERROR = re.compile(
+    r"\[[^\]]*\] \[(?P<module>\w*):(?:error|crit|alert|emerg)\] (?:\[[^\]]*\] )*(?P<what>.*)"
+)
+_OF_APPS = {"wsgi", "cgi", "cgid"}
+"""Modules that pass on what apps write, whatever it is, as errors of their own."""
+_PLACE = re.compile(r"\d+\.\d+\.\d+\.\d+(?::\d+)?")
 ERROR_LOG, PID_FILE = "error.log", "httpd.pid"
 
 
@@ -139,6 +146,14 @@ def _as_nobody() -> list[str]:
         )
     who = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     return [setpriv, *who, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+
+
+def complaint(line: str) -> tuple[str, bool] | None:
+    """The kind of an error in its error log, without addresses; see `Complaining`."""
+    found = _ERROR.match(line)
+    if found is None or found["module"] in _OF_APPS:
+        return None
+    return _PLACE.sub("ADDRESS", found["what"]), True
 
 
 def socket_folder(folder: Path) -> str:

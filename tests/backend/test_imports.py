@@ -29,6 +29,7 @@ NEEDED = {
     "pytest_winserve.registry",
     "pytest_winserve.servers",
     "pytest_winserve.system",
+    *({"pytest_winserve.system.listeners"} if sys.platform == "linux" else ()),
     "pytest_winserve.system.locks",
     "pytest_winserve.system.ports",
     "pytest_winserve.system.windows",

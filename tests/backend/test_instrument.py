@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from wsgiref.util import setup_testing_defaults
+from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import pytest
 
@@ -30,8 +31,8 @@ class Served:
         self.seen: list[dict[str, Any]] = []
         self.headers: dict[str, str] = {}
 
-    def call(self, tag: str | None = None) -> Iterable[bytes]:
-        environ: dict[str, Any] = {}
+    def call(self, tag: str | None = None, more: dict[str, Any] | None = None) -> Iterable[bytes]:
+        environ: dict[str, Any] = dict(more or {})
         setup_testing_defaults(environ)
         if tag is not None:
             environ["HTTP_X_WINSERVE"] = tag
@@ -129,11 +130,11 @@ def test_an_exception_inside_the_body_is_counted_and_passes(path: Path) -> None:
         raise LookupError("inside")
 
     served = Served(app, path)
-    parts = iter(served.call(load_tag(1)))
+    parts = iter(served.call(lab_tag(1)))
     assert next(parts) == b"one"
     with pytest.raises(LookupError, match="inside"):
         next(parts)
-    assert served.counts(load_tag(1)) == Counts(started=1, raised=1, peak=1)
+    assert served.counts(lab_tag(1)) == Counts(started=1, raised=1, peak=1)
 
 
 @pytest.mark.parametrize("body", [[], [b"a"], [b"a", b"b"], (b"a",)])
@@ -151,17 +152,17 @@ def test_a_streamed_body_runs_only_while_a_part_is_made(path: Path) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
         for part in (b"one", b"two"):
-            flights.append(served.counts(load_tag(1)).in_flight)
+            flights.append(served.counts(lab_tag(1)).in_flight)
             yield part
 
     served = Served(app, path)
-    parts = iter(served.call(load_tag(1)))
-    assert served.counts(load_tag(1)).in_flight == 0
+    parts = iter(served.call(lab_tag(1)))
+    assert served.counts(lab_tag(1)).in_flight == 0
     assert next(parts) == b"one"
-    assert served.counts(load_tag(1)).in_flight == 0
+    assert served.counts(lab_tag(1)).in_flight == 0
     assert list(parts) == [b"two"]
     assert flights == [1, 1]
-    assert served.counts(load_tag(1)) == Counts(started=1, peak=1)
+    assert served.counts(lab_tag(1)) == Counts(started=1, peak=1)
 
 
 def test_two_streams_that_take_turns_never_run_at_once(path: Path) -> None:
@@ -170,9 +171,9 @@ def test_two_streams_that_take_turns_never_run_at_once(path: Path) -> None:
         yield from (b"one", b"two")
 
     served = Served(app, path)
-    pairs = zip(served.call(load_tag(1)), served.call(load_tag(1)), strict=True)
+    pairs = zip(served.call(lab_tag(1)), served.call(lab_tag(1)), strict=True)
     assert list(pairs) == [(b"one", b"one"), (b"two", b"two")]
-    assert served.counts(load_tag(1)) == Counts(started=2, peak=1)
+    assert served.counts(lab_tag(1)) == Counts(started=2, peak=1)
 
 
 def test_the_bodys_close_is_called(path: Path) -> None:
@@ -189,7 +190,7 @@ def test_the_bodys_close_is_called(path: Path) -> None:
         start_response("200 OK", [])
         return Body()
 
-    body: Any = Served(app, path).call()
+    body: Any = Served(app, path).call(lab_tag(1))
     assert list(body) == [b"x"]
     body.close()
     assert closed == [True]
@@ -200,8 +201,132 @@ def test_a_body_without_close_can_be_closed(path: Path) -> None:
         start_response("200 OK", [])
         return iter([b"x"])
 
-    body: Any = Served(app, path).call()
+    body: Any = Served(app, path).call(lab_tag(1))
     body.close()
+
+
+class Piece:
+    """A body of one piece that code of an app's makes."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"x"
+
+
+def answering(body: Callable[[dict[str, Any]], Any]) -> App:
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return body(environ)
+
+    return app
+
+
+def pieces() -> Iterator[bytes]:
+    yield from (b"one", b"two")
+
+
+@pytest.mark.parametrize("make", [Piece, pieces, lambda: iter([b"x"]), lambda: b"x"])
+def test_in_a_load_the_server_gets_the_apps_own_body(path: Path, make: Callable[[], Any]) -> None:
+    made: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [])
+        made.append(make())
+        return made[-1]
+
+    served = Served(app, path)
+    for tag in (load_tag(1), None):
+        assert served.call(tag) is made[-1]
+
+
+def test_in_a_load_a_request_ends_when_the_server_lets_go_of_the_body(path: Path) -> None:
+    served = Served(answering(lambda environ: pieces()), path)
+    first, second = served.call(load_tag(1)), served.call(load_tag(1))
+    assert served.counts(load_tag(1)) == Counts(started=2, in_flight=2, peak=2)
+    del first
+    assert served.counts(load_tag(1)) == Counts(started=2, in_flight=1, peak=2)
+    assert list(second) == [b"one", b"two"]
+    del second
+    assert served.counts(load_tag(1)) == Counts(started=2, peak=2)
+
+
+def test_a_body_that_the_app_keeps_does_not_keep_its_request(path: Path) -> None:
+    body = Piece()
+    served = Served(answering(lambda environ: body), path)
+    assert [served.call(load_tag(1)) for _ in range(3)] == [body] * 3
+    assert served.counts(load_tag(1)) == Counts(started=3, peak=1)
+
+
+def test_bodies_that_the_collector_frees_are_counted(path: Path) -> None:
+    class Circle(Piece):
+        def __init__(self) -> None:
+            self.itself = self
+
+    served = Served(answering(lambda environ: Circle()), path)
+    for _ in range(5000):
+        # The collector runs at any time, also while the counters are changed.
+        served.call(load_tag(1))
+    gc.collect()
+    assert served.counts(load_tag(1)).in_flight == 0
+    assert served.counts(load_tag(1)).started == 5000
+
+
+def file_function(file: Any) -> Any:
+    return Piece() if file is None else file
+
+
+@pytest.mark.parametrize("wrapper", [FileWrapper, file_function])
+@pytest.mark.parametrize("tag", [None, load_tag(1), lab_tag(1)])
+def test_what_the_servers_file_wrapper_made_goes_back_to_it(
+    path: Path, wrapper: Any, tag: str | None, tmp_path: Path
+) -> None:
+    made: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [])
+        made.append(environ["wsgi.file_wrapper"](file))
+        return made[-1]
+
+    with (tmp_path / "file").open("wb+") as file:
+        served = Served(app, path)
+        body = served.call(tag, {"wsgi.file_wrapper": wrapper})
+        assert body is made[0]
+        assert type(body) is type(wrapper(file))
+
+
+def test_a_probe_counts_within_a_body_that_is_no_file_of_the_servers(path: Path) -> None:
+    served = Served(answering(lambda environ: pieces()), path)
+    body = served.call(lab_tag(1), {"wsgi.file_wrapper": FileWrapper})
+    assert served.counts(lab_tag(1)).in_flight == 0
+    assert list(body) == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("tag", [load_tag(1), lab_tag(1)])
+def test_start_response_takes_what_that_of_a_server_takes(path: Path, tag: str) -> None:
+    given = [("A", "b")]
+    called: tuple[Callable[[Any], Any], ...] = (
+        lambda start: start("200 OK", given),
+        lambda start: start("200 OK", given, None),
+        lambda start: start("200 OK", given, exc_info=None),
+        lambda start: start("200 OK", headers=given),
+        lambda start: start(status="200 OK", headers=given),
+        lambda start: start("200 OK", tuple(given)),
+    )
+    for call in called:
+        kinds: list[type] = []
+
+        def app(environ: dict[str, Any], start_response: Any, call: Any = call) -> list[bytes]:
+            call(start_response)
+            return []
+
+        def starting(status: str, headers: Any, exc_info: Any = None, kinds: Any = kinds) -> None:
+            kinds.append(type(headers))
+            assert (status, exc_info) == ("200 OK", None)
+            assert list(headers)[:2] == [*given, (BACKEND_HEADER, "nonce.3")]
+
+        start_response: Any = starting
+        Served(app, path).app({"HTTP_X_WINSERVE": tag}, start_response)
+        assert kinds == [tuple if call is called[-1] else list]
+    assert given == [("A", "b")]
 
 
 def test_threads_are_counted_exactly_and_their_peak_is_theirs(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,26 @@ def test_hanging_on_the_first_request(tmp_path: Path, serve: Serve) -> None:
     )
     with pytest.raises(StartError, match=r"no answer to GET /test .* in time: connected, but"):
         serve("flask", "shop:app", start_timeout=PATIENCE)
+
+
+FIRST_COMES = """
+import os, pathlib
+def make():
+    table = pathlib.Path(__file__).with_name('table')
+    os.close(os.open(table, os.O_CREAT | os.O_EXCL))
+    def app(environ, start_response):
+        start_response('200 OK', [('Content-Length', '0')])
+        return []
+    return app
+"""
+
+
+def test_an_app_that_starts_once_only_is_told_from_one_that_does_not_start(
+    serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text(FIRST_COMES)
+    with pytest.raises(StartError) as caught:
+        serve("nginx3-waitress", "shop:make()")
+    first, second, *_ = str(caught.value).splitlines()
+    assert re.match(r"backend \d: the app 'shop:make\(\)' could not be loaded: FileExists", first)
+    assert second.startswith("  2 other backends loaded the same app at the same time; ")

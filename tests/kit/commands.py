@@ -17,7 +17,10 @@ FLASK_COMMAND = (
     f"{subprocess.list2cmdline([sys.executable])} -m flask "
     "--app pytest_winserve.sample_app run --port {port}"
 )
-INNER_OPTIONS = "-p no:hypothesispytest"
+FOREIGN = ("flaky", "pytest-bdd", "pytest-retry", "repeat", "rerunfailures")
+"""The plugins of others that the plugin is tried together with. A test that wants one has
+`-p NAME`."""
+INNER_OPTIONS = " ".join(f"-p no:{name}" for name in ("hypothesispytest", *FOREIGN))
 """Of every pytest inside of a test. Hypothesis is for this suite; its plugin takes longer to load
 than all the rest of a small run."""
 PYTEST_OPTIONS = ("-p", "no:cacheprovider", "-W", "error", "--rootdir", ".")

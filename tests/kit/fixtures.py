@@ -21,7 +21,8 @@ from pytest_winserve.topology import Topology
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("suite", deadline=None)
 
-SLOW = "/sleep?seconds=0.4"
+SLOW = "/sleep?seconds=1"
+"""What a fast request waits for on a busy machine is less than a fifth of it."""
 
 
 def pytest_configure() -> None:

@@ -41,15 +41,24 @@ class Reply:
         return body
 
 
-def exchange(port: int, path: str, timeout: float = WAIT_SECONDS) -> Reply:
-    """GET `path` on a connection of its own, read until it ends."""
+def exchange(
+    port: int,
+    path: str,
+    timeout: float = WAIT_SECONDS,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+) -> Reply:
+    """A request on a connection of its own, read until it ends."""
 
     async def ask() -> Reply:
         # Not recv(), which Wine has return the end for a reset that came before it was called.
         async with asyncio.timeout(WAIT_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        head = f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
-        writer.write(head.encode("ascii"))
+        head = f"{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+        if body is not None:
+            head += f"Content-Length: {len(body)}\r\n"
+        writer.write(head.encode("ascii") + b"\r\n" + (body or b""))
         data = b""
         try:
             while part := await asyncio.wait_for(reader.read(65536), timeout):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import BackendShare
 from pytest_winserve.load.results.usage import PartUsage, SiteUsage
@@ -23,12 +25,14 @@ CRITERIA = ["non_blocking == true", "error_rate < 1%"]
 
 def trial(
     make: Make, topology: str, number: int, rate: float, *, memory: float = 30, processes: int = 1,
-    fails: str = "", measured: str | None = "2%", limited: str = "none",
+    fails: str = "", measured: str | None = "2%", limited: str = "none", p95: float = 0.4,
+    development: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """A test of one round with this rate (per second), memory (MiB) and processes."""
+    """A test of one round with this rate (per second), memory (MiB), processes and p95."""
     usage = SiteUsage((PartUsage("backend-0", 1, 1, 1.0),), processes, int(memory * 2**20), "pss",
                       3, 3.0)  # fmt: skip
-    result = make.result(outcomes={"200": 50}, elapsed=50 / rate, site=usage)
+    result = make.result(outcomes={"200": 50}, elapsed=50 / rate, site=usage,
+                         total=histogram(*[p95] * 50))  # fmt: skip
     result["generator"]["limited_by"] = limited
     checks = [
         make.check(name, passed=name != fails, measured=measured if name == fails else "ok")
@@ -40,6 +44,7 @@ def trial(
         round=number,
         server=topology,
         behind=None,
+        development=development,
         trouble=[],
         verdicts=verdicts,
         results=[{**result, "checks": checks[1:]}],
@@ -72,7 +77,7 @@ def test_the_fastest_of_those_that_met_the_criteria(make: Make) -> None:
 
 
 def test_equals_are_told_apart_by_what_they_cost(make: Make) -> None:
-    """Rates that differ by less than they scatter: processes, then memory, then the name."""
+    """Rates that differ by less than they scatter: processes, memory, p95, and then the name."""
     a = rounds(make, "a", 1000, 900, 1100, processes=6)
     b = rounds(make, "b", 1005, 895, 1090, processes=1, memory=80)
     c = rounds(make, "c", 995, 905, 1095, processes=1, memory=30)
@@ -81,7 +86,90 @@ def test_equals_are_told_apart_by_what_they_cost(make: Make) -> None:
     assert winner(ranked(*a, *b, *c)) == "c"
     # 31 MiB are not surely more than 30.
     assert winner(ranked(*a, *b, *d, *c)) == "c"
+    quick = rounds(make, "quick", 990, 905, 1095, processes=1, memory=33, p95=0.3)
+    assert winner(ranked(*a, *b, *d, *quick, *c)) == "quick"
     assert {each.topology for each in ranked(*a, *b, *c, *d).equal} == set("abcd")
+
+
+def test_memory_is_held_against_the_least_whatever_the_order(make: Make) -> None:
+    """Each is within 10 % of the next one, the first and the last are not."""
+    ladder = [
+        rounds(make, name, 1000, 1000, memory=memory, p95=p95)
+        for name, memory, p95 in (("least", 30, 0.5), ("more", 32.5, 0.4), ("most", 35, 0.3))
+    ]
+    for order in itertools.permutations(ladder):
+        assert winner(ranked(*itertools.chain(*order))) == "more"
+
+
+def test_a_server_made_for_development_yields_to_every_equal(make: Make) -> None:
+    dev = rounds(make, "dev", 1000, 1010, 990, 1005, development=True)
+    sound = rounds(make, "sound", 950, 960, 940, 955, processes=6, memory=300, p95=0.9)
+    found = ranked(*dev, *sound)
+    assert found.fastest is not None
+    assert (found.fastest.topology, winner(found)) == ("dev", "sound")
+    text = render(found, [])
+    assert "dev (dev)" in text
+    assert "made for development" in text.partition("of the fastest")[2]
+    # It is not put out of the search by what is preferred only for its cost.
+    assert {each.topology for each in found.finalists()} == {"dev", "sound"}
+
+
+def test_where_only_a_server_made_for_development_is_fast_enough_it_is_told(make: Make) -> None:
+    dev = rounds(make, "dev", 1000, 1010, 990, 1005, development=True)
+    slow = rounds(make, "slow", 500, 505, 495, 502)
+    found = ranked(*dev, *slow)
+    assert winner(found) == "dev"
+    told = " ".join(render(found, []).split())
+    assert "dev is made for development, not to deploy with" in told
+
+
+def test_what_may_be_as_fast_is_taken_before_what_is_made_for_development(make: Make) -> None:
+    """The mean is below the margin, the interval is not: nobody can tell."""
+    dev = rounds(make, "dev", 1000, 1000, 1000, 1000, development=True)
+    sound = rounds(make, "sound", 1000, 750, 950, 700)
+    found = ranked(*dev, *sound)
+    assert [each.topology for each in found.equal] == ["dev"]
+    assert winner(found) == "sound"
+    assert (found.met[1], found.met[0]) in found.doubtful
+    text = " ".join(render(found, []).split())
+    assert "sound is not surely slower by more than 10 % (0.84 of its rate" in text
+
+
+def test_what_the_logs_of_a_candidate_say_is_told_although_it_met_the_criteria(make: Make) -> None:
+    tests = rounds(make, "a", 1000, 1000)
+    for test in tests:
+        complaint = Complaint("KeyError (traceback)", {"backend-0": 2}, "KeyError: 'user'")
+        test["results"][0]["logged"] = [complaint.to_dict()]
+    text = " ".join(render(ranked(*tests), []).split())
+    assert "a logged: KeyError (traceback) 4 times (backend-0): KeyError: 'user'" in text
+
+
+def test_the_printed_rule_names_every_step_of_the_rule(make: Make) -> None:
+    a = rounds(make, "a", 1000, 1000, p95=0.5)
+    b = rounds(make, "b", 1000, 1000, p95=0.4)
+    text = " ".join(render(ranked(*a, *b), []).split())
+    assert text.startswith("RECOMMENDED: b")
+    steps = ["made for production", "fewest processes", "least memory (up to 10 % more counts",
+             "lowest p95", "first by name"]  # fmt: skip
+    places = [text.index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_several_backends_are_told_to_share_no_memory(make: Make) -> None:
+    one = rounds(make, "one", 1000, 1000)
+    assert "Its 4 backends share no memory" in render(ranked(*one), [])
+    for test in one:
+        del test["results"][0]["by_backend"]["1"], test["results"][0]["by_backend"]["2"]
+        del test["results"][0]["by_backend"]["3"]
+    assert "share no memory" not in render(ranked(*one), [])
+
+
+def test_an_interval_over_more_than_a_factor_of_ten_is_too_noisy_to_tell(make: Make) -> None:
+    fast = rounds(make, "fast", 1000, 1000, 1000, processes=6)
+    wild = rounds(make, "wild", 3000, 300, 1000)
+    text = " ".join(render(ranked(*fast, *wild), []).split())
+    assert "too noisy to tell" in text
+    assert "99 % interval" not in text
 
 
 def test_one_that_is_slower_by_more_than_the_margin_is_not_equal(make: Make) -> None:

@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ import psutil
 import pytest
 
 from pytest_winserve import Lab
-from pytest_winserve.deployment.contract import Spec
+from pytest_winserve.deployment.contract import READY_RUN, Spec
 from pytest_winserve.errors import (
     HostLost,
     MissingComponent,
@@ -28,12 +29,15 @@ from pytest_winserve.errors import (
     WinserveError,
 )
 from pytest_winserve.lab.observer import Silent
+from pytest_winserve.load.results.answers import Reference
+from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.remote import deployment, gateway, link
 from pytest_winserve.remote.host import RemoteHost
 from pytest_winserve.remote.link import Link
 from pytest_winserve.remote.machine import Failure, own_path
 from pytest_winserve.shipping import contents
 from pytest_winserve.system.ports import ADDRESS, ANYWHERE, Address, Listen
+from pytest_winserve.tags import lab_tag
 from pytest_winserve.version import __version__
 from tests.kit.processes import alive
 from tests.kit.waiting import eventually
@@ -161,6 +165,31 @@ def test_a_site_over_there_is_like_one_here(beside: Lab) -> None:
         assert over_there() in psutil.Process(site.backends[0].pid).parents()
         pids = list(site.deployment.pids().values())
     assert not any(map(psutil.pid_exists, pids))
+
+
+@pytest.mark.parametrize("load_from", ["here", "host"])
+def test_what_logs_and_answers_say_over_there_is_told_here(
+    host: RemoteHost, load_from: str
+) -> None:
+    lab = Lab(load_from=load_from)
+    lab.host = host
+    with lab:
+        with lab.serve("waitress", "tests.kit.apps.complains:app", fast="/test") as site:
+            result = site.load(users=1, count=10, path="/raise")
+            assert result.logged == (
+                Complaint(
+                    "LookupError (traceback)",
+                    {"backend-0": 10},
+                    "LookupError: no such order",
+                ),
+            )
+            assert site.load(users=1, count=10).logged == ()
+        with lab.serve("waitress", "tests.kit.apps.guarded:app", fast="/login") as site:
+            result = site.load(users=1, count=10, path="/report")
+            assert result.redirected.endswith("were redirects: to /login?... 10")
+            assert result.answers is not None
+            assert result.answers.before == (Reference("GET /report", "302", "/login?...", 0),)
+    eventually(lambda: not relays())
 
 
 def test_a_gateway_closes_with_its_last_site_unless_the_lab_is_held_open(
@@ -426,6 +455,31 @@ def test_the_answer_to_an_interrupted_call_is_not_taken_for_the_next(
             with pytest.raises(KeyboardInterrupt):
                 link("pids")
         assert site.deployment.deaths() == []
+
+
+@pytest.mark.parametrize("load_from", ["here", "host"])
+def test_ctrl_c_ends_a_probe_and_the_site_over_there(host: RemoteHost, load_from: str) -> None:
+    lab = Lab(load_from=load_from)
+    lab.host = host
+    slow_tag = lab_tag(READY_RUN + 1)
+    with lab, ExitStack() as stack:
+        site = stack.enter_context(lab.serve("nginx2", slow="/sleep?seconds=600"))
+        python, pids = over_there(), [*site.deployment.pids().values()]
+
+        def strike() -> None:
+            eventually(lambda: site.deployment.in_flight(slow_tag) == 1)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=strike)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt), stack:
+            site.probe()
+        thread.join()
+        eventually(lambda: not any(map(psutil.pid_exists, pids)))
+        # The machine is still good for another site.
+        assert alive(python)
+        with lab.serve("flask") as other:
+            assert other.get("/test").ok
 
 
 def test_a_lab_that_is_killed_leaves_nothing(tmp_path: Path) -> None:

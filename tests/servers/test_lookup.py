@@ -8,7 +8,7 @@ from importlib.metadata import packages_distributions
 
 from packaging.utils import canonicalize_name
 
-from pytest_winserve.servers import packages
+from pytest_winserve.servers import made_for_development, packages, server_names
 
 
 def test_looking_for_servers_does_not_import_what_they_serve_with() -> None:
@@ -29,3 +29,7 @@ def test_looking_for_servers_does_not_import_what_they_serve_with() -> None:
     served_with.add("werkzeug")  # what Flask's development server is
     assert {"flask", "waitress", "tornado"} <= served_with
     assert served_with & {*done.stdout.split()} == set()
+
+
+def test_only_flasks_own_server_is_made_for_development() -> None:
+    assert [name for name in server_names() if made_for_development(name)] == ["flask"]

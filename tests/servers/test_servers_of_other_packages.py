@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -196,6 +197,38 @@ def test_a_uwsgi_that_lacks_a_library_says_so_itself(path: Path, lab: Lab) -> No
     )
     with pytest.raises(StartError, match=r"could not be run: ImportError\('libssl\.so\.1\.1: "):
         lab.serve("uwsgi")
+
+
+LISTENS_TWICE = """
+import socket
+from wsgiref.simple_server import make_server
+from pytest_winserve.servers import Running
+class Twice:
+    name, summary, options, packages = 'twice', 'twice', (), ()
+    def unsupported(self, platform, options): return None
+    def concurrency(self, options): return 1
+    def start(self, job):
+        job.bind(5)
+        app, sock = job.app(), job.listener()
+        # Its own socket, as a server that does not know the one that it was given.
+        server = make_server('127.0.0.1', 0, app)
+        print('elsewhere:', server.server_port)
+        return Running(server.serve_forever, server.shutdown)
+SERVER = Twice()
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="platform: it does not tell which socket the app has opened"
+)
+def test_a_server_that_listens_elsewhere_is_refused_with_the_address(path: Path, lab: Lab) -> None:
+    put(path, "twice-servers", "1.0", "twice = twice_servers", LISTENS_TWICE)
+    with pytest.raises(StartError) as caught:
+        lab.serve("nginx2-twice")
+    text = str(caught.value)
+    port = re.search(r"elsewhere: (\d+)", text)
+    assert port is not None
+    assert f"backend 0 listens at 127.0.0.1:{port[1]}, and should on port " in text
 
 
 def test_another_packages_server_says_how_to_get_what_it_needs(path: Path) -> None:

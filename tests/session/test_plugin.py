@@ -126,6 +126,7 @@ def test_the_marker_has_a_command_served(pytester: pytest.Pytester) -> None:
         ("'flask'", "*takes 0 positional arguments*it takes topology=, host=, app=, command=*"),
         ("topology='flsk'", "*unknown server 'flsk'*nearest: flask*"),
         ("host='nowhere'", "*unknown host 'nowhere'*"),
+        ("start_timeout=0", "*start_timeout=0: a number of seconds greater than 0 is needed*"),
     ],
 )
 def test_a_wrong_marker(pytester: pytest.Pytester, arguments: str, said: str) -> None:

@@ -26,3 +26,8 @@ def is_status(outcome: str) -> bool:
 def is_good(outcome: str) -> bool:
     """Whether a request was answered with 2xx or 3xx."""
     return outcome[0] in "23"
+
+
+def is_redirect(outcome: str) -> bool:
+    """Whether a request was answered with the way to another place."""
+    return outcome in {"301", "302", "303", "307", "308"}

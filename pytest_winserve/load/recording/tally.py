@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.results.answers import OTHERS
 
 
 class RequestKind(NamedTuple):
@@ -14,6 +15,20 @@ class RequestKind(NamedTuple):
     request: int
     backend: str
     outcome: str
+
+
+class AnswerKind(NamedTuple):
+    """What answers are counted by beside their times: their request, status, where they redirect
+    to, and size; None where it is not told."""
+
+    request: int
+    outcome: str
+    location: str
+    size: int | None
+
+
+KINDS_OF_ANSWERS = 12
+"""How many kinds of answers to one request with one status are counted apart."""
 
 
 class Times:
@@ -50,17 +65,33 @@ class Tally:
         self.connects: list[int] = []
         self.first_bytes: list[int] = []
         self.sessions: list[int] = []
-        self._times: dict[RequestKind, Times] = {}
+        self._times: dict[tuple[RequestKind, AnswerKind], Times] = {}
+        self._answers: dict[AnswerKind, int] = {}
+        self._alike: dict[tuple[int, str], int] = {}
         self._open = _Second()
         self._seconds: list[dict[str, Any]] = []
         self._outcomes: dict[str, int] = {}
 
-    def times_of(self, request: int, backend: str, outcome: str) -> Times:
+    def times_of(
+        self,
+        request: int,
+        backend: str,
+        outcome: str,
+        location: str = "",
+        size: int | None = None,
+    ) -> Times:
         """What collects the times of such requests; a time in `totals` is what counts one."""
-        kind = RequestKind(request, backend, outcome)
-        found = self._times.get(kind)
+        answer = AnswerKind(request, outcome, location, size)
+        if answer not in self._answers:
+            alike = self._alike.get((request, outcome), 0)
+            if alike >= KINDS_OF_ANSWERS:
+                answer = AnswerKind(request, outcome, OTHERS if location else "", None)
+            self._alike[request, outcome] = alike + 1
+            self._answers.setdefault(answer, 0)
+        key = RequestKind(request, backend, outcome), answer
+        found = self._times.get(key)
         if found is None:
-            found = self._times[kind] = Times()
+            found = self._times[key] = Times()
         return found
 
     def fold(self) -> None:
@@ -69,9 +100,10 @@ class Tally:
         self.sent += self.started
         now.started += self.started
         self.started = 0
-        for kind, times in self._times.items():
+        for (kind, answer), times in self._times.items():
             n = len(times.totals)
             if n:
+                self._answers[answer] += n
                 self._outcomes[kind.outcome] = self._outcomes.get(kind.outcome, 0) + n
                 now.add(kind, times)
                 times.totals.clear()
@@ -104,6 +136,7 @@ class Tally:
             "sent": self.sent,
             "dropped": self.dropped,
             "outcomes": dict(self._outcomes),
+            "answers": [[*kind, n] for kind, n in self._answers.items() if n],
             "client_limits": dict(self.client_limits),
             "first": None if self.first is None else self.first - self.began,
             "last": self.last - self.began,

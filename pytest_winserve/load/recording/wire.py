@@ -22,6 +22,7 @@ WIN_REFUSED = {10061, 1225}
 WIN_TIMEOUTS = {10060, 121, 10065, 10051, 1231, 1232}
 WIN_RESETS = {10053, 10054, 64, 1236}
 WIN_FDS = {10024}
+LONGEST_PLACE = 200
 
 
 def classify(error: BaseException) -> tuple[str, str]:
@@ -84,3 +85,9 @@ def backend_of(header: str | None, nonce: str | None) -> str | None:
     if nonce is not None and (not dot or given != nonce):
         return None
     return index if dot else NO_BACKEND
+
+
+def place_of(location: str) -> str:
+    """Where a redirect leads, without the query, which may hold a secret or a page's own number."""
+    place, mark, _ = location.partition("?")
+    return f"{place[:LONGEST_PLACE]}{'?...' * bool(mark)}"

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_winserve.load.measures import listen_queues
+from pytest_winserve.load.measures.outcomes import is_status
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording import generator_limits
 from pytest_winserve.load.recording.merge import added, merged
+from pytest_winserve.load.results.answers import AnswerKind, Answers
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import Generator
+
+
+def answer_kinds(snapshots: Sequence[Mapping[str, Any]], plan: Plan) -> tuple[AnswerKind, ...]:
+    """The kinds of answers that the workers counted, the most frequent first."""
+    labels = plan.labels
+    counts: dict[tuple[str, str, str, int | None], int] = {}
+    for snapshot in snapshots:
+        for request, outcome, location, size, n in snapshot["answers"]:
+            if is_status(outcome):
+                key = labels[request], outcome, location, size
+                counts[key] = counts.get(key, 0) + n
+    kinds = [AnswerKind(*key, n) for key, n in counts.items()]
+    return tuple(sorted(kinds, key=lambda kind: -kind.count))
 
 
 class WorkerReport:
@@ -61,6 +76,7 @@ def result_of(
         by_backend=times.by_backend,
         by_request=times.by_request,
         by_outcome=times.by_outcome,
+        answers=Answers(answer_kinds(snapshots, plan)),
         generator=Generator(
             workers=workers,
             lost=lost,

@@ -9,6 +9,8 @@ from pytest_winserve.load.criteria import ROWS, Criterion
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_good
 from pytest_winserve.load.measures.units import format_duration, format_rate
+from pytest_winserve.load.results.answers import nothing_but_redirects
+from pytest_winserve.load.results.complaints import Complaint, shown
 from pytest_winserve.load.results.ledger import Ledger
 from pytest_winserve.load.results.shares import (
     BackendShare,
@@ -61,12 +63,22 @@ class ResultFacts(Protocol):
     @property
     def ledger(self) -> Ledger | None: ...
     @property
+    def logged(self) -> tuple[Complaint, ...] | None: ...
+    @property
+    def redirected(self) -> str: ...
+    @property
+    def differences(self) -> list[str]: ...
+    @property
     def site(self) -> SiteUsage | None: ...
 
 
 def evidence(result: ResultFacts, failed: Sequence[Criterion]) -> list[str]:
     """What a reader needs to see why these criteria fail."""
     lines = [f"sent {result.sent} to {result.url}, outcomes: {_counts(result.outcomes)}"]
+    lines += [result.redirected] if result.redirected else []
+    if nothing_but_redirects(result.outcomes):
+        lines.append("where redirects are what is measured, a criterion says so: status(302) >= 0")
+    lines += result.differences
     if result.errors:
         bad = {name: n for name, n in result.outcomes.items() if not is_good(name)}
         lost = {"lost with a worker": result.unfinished} if result.unfinished else {}
@@ -114,6 +126,7 @@ def summary(result: ResultFacts) -> str:
             + ("late not measured" if late is None else f"{late} late by more than 10 ms")
         )
     lines.append(f"outcomes: {_counts(result.outcomes)}")
+    lines += [*filter(None, [result.redirected]), *result.differences]
     for name in ("connect", "first_byte", "total"):
         lines.append(f"{name}: {_times(result, name)}")
     if set(result.by_backend) - {NO_BACKEND}:
@@ -123,6 +136,7 @@ def summary(result: ResultFacts) -> str:
         lines += result.ledger.lines()
     if result.site is not None:
         lines.append(result.site.summary())
+    lines += [f"logged: {words}" for words, _ in shown(result.logged or ())]
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from pytest_winserve.load.criteria import (
     ROWS,
     Check,
     Criterion,
+    about_redirects,
     demand,
     evaluate,
     parse_all,
@@ -18,6 +19,13 @@ from pytest_winserve.load.criteria import (
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import is_good, is_status
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.answers import (
+    Answers,
+    differences,
+    nothing_but_redirects,
+    redirects_text,
+)
+from pytest_winserve.load.results.complaints import Complaint, logged_dict, logged_of
 from pytest_winserve.load.results.evidence import evidence, summary
 from pytest_winserve.load.results.ledger import Ledger
 from pytest_winserve.load.results.shares import (
@@ -50,6 +58,12 @@ class Result:
     `by_backend` is keyed by the backend's index, `by_request` by the plan's `labels`, `by_outcome`
     by outcome, failures included. They are empty where the engine does not keep these apart.
 
+    `logged` is what the programs of the site complained of in their logs meanwhile; None where
+    nobody has looked.
+
+    `answers` has the answers by status, place of a redirect and size, and what single requests got
+    just before; None where nobody told.
+
     After a lost worker (`generator.lost`) the result holds what that worker last reported: `sent`
     may then exceed the outcomes, by `unfinished`, and no criterion holds on it.
     """
@@ -74,6 +88,8 @@ class Result:
     by_request: Mapping[str, RequestShare] = field(default_factory=dict)
     by_outcome: Mapping[str, OutcomeTimes] = field(default_factory=dict)
     site: SiteUsage | None = None
+    logged: tuple[Complaint, ...] | None = None
+    answers: Answers | None = None
 
     def __post_init__(self) -> None:
         known = sum(self.outcomes.values())
@@ -186,9 +202,12 @@ class Result:
         """What each criterion says about this result.
 
         None holds when the load generator was the limit, unless `allow_limited`, and none when it
-        lost a worker.
+        lost a worker. None holds when all answers were redirects, unless one of the criteria names
+        a status 3xx: `status(302) >= 0` says that they are wanted.
         """
         refused = "" if allow_limited or not self.limited else f"{self.limited}, not the server"
+        if nothing_but_redirects(self.outcomes) and not any(map(about_redirects, criteria)):
+            refused = refused or f"nothing but redirects: {self.redirected}"
         return tuple(
             evaluate(
                 criterion,
@@ -198,6 +217,16 @@ class Result:
             )
             for criterion in criteria
         )
+
+    @property
+    def redirected(self) -> str:
+        """What share of the answers were redirects, and where to; empty when none was."""
+        return redirects_text(self.outcomes, self.answers)
+
+    @property
+    def differences(self) -> list[str]:
+        """How the answers differ from what a single request got just before the load."""
+        return differences(self.outcomes, self.answers)
 
     def _interval(self, criterion: Criterion) -> str:
         """Where a criterion's percentile lies, if the answers are independent; empty for others."""
@@ -251,6 +280,8 @@ class Result:
             "by_request": {key: share.to_dict() for key, share in self.by_request.items()},
             "by_outcome": {key: times.to_dict() for key, times in self.by_outcome.items()},
             "site": None if self.site is None else self.site.to_dict(),
+            **logged_dict(self.logged),
+            **({} if self.answers is None else {"answers": self.answers.to_dict()}),
         }
 
     @classmethod
@@ -282,4 +313,6 @@ class Result:
             by_request={key: RequestShare.from_dict(share) for key, share in requests.items()},
             by_outcome={key: OutcomeTimes.from_dict(one) for key, one in times.items()},
             site=None if site is None else SiteUsage.from_dict(site),
+            logged=logged_of(data),
+            answers=None if "answers" not in data else Answers.from_dict(data["answers"]),
         )

@@ -30,7 +30,7 @@ class Sample:
     highest: Number
     lowest: Number
     mean_before: Number
-    count_before: int
+    count_before: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Row:
     highest_rate: float
     mean_rate: float
     mean: Number | None
-    count: int | None
+    count: Number | None
 
     def cells(self) -> tuple[str, ...]:
         """The row's cells as the script prints them into `report.html`, without the name.
@@ -113,7 +113,7 @@ class _Tally:
         self.maxmean: Number | None = None
         self.minmean: Number | None = None
         self.mean: Number | None = None
-        self.count: int | None = None
+        self.count: Number | None = None
 
     def add(self, line: Line, interval: int) -> None:
         counted, mean = (

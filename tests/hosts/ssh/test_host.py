@@ -29,9 +29,10 @@ from pytest_winserve.errors import (
 from pytest_winserve.hosts import open_host
 from pytest_winserve.hosts.ssh import client
 from pytest_winserve.lab.available import Surveys, expand
+from pytest_winserve.report.store import read_json
 from pytest_winserve.shipping import contents
 from pytest_winserve.version import __version__
-from tests.kit.commands import PYTEST_OPTIONS, clean_environment, command_line
+from tests.kit.commands import PYTEST_OPTIONS, clean_environment, command_line, winserve
 from tests.kit.components import needs
 from tests.kit.ports import free_port
 from tests.kit.processes import alive
@@ -431,6 +432,47 @@ def test_a_connection_that_is_cut_during_a_load(there: Server, load_from: str) -
     assert served.is_set()
     assert site.deaths() == [site.deployment.lost]
     site.close()
+    eventually(lambda: not there.processes())
+
+
+# Cuts the connection that it is reached by, at a request of a load.
+CUTS = """
+import psutil
+from pytest_winserve.sample_app import app as answers
+served = []
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/cut":
+        served.append(1)
+        if len(served) == 20:
+            for each in psutil.Process().parents():
+                if each.name() in ("sshd", "sshd-session"):
+                    each.kill()
+                    break
+        environ["PATH_INFO"] = "/test"
+    return answers(environ, start_response)
+"""
+
+
+@pytest.mark.parametrize("command", ["load", "compare"])
+def test_a_load_that_was_over_when_its_host_was_lost(
+    there: Server, tmp_path: Path, command: str
+) -> None:
+    """The answer to its last request may come or not; the load is shown and written."""
+    (tmp_path / "cuts.py").write_text(CUTS)
+    sides = ["flask", "tornado"] if command == "compare" else ["flask"]
+    more = ["--runs=2", "--warmup=0"] if command == "compare" else []
+    done = winserve(
+        command, *sides, *more, "--host", there.host(f"//chdir={tmp_path}"), "--app=cuts:app",
+        "--users=1", "--count=20", "--path=/cut", "--report=out", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.status == 1
+    assert "was lost: " in done.err
+    assert "sent 20, answered " in done.out
+    (test,) = read_json(tmp_path / "out" / "results.json")["tests"]
+    assert test["outcome"] == "error"
+    assert any(event.startswith("after the load: ") for event in test["events"])
+    (result,) = test["results"]
+    assert result["sent"] == 20
     eventually(lambda: not there.processes())
 
 

@@ -113,3 +113,9 @@ def test_an_experiment_in_a_sentence(make: Make) -> None:
     known = records(make)
     assert shown(known["tornado"]).startswith("BLOCKS: 8 of 8")
     assert shown(known["flask-500"]).startswith("sent 3027, answered 3024, errors 27")
+
+
+def test_a_site_that_did_not_stop_well_is_told_beside_its_figures(make: Make) -> None:
+    made = Outcome.of(records(make), {"flask-500": "flask did not stop"}, LINUX, 500, 12)
+    assert "flask-500 did not end well: flask did not stop" in made.differences
+    assert not any("experiments of 7" in words for words in made.differences)

@@ -53,7 +53,7 @@ def test_what_the_article_saw_holds(make: Make) -> None:
             },
         )
     )
-    assert [one.held for one in words] == [False, *[True] * 9]
+    assert [one.held for one in words] == [False, *[True] * 9, None]
     assert words[0].reason == (
         "of those that it lists, mod_wsgi, tornado, gevent, fastcgi, cgi run on Windows; gunicorn, "
         "uwsgi do not"
@@ -105,9 +105,34 @@ def test_where_nothing_is_refused_it_cannot_be_told(make: Make) -> None:
     late: dict[str, Any] = {"connect": histogram(0.001, 1.01, 3.02)}
     results = {name: replace(result, **late) for name, result in known.results.items()}
     words = judged(replace(known, results=results))
-    assert [number for number, one in enumerate(words) if one.held is None] == [3, 4, 6]
+    assert [number for number, one in enumerate(words) if one.held is None] == [3, 4, 6, 10]
     for number in (3, 4, 6):
         assert "2 of 3 connects (66.7 %) took that long" in words[number].reason
+
+
+@pytest.mark.parametrize(
+    ("number", "outcomes"),
+    [
+        (4, {"nginx1-500": {"200": 999, "502": 1}}),
+        (4, {"nginx1-500": {"200": 999, "timeout": 9}}),
+        (6, {"nginx4-1000": {"200": 1, "502": 1}}),
+    ],
+)
+def test_502_of_another_cause_is_no_counter_evidence(
+    make: Make, number: int, outcomes: Outcomes
+) -> None:
+    one = STATEMENTS[number].judge(found(make, outcomes, refuses=False))
+    assert one.held is None
+    assert "this system never refuses a connect" in one.reason
+    ((_, counts),) = outcomes.items()
+    assert all(f"{n} x {name} of" in one.reason for name, n in counts.items() if name != "200")
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_advice_that_no_experiment_is_about(make: Make, refuses: bool) -> None:
+    one = STATEMENTS[10].judge(found(make, refuses=refuses))
+    assert one.held is None
+    assert "no experiment holds one system against another" in one.reason
 
 
 def test_a_refused_connect_counts_wherever_it_is_seen(make: Make) -> None:
@@ -117,7 +142,7 @@ def test_a_refused_connect_counts_wherever_it_is_seen(make: Make) -> None:
 
 def test_what_was_not_measured_is_not_judged(make: Make) -> None:
     words = judged(replace(found(make), results={}))
-    assert [one.held for one in words] == [False, True, True, *[None] * 7]
+    assert [one.held for one in words] == [False, True, True, *[None] * 8]
     assert words[8] == Judgement(None, "not measured: flask-500, nginx4-500")
 
 

@@ -14,6 +14,7 @@ from pytest_winserve.compare.sides import compare
 from pytest_winserve.errors import UsageError
 from pytest_winserve.report import html, markdown, terminal
 from pytest_winserve.report.blocks import Report
+from pytest_winserve.report.measurements import VerdictRecord
 from pytest_winserve.report.record import NotTried, Record, RunRecord
 from pytest_winserve.report.store import read_json, read_run
 from tests.kit.results import Make, report_on, run_of
@@ -122,3 +123,30 @@ def test_what_a_report_does_not_know_is_passed_over(make: Make) -> None:
     test = make.full(verdicts=[make.verdict(more=1)], more="of it")
     assert Record.from_dict(test).verdicts[0].fast_count == 8
     assert read_json(EARLIER)["tests"][0] == as_json(read_run(EARLIER).records[0].to_dict())
+
+
+def test_the_waits_of_a_probe_are_read_back(make: Make) -> None:
+    waits = {"delayed_fraction": 0.5, "idle_seconds": [0.002, 0.001], "wait_seconds": [0.604, 0.0]}
+    data = make.verdict(blocked=1, fast=2, **waits)
+    verdict = VerdictRecord.from_dict(data)
+    assert verdict.to_dict() == data
+    assert (verdict.delayed_fraction, verdict.wait_seconds) == (0.5, (0.604, 0.0))
+    older = VerdictRecord.from_dict(make.verdict())
+    assert (older.delayed_fraction, older.idle_seconds, older.wait_seconds) == (0.0, (), ())
+    assert not older.to_dict().keys() & waits.keys()
+
+
+def test_every_form_tells_how_long_fast_requests_waited(make: Make) -> None:
+    verdict = make.verdict(
+        blocked=1, fast=2, delayed_fraction=0.5,
+        idle_seconds=[0.002, 0.001], wait_seconds=[0.604, 0.0],
+    )  # fmt: skip
+    report = report_on(make.data(make.test(verdicts=[verdict])))
+    for form in (terminal.render(report, width=300), markdown.render(report), html.render(report)):
+        text = " ".join(form.split())
+        assert "had to wait for /sleep?seconds=1, up to 604 ms (backend 0: 1)" in text
+        assert "/test when idle: median 1.50 ms, max 2.00 ms" in text
+        assert "waited beyond that: up to 604 ms" in text
+        assert (
+            "50 % were answered before /sleep?seconds=1, but waited for more than a fifth" in text
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from html import unescape as html_unescape
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_winserve.load.measures.listen_queues import ListenDrops
 from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.complaints import SHOWN, Complaint, together
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import Generator, OutcomeTimes, RequestShare
 from pytest_winserve.report import (
@@ -453,6 +455,59 @@ def test_the_comparison_has_one_line_per_topology(make: Make) -> None:
     ]
     assert "-: not measured." in text
     assert "* the" in text
+
+
+def test_a_server_made_for_development_is_marked_in_every_form(make: Make) -> None:
+    data = make.data(make.full("flask", development=True), make.full("waitress"))
+    terminal = " ".join(_terminal(data, width=80, color=False).split())
+    assert "flask (dev) " in terminal
+    assert "waitress (dev)" not in terminal
+    for text in (terminal, " ".join(_markdown(data).split()), " ".join(_html(data).split())):
+        assert text.count("this server is made for development, not to deploy with") == 1
+        assert "(dev) the server is made for development, not to deploy with." in text
+    both = (make.full("tornado"), make.full("waitress"))
+    assert "development" not in _terminal(make.data(*both), width=80, color=False)
+
+
+def _complaint(kind: str, *, grave: bool = True, **counts: int) -> dict[str, Any]:
+    counts = {name.replace("_", "-"): n for name, n in counts.items()}
+    one = Complaint(kind, counts, f"first {kind}", grave)
+    return one.to_dict()
+
+
+def test_complaints_of_logs_are_in_every_form_also_when_all_passed(make: Make) -> None:
+    logged = [_complaint("ValueError (traceback)", backend_0=3, backend_1=9),
+              _complaint("Task queue depth", grave=False, backend_1=1)]  # fmt: skip
+    words = ("LOGGED meanwhile: ValueError (traceback) 12 times (backend-0 3, backend-1 9): "
+             "first ValueError")  # fmt: skip
+    load = {**make.result(outcomes={"200": 50}), "logged": logged}
+    for test in (
+        make.test(verdicts=[make.verdict(logged=logged)]),
+        make.test(capacities=[make.capacity(logged=logged)]),
+        make.test(results=[load]),
+    ):
+        data = make.data(test)
+        plain = _markdown(data).replace("\\", "")
+        for text in (_text(data), " ".join(plain.split()), html_unescape(_html(data))):
+            assert words in text
+            assert "logged meanwhile: Task queue depth once (backend-1)" in text
+
+
+def test_of_many_kinds_some_are_shown_and_the_others_counted(make: Make) -> None:
+    logged = [_complaint(f"E{n:02}", backend_0=n + 1) for n in range(SHOWN + 3)]
+    sentences = findings.logged_sentences([Complaint.from_dict(one) for one in logged])
+    assert len(sentences) == SHOWN + 1
+    assert sentences[-1].text == "LOGGED meanwhile: and 3 other kinds"
+
+
+def test_complaints_of_several_logs_are_put_together_the_gravest_first() -> None:
+    one = Complaint("a", {"backend-0": 1}, "first")
+    two = Complaint("a", {"backend-0": 2, "backend-1": 1}, "second")
+    notice = Complaint("queue", {"backend-0": 90}, "full", grave=False)
+    rare = Complaint("b", {"nginx": 1}, "once")
+    assert together([notice, rare, one, two]) == (
+        Complaint("a", {"backend-0": 3, "backend-1": 1}, "first"), rare, notice,
+    )  # fmt: skip
 
 
 def test_the_comparison_takes_the_worst_and_the_biggest(make: Make) -> None:

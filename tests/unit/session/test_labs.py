@@ -16,6 +16,7 @@ GIVEN = {
     "engine": "tsung",
     "require": ["error_rate < 1%"],
     "limited": "allow",
+    "start_timeout": "90",
 }
 
 
@@ -48,6 +49,7 @@ def test_a_lab_has_all_that_the_settings_say_of_it() -> None:
         "engine": "tsung",
         "require": ("error_rate < 1%",),
         "allow_limited": True,
+        "start_timeout": 90.0,
     }
 
 

@@ -20,6 +20,7 @@ TEXTS = {
     "load_from": ("host", "here", "host", ""),
     "app": ("a:app", "b:app", "c:app", "d:app"),
     "command": ("a {port}", "b {port}", "c {port}", "d {port}"),
+    "start_timeout": ("0.5", "60", "120", ""),
     "engine": ("builtin", "tsung", "locust", ""),
     "users": ("1", "2", "3", ""),
     "duration": ("0.5", "2", "3", ""),
@@ -134,6 +135,9 @@ def test_semicolons_and_lines_separate_criteria_and_commas_do_not(
         ("duration", "inf", "duration=inf"),
         ("duration", "nan", "duration=nan"),
         ("duration", "long", "duration=long"),
+        ("start_timeout", "0", "--winserve-start-timeout: start_timeout=0: a number of seconds"),
+        ("start_timeout", "inf", "start_timeout=inf"),
+        ("start_timeout", "soon", "start_timeout=soon"),
         ("topology", ",", "--winserve-topology: T[,T...] is empty"),
     ],
 )
@@ -178,6 +182,23 @@ def test_a_marker_may_name_several_topologies() -> None:
     assert site_keys(settings, {"topology": "flask", "app": "shop:app"}, surveys) == [
         SiteKey("flask", "local", "shop:app", None, "/sleep?seconds=1", "/test")
     ]
+
+
+@pytest.mark.parametrize("given", [90, 0.5, "90"])
+def test_a_marker_may_give_a_site_more_time_to_come_up(given: object) -> None:
+    settings = resolve({"topology": "flask", "start_timeout": "60"}, nothing)
+    (patient,) = site_keys(settings, {"start_timeout": given}, Surveys())
+    (usual,) = site_keys(settings, {}, Surveys())
+    assert (patient.start_timeout, usual.start_timeout) == (float(str(given)), None)
+    # It is no other site.
+    assert patient == usual
+
+
+@pytest.mark.parametrize("given", [0, -1, float("nan"), "soon", True, [30]])
+def test_a_time_to_come_up_that_cannot_be(given: object) -> None:
+    settings = resolve({"topology": "flask"}, nothing)
+    with pytest.raises(UsageError, match="a number of seconds greater than 0 is needed"):
+        site_keys(settings, {"start_timeout": given}, Surveys())
 
 
 def test_names_derive_from_the_setting() -> None:

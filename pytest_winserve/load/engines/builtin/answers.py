@@ -60,6 +60,7 @@ class Parse:
         "headers",
         "keep",
         "length",
+        "location",
         "parser",
         "status",
     )
@@ -71,6 +72,7 @@ class Parse:
     def reset(self) -> None:
         self.backend: bytes | None = None
         self.length: int | None = None
+        self.location = b""
         self.chunked = False
         self.headers = False
         self.keep = False
@@ -92,6 +94,8 @@ class Parse:
             self.chunked = True
         elif size == MARK_SIZE and name.lower() == MARK:
             self.backend = value
+        elif size == 8 and name.lower() == b"location":
+            self.location = value
 
     def on_headers_complete(self) -> None:
         if not self.complete:

@@ -11,8 +11,9 @@ import httptools
 
 from pytest_winserve.load.engines.builtin.answers import Head, KnownRoute, Parse, head_keeps
 from pytest_winserve.load.engines.builtin.event_loops import Connecting, Handle, Loop, Transport
+from pytest_winserve.load.measures.outcomes import is_redirect
 from pytest_winserve.load.recording.tally import Tally
-from pytest_winserve.load.recording.wire import backend_of, classify
+from pytest_winserve.load.recording.wire import backend_of, classify, place_of
 
 LINGER = 1.0
 """Seconds that the server gets to close a connection that is over, before we do: who closes first
@@ -219,7 +220,10 @@ class Conn:
             self._failed("bad_response")
             return
         end = data.find(b"\r\n\r\n")
-        times = run.tally.times_of(user.route.index, backend, str(parse.status))
+        status, place = str(parse.status), ""
+        if parse.location and is_redirect(status):
+            place = place_of(parse.location.decode("latin-1"))
+        times = run.tally.times_of(user.route.index, backend, status, place, parse.length)
         head = Head(keep and run.keepalive, len(data) - end, times)
         whole = parse.length is not None and len(data) == end + 4 + parse.length
         if whole and end > 0 and not parse.chunked and not parse.extra:

@@ -20,10 +20,10 @@ from locust.exception import StopUser
 
 from pytest_winserve.load.engines.locust.channel import Agent, Channel, OutOfTime
 from pytest_winserve.load.measures.histogram import Histogram
-from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_status
+from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_redirect, is_status
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.tally import Tally
-from pytest_winserve.load.recording.wire import Route, backend_of, mixed
+from pytest_winserve.load.recording.wire import Route, backend_of, mixed, place_of
 from pytest_winserve.tags import BACKEND_HEADER
 from pytest_winserve.version import __version__
 
@@ -304,7 +304,11 @@ class Phase:
             tally.connects.append(int(channel.connect_seconds * 1e6))
         outcome, limit = channel.outcome(error, response.status_code)
         backend: str | None = NO_BACKEND
+        place, size = "", None
         if is_status(outcome):
+            size = len(response.content)
+            if is_redirect(outcome):
+                place = place_of(response.headers.get("location") or "")
             backend = backend_of(response.headers.get(BACKEND_HEADER.lower()), self._nonce)
             if backend is None:
                 outcome = "bad_response"
@@ -312,7 +316,7 @@ class Phase:
             backend = NO_BACKEND
         else:
             tally.first_bytes.append(int(channel.first_byte_seconds * 1e6))
-        times = tally.times_of(user.route.index, backend, outcome)
+        times = tally.times_of(user.route.index, backend, outcome, place, size)
         times.totals.append(int((seconds + user.asked - user.due) * 1e6))
         if self.plan.open_model:
             times.services.append(int(seconds * 1e6))

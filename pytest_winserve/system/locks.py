@@ -17,6 +17,9 @@ from typing import Any
 HOLDER = "measuring.json"
 """Who holds the measuring lock: its own file cannot be read on Windows while it is held."""
 
+XDIST_WORKER = "import sys;exec(eval(sys.stdin.readline()))"
+"""The command line of a worker of pytest-xdist, which execnet starts, ends so and tells nothing."""
+
 COMMAND_LENGTH = 200
 LOOK_EVERY = 0.5
 
@@ -66,8 +69,7 @@ def _who() -> dict[str, Any]:
     me = psutil.Process()
     known = me
     with suppress(psutil.Error):
-        if "PYTEST_XDIST_WORKER" in os.environ:
-            # A worker of pytest-xdist has a command line that tells nothing.
+        if me.cmdline()[-1:] == [XDIST_WORKER]:
             known = me.parent() or me
         return {"pid": me.pid, "since": me.create_time(), "command": _command(known.cmdline())}
     return {"pid": me.pid, "since": me.create_time(), "command": me.name()}

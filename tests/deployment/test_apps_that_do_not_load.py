@@ -138,7 +138,9 @@ def test_the_command_line_shows_one_traceback(tmp_path: Path, traces: Traces) ->
     (tmp_path / "shop.py").write_text(BROKEN)
     done = winserve("up", "nginx4", "--app", "shop:app")
     assert done.status == 1
-    assert done.err.startswith("winserve: the app 'shop:app' could not be loaded: RuntimeError")
+    assert re.match(
+        r"winserve: backend \d: the app 'shop:app' could not be loaded: RuntimeError", done.err
+    )
     assert (done.err + done.out).count("Traceback") == 1
     traces.gone()
     assert winserve("up", "flask", "--app", "absent:app").status == 2
@@ -153,8 +155,9 @@ def test_pytest_shows_one_traceback_for_several_tests(tmp_path: Path) -> None:
     assert done.status == 1
     assert "1 passed, 2 errors" in done.out
     assert done.out.count("Traceback") == 1, done.out
-    assert "StartError: the app 'shop:app' could not be loaded: RuntimeError" in done.out
-    assert "could not be started for an earlier test: the app 'shop:app' could not" in done.out
+    broken = r"backend \d: the app 'shop:app' could not"
+    assert re.search(f"StartError: {broken} be loaded: RuntimeError", done.out)
+    assert re.search(f"could not be started for an earlier test: {broken}", done.out)
     assert "pytest_winserve" not in done.out.partition("ERRORS")[2].partition("short test")[0]
 
 

@@ -60,6 +60,12 @@ class Started:
             time.sleep(0.02)
 
 
+def without_waits(text: str) -> str:
+    """What was written, but for the lines of those who waited until another test had measured."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if " waits for another measurement, " not in line)
+
+
 def command_line(tool: str, *arguments: str | Path) -> list[str]:
     """What the script `winserve` or `pytest` does, with this Python."""
     code = {

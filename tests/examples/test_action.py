@@ -109,7 +109,7 @@ def test_the_tables_are_in_the_summary_and_the_report_is_kept(runner: Runner) ->
     assert done.summary.startswith("before\n# pytest-winserve\n")
     assert re.search(r"^\| topology +\|.* error rate ", done.summary, re.MULTILINE)
     for topology in ("waitress", "nginx1"):
-        assert re.search(rf"^\| {topology} +\|", done.summary, re.MULTILINE)
+        assert re.search(rf"^\| {topology} ", done.summary, re.MULTILINE)
     assert "shop:create\\_app()" in done.summary
     assert {path.name for path in done.report.iterdir()} == {
         "results.json", "report.html", "summary.md",

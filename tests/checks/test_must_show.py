@@ -11,6 +11,8 @@ from pytest_winserve import Lab
 from pytest_winserve.report.store import read_json
 from tests.kit.components import needs
 
+pytestmark = needs("minutes")
+
 
 def stock_checks(
     pytester: pytest.Pytester, topologies: int, *options: str

@@ -10,11 +10,13 @@ import pytest
 
 from pytest_winserve.article.experiments import EXPERIMENTS
 from tests.kit.commands import Start, run, without_waits
+from tests.kit.components import needs
 from tests.kit.platforms import not_on_windows
 
 SMALL = ("--users", "4", "--duration", "0.5")
 
 
+@needs("minutes")
 @pytest.mark.usefixtures("traces")
 def test_all_of_them_and_their_report(tmp_path: Path) -> None:
     done = run("winserve", "article", *SMALL, "--report", "r", cwd=tmp_path)

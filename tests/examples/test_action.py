@@ -14,7 +14,10 @@ import pytest
 import yaml
 
 from tests.kit.commands import clean_environment
+from tests.kit.components import needs
 from tests.kit.pages import SHOP, rows
+
+pytestmark = needs("minutes")
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))

@@ -9,7 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 from tests.kit.commands import clean_environment
+from tests.kit.components import needs
 from tests.kit.pages import SHOP
+
+pytestmark = needs("minutes")
 
 
 def test_the_suite_of_the_shop_passes_in_two_workers(tmp_path: Path) -> None:

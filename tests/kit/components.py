@@ -1,4 +1,4 @@
-"""What a test needs beyond `pip install`, declared once: `@needs("tsung")`.
+"""What a test needs beyond `pip install` and a few minutes, declared once: `@needs("tsung")`.
 
 The need is the test's mark, too, and every such test has the mark `component`. README's test
 command leaves these out. Its next line runs them: `-m component`, or one kind of them, `-m wine`.
@@ -66,6 +66,11 @@ def _vagrant() -> str:
     )
 
 
+def _nothing() -> str:
+    """It is there: of time everybody has enough who asks for it."""
+    return ""
+
+
 def _asked_later() -> str:
     """Whether it is here is told by the fixture that makes it ready."""
     return ""
@@ -75,6 +80,7 @@ COMPONENTS: Mapping[str, Callable[[], str]] = {
     "apache": _apache,
     "container": _asked_later,
     "locust": _locust,
+    "minutes": _nothing,
     "netns": missing_for_machines,
     "ssh": _ssh,
     "tsung": _tsung,
@@ -96,7 +102,9 @@ def all_are_named(arguments: Sequence[str]) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.markexpr == LEFT_OUT and all_are_named(config.args):
         config.option.markexpr = ""
-    config.addinivalue_line("markers", "component: needs more than `pip install` brings")
+    config.addinivalue_line(
+        "markers", "component: needs more than `pip install` brings, or minutes"
+    )
     config.addinivalue_line("markers", "needs(*components): what it needs; see tests/kit")
     for name in COMPONENTS:
         config.addinivalue_line("markers", f"{name}: needs the component {name}")

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from pytest_winserve import Request, Site
 from pytest_winserve.errors import StopError
 from pytest_winserve.load.results.result import Result
+from tests.kit.components import needs
 from tests.kit.traces import Serve
 
-pytestmark = pytest.mark.usefixtures("traces")
+pytestmark = [needs("minutes"), pytest.mark.usefixtures("traces")]
 
 TOPOLOGIES = (
     "flask",

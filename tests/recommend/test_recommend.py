@@ -27,6 +27,8 @@ APP = """
 import time
 from flask import Flask
 
+pytestmark = needs("minutes")
+
 app = Flask(__name__)
 
 @app.get("/fast")

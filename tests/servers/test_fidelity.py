@@ -20,9 +20,12 @@ from hypothesis import strategies as st
 from pytest_winserve import Lab
 from pytest_winserve.errors import MissingComponent
 from pytest_winserve.system.ports import ADDRESS
+from tests.kit.components import needs
 from tests.kit.own_commands import own_commands
 from tests.kit.raw_client import Reply, exchange
 from tests.kit.waiting import eventually
+
+pytestmark = needs("minutes")
 
 APPS = Path(__file__).parents[1] / "kit" / "apps"
 COMMANDS = own_commands("ordered:app")

@@ -21,6 +21,9 @@ from pytest_winserve.load.measures.intervals import (
     t_quantile,
     wilson,
 )
+from tests.kit.components import needs
+
+pytestmark = needs("minutes")
 
 # NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2: critical values of Student's t.
 TABLE = {

@@ -10,6 +10,9 @@ import pytest
 
 from pytest_winserve.report.store import read_json
 from tests.kit.commands import Done, winserve
+from tests.kit.components import needs
+
+pytestmark = needs("minutes")
 
 SHORT = ("--users=2", "--duration=0.5", "--slow=/sleep?seconds=0.4")
 SHOP = """

@@ -10,10 +10,11 @@ import pytest
 
 from pytest_winserve.report.store import read_json
 from tests.kit.commands import Start, winserve
+from tests.kit.components import needs
 from tests.kit.platforms import not_on_windows
 from tests.kit.processes import signal_group
 
-pytestmark = pytest.mark.usefixtures("traces")
+pytestmark = [needs("minutes"), pytest.mark.usefixtures("traces")]
 
 IGNORES = "apps.stubborn:thread()"
 LEAVES = "apps.children:far()"

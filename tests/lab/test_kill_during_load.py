@@ -11,11 +11,13 @@ import pytest
 from pytest_winserve import Site
 from pytest_winserve.tags import TOTALS
 from tests.kit.commands import run_pytest
+from tests.kit.components import needs
 from tests.kit.loads import SECONDS, USERS, killed, load_and, notes
 from tests.kit.platforms import not_on_windows
 from tests.kit.traces import Serve
 
 pytestmark = [
+    needs("minutes"),
     pytest.mark.usefixtures("traces"),
     not_on_windows("Windows has no signals, which the notes name"),
 ]

@@ -10,11 +10,12 @@ import psutil
 import pytest
 
 from tests.kit.commands import PYTEST_OPTIONS, Started, run_pytest
+from tests.kit.components import needs
 from tests.kit.platforms import not_on_windows
 from tests.kit.processes import signal_group, up_until
 from tests.kit.traces import Traces
 
-pytestmark = pytest.mark.usefixtures("traces")
+pytestmark = [needs("minutes"), pytest.mark.usefixtures("traces")]
 
 Start = Callable[..., Started]
 

@@ -125,7 +125,12 @@ def test_the_lab_and_the_servers_own_command_answer_alike(
     name = str(next(IDS))
     path = request_of(order | {"id": name})
     lab, bare = (exchange(port, path, method=method, body=body) for port in (sides.lab, sides.bare))
-    assert sent(lab) == sent(bare)
+    if sides.server == "granian" and str(order["raises"]).startswith("at"):
+        # It breaks the answer off before or after it has sent what it got until then: by chance.
+        shorter, longer = sorted((b"\r\n".join(sent(reply)) for reply in (lab, bare)), key=len)
+        assert longer.startswith(shorter.rstrip(b"\r\n"))
+    else:
+        assert sent(lab) == sent(bare)
     assert lab.ended == bare.ended
     # Whether and how often it closes the body; it may do so after the answer.
     eventually(lambda: events(sides.lab, name) == events(sides.bare, name))

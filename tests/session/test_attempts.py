@@ -9,8 +9,11 @@ import pytest
 
 from pytest_winserve.report.store import read_json
 from tests.kit.commands import PYTEST_OPTIONS, Start, run_pytest
+from tests.kit.components import needs
 from tests.kit.platforms import not_on_windows
 from tests.kit.processes import signal_group
+
+pytestmark = needs("minutes")
 
 pytest_plugins = ["pytester"]
 

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.kit.components import needs
+
+pytestmark = needs("minutes")
+
 pytest_plugins = ["pytester"]
 
 ONE = ("-v", "--winserve-topology=tornado")

@@ -119,7 +119,7 @@ with Lab().serve("waitress") as site:
 
 @needs("tsung")
 def test_logs_of_tsung_that_were_cut_by_a_full_disk_give_no_wrong_number(tmp_path: Path) -> None:
-    done = on_tiny_disk("36k", tmp_path, sys.executable, "-c", TSUNG, str(tmp_path / "disk"))
+    done = on_tiny_disk("40k", tmp_path, sys.executable, "-c", TSUNG, str(tmp_path / "disk"))
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     if isinstance(said, str):

@@ -56,7 +56,9 @@ def test_both_plugins_in_one_run(python: Path, tmp_path: Path) -> None:
     (tmp_path / "test_both.py").write_text(TESTS)
     done = subprocess.run(
         [
-            str(python), "-m", "pytest", "-p", "no:cacheprovider", "-H", "http://127.0.0.1:9",
+            # pytest-rerunfailures has a thread that listens, which gevent's patches do not bear.
+            str(python), "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:rerunfailures",
+            "-p", "no:flaky", "-p", "no:pytest-retry", "-H", "http://127.0.0.1:9",
             "--winserve-host=local", "--winserve-topology=nginx1-waitress", "test_both.py",
         ],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,

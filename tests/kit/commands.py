@@ -61,9 +61,11 @@ class Started:
 
 
 def without_waits(text: str) -> str:
-    """What was written, but for the lines of those who waited until another test had measured."""
+    """What was written, but for the lines that tell of waits: for another test's measurement, or
+    for what takes long on a busy machine."""
+    waits = (" waits for another measurement, ", " s up to now")
     lines = text.splitlines(keepends=True)
-    return "".join(line for line in lines if " waits for another measurement, " not in line)
+    return "".join(line for line in lines if not any(words in line for words in waits))
 
 
 def command_line(tool: str, *arguments: str | Path) -> list[str]:

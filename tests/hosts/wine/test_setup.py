@@ -25,7 +25,7 @@ from pytest_winserve.shipping.wheels import _missing, requirements
 from pytest_winserve.shipping.windows_python import PYTHON, windows_markers
 from pytest_winserve.system.process_tree import alive
 from pytest_winserve.version import __version__
-from tests.kit.commands import Started, clean_environment, winserve
+from tests.kit.commands import Started, clean_environment, winserve, without_waits
 from tests.kit.components import needs
 
 from .conftest import ALL, COMMAND_SECONDS, OwnWine, ended, over_there
@@ -76,7 +76,7 @@ def test_a_second_run_keeps_everything(shared_wine: OwnWine) -> None:
     before = shared_wine.layout.state.read_bytes()
     done = winserve("setup", "wine")
     assert done.status == 0
-    assert done.err == ""
+    assert without_waits(done.err) == ""
     kept = parts(done.out, "kept")
     assert [line.split()[1].rstrip(",") for line in kept] == [
         "the", "Python", "packages:", "pytest-winserve",
@@ -523,7 +523,7 @@ def test_packages_for_the_app(own_wine: OwnWine, tmp_path: Path) -> None:
     missing = "no-such-package-of-winserve"
     done = winserve("setup", "wine", "--with", missing)
     assert done.status == 1
-    assert done.err.startswith("winserve: pip could not get the packages:\n")
+    assert without_waits(done.err).startswith("winserve: pip could not get the packages:\n")
     assert f"No matching distribution found for {missing}" in done.err
     assert "Traceback" not in done.err
     assert own_wine.names() == ALL

@@ -6,6 +6,7 @@ Where a server has no command of its own, it is the few lines of its documentati
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 
@@ -48,9 +49,14 @@ def own_commands(app: str) -> Mapping[str, str]:
     def filled(text: str) -> str:
         return text.replace("{module}", module).replace("{name}", name)
 
-    python = shlex.quote(sys.executable)
+    python = _quoted(sys.executable)
     commands = {
-        server: f"{python} -c {shlex.quote(filled(_FIRST.get(server, '') + _PATH + lines))}"
+        server: f"{python} -c {_quoted(filled(_FIRST.get(server, '') + _PATH + lines))}"
         for server, lines in _LINES.items()
     }
     return commands | {s: f"{python} -m {filled(words)}" for s, words in _MODULES.items()}
+
+
+def _quoted(text: str) -> str:
+    """One word of a command line, as the lab takes it apart on this system."""
+    return subprocess.list2cmdline([text]) if sys.platform == "win32" else shlex.quote(text)

@@ -227,7 +227,7 @@ def test_what_is_too_much_to_be_read_is_told(
 ) -> None:
     monkeypatch.setattr(log_scan, "MOST_READ", 10 * len(PLAIN))
     log = tmp_path / "log"
-    log.write_text(PLAIN * 30)
+    log.write_bytes(PLAIN.encode() * 30)
     read, unread = complaints_in(log, 0, "backend-0", None)
     assert read.count == 10
     assert unread.example == f"{20 * len(PLAIN)} bytes of it were not looked at"

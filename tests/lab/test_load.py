@@ -114,8 +114,8 @@ def test_percentiles_of_known_delays(flask: Site) -> None:
     ]
     result = flask.load(users=10, count=150, requests=mix)
     adds_up(result)
-    # Never below the truth, and above it by 1/128 and by what a busy machine takes to answer: one of
-    # all requests may find it very busy.
+    # Never below the truth, and above it by 1/128 and by what a busy machine takes to answer; one
+    # of all requests may find it very busy.
     for label, share in result.by_request.items():
         for q, more in ((1, 0.2), (50, 0.2), (90, 0.2), (100, 2.0)):
             most = delays[label] * (1 + RELATIVE_ERROR) + more

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.kit.commands import PYTEST_OPTIONS, Start
+from tests.kit.components import needs
 from tests.kit.platforms import not_on_windows
 from tests.kit.traces import Traces
 
 pytestmark = [
+    needs("minutes"),
     pytest.mark.usefixtures("traces"),
     not_on_windows("Windows has no signals to another process"),
 ]

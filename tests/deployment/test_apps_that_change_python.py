@@ -9,7 +9,10 @@ import pytest
 
 from pytest_winserve.errors import MissingComponent
 from pytest_winserve.servers import get_server, require_server
+from tests.kit.components import needs
 from tests.kit.traces import Serve, Traces
+
+pytestmark = needs("minutes")
 
 PATCHED = """
 from gevent import monkey

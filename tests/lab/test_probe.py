@@ -8,7 +8,10 @@ from pytest_winserve import Lab
 from pytest_winserve.errors import ProbeError, StartError
 from pytest_winserve.probe import probe
 from pytest_winserve.system import exchange
+from tests.kit.components import needs
 from tests.kit.traces import Serve
+
+pytestmark = needs("minutes")
 
 APP = "apps.slow_ways:app"
 WAYS = ("/sleep?1", "/compute?2", "/stream?1")

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.kit.commands import run_pytest, winserve
+from tests.kit.components import needs
 from tests.kit.traces import Traces
+
+pytestmark = needs("minutes")
 
 NEVER = "import time\ntime.sleep(600)\n"
 SLOW = """

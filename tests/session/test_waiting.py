@@ -18,8 +18,9 @@ from pytest_winserve.cli import cli
 from pytest_winserve.system import waits
 from pytest_winserve.system.locks import measuring, wait_text
 from tests.kit.commands import PYTEST_OPTIONS, Start
+from tests.kit.components import needs
 
-pytestmark = pytest.mark.usefixtures("own_locks")
+pytestmark = [needs("minutes"), pytest.mark.usefixtures("own_locks")]
 
 LOADS = "def test_it(winserve): winserve.load(users=1, count=3)"
 QUICK = ("--users=1", "--count=3")

@@ -258,11 +258,8 @@ class Site:
 
     def close(self) -> None:
         """Stop the site. Raises StopError that lists all that did not stop as it should."""
-        if self._closed:
+        if not self._leave():
             return
-        self._closed = True
-        if self._client is not None:
-            self._client.close()
         deaths = self.deployment.deaths()
         with told(self.observer.waiting, f"{self.topology} is stopped"):
             problems = self.deployment.stop()
@@ -274,12 +271,16 @@ class Site:
 
     def abandon(self) -> None:
         """End the site at once, without asking how it stops; for what Ctrl-C interrupts."""
-        if self._closed:
+        if not self._leave():
             return
-        self._closed = True
-        if self._client is not None:
-            self._client.close()
         self.deployment.abandon()
+
+    def _leave(self) -> bool:
+        """Close the client; whether this is the first call, and the site has still to be ended."""
+        first, self._closed = not self._closed, True
+        if first and self._client is not None:
+            self._client.close()
+        return first
 
     def __enter__(self) -> Site:
         return self

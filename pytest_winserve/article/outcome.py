@@ -5,8 +5,8 @@ Made once; the terminal, Markdown and HTML show the same of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from pytest_winserve.article.experiments import EXPERIMENTS, USERS, Experiment
 from pytest_winserve.article.figures import Figures, measured, published
@@ -18,6 +18,18 @@ from pytest_winserve.report.record import Record
 from pytest_winserve.report.tables import Table
 
 LOADS_HEADER = ("load", "answers /s", "mean", "highest 10sec mean", "502", "refused")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made, by the names of the experiments: the records, and why others could not be or
+    did not end well. `users` is the number of the smaller loads, `duration` that of each in
+    seconds."""
+
+    users: int
+    duration: float
+    records: dict[str, Record] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +53,21 @@ class Outcome:
     differences: tuple[str, ...]
 
     @classmethod
-    def of(
-        cls,
-        records: Mapping[str, Record],
-        failures: Mapping[str, str],
-        system: str,
-        users: int,
-        duration: float,
-    ) -> Outcome:
-        """The outcome of experiments, by name: the records of those that were made, and why others
-        could not be. `system` is the one that served, as `platform` names it."""
+    def of(cls, made: Made, system: str) -> Outcome:
+        """The outcome of what was made. `system` is the one that served, as `platform` names it."""
+        records = made.records.items()
         found = Measured(
-            {name: one.verdicts[0] for name, one in records.items() if one.verdicts},
-            {name: one.results[0].result for name, one in records.items() if one.results},
+            {name: one.verdicts[0] for name, one in records if one.verdicts},
+            {name: one.results[0].result for name, one in records if one.results},
             refuses(system),
         )
         return cls(
             system,
-            _probes(found, failures),
-            _loads(found, users),
-            tuple(_bars(found, users)),
+            _probes(found),
+            _loads(found, made.users),
+            tuple(_bars(found, made.users)),
             tuple((statement, statement.judge(found)) for statement in STATEMENTS),
-            tuple(_differences(found, failures, records, system, users, duration)),
+            tuple(_differences(found, made, system)),
         )
 
 
@@ -72,7 +77,7 @@ def refuses(system: str) -> bool:
     return system.startswith("Windows") and "Wine" not in system
 
 
-def _probes(found: Measured, failures: Mapping[str, str]) -> Table:
+def _probes(found: Measured) -> Table:
     blocked = published().blocked
     rows = []
     for one in EXPERIMENTS:
@@ -144,17 +149,10 @@ def _percents(figures: Figures) -> float | None:
     return None if share is None else 100 * share
 
 
-def _differences(
-    found: Measured,
-    failures: Mapping[str, str],
-    records: Mapping[str, Record],
-    system: str,
-    users: int,
-    duration: float,
-) -> Iterator[str]:
+def _differences(found: Measured, made: Made, system: str) -> Iterator[str]:
     """What is not as it was for the article."""
-    for name, why in failures.items():
-        what = "did not end well" if name in records else "could not be measured"
+    for name, why in made.failures.items():
+        what = "did not end well" if name in made.records else "could not be measured"
         yield f"{name} {what}: {why}"
     yield f"The system that served: {system}. The article's was Windows."
     if not found.refuses:
@@ -164,20 +162,15 @@ def _differences(
             "users wait, nobody is refused. A run without refused connects and 502 here does not "
             "say that the article was wrong."
         )
-    if "Wine" in system:
-        yield (
-            "Wine runs the Windows builds of the servers. It shows what they do; how fast Windows "
-            "is, and its TCP, it does not show."
-        )
     for result in list(found.results.values())[:1]:
         yield (
             f"What sent the load: {result.engine} with {plural(result.generator.workers, 'worker')}"
             "; the article used tsung."
         )
-    yield f"{duration:g} s for each load; the article's took about five minutes."
-    if users != USERS:
-        yield f"{users} and {2 * users} users instead of {USERS} and {2 * USERS}."
-    machines = [one.machine for one in records.values() if one.machine]
+    yield f"{made.duration:g} s for each load; the article's took about five minutes."
+    if made.users != USERS:
+        yield f"{made.users} and {2 * made.users} users instead of {USERS} and {2 * USERS}."
+    machines = [one.machine for one in made.records.values() if one.machine]
     yield from sorted({str(machine["note"]) for machine in machines if machine.get("note")})
     for name, result in found.results.items():
         for warning in load_warnings(result):

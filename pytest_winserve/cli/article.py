@@ -21,8 +21,8 @@ from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
 from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_winserve.article.outcome import Made
     from pytest_winserve.lab.site import Site
-    from pytest_winserve.report.record import Record
 
 DURATION = 25.0
 """Seconds of each load: all of it then takes less than six minutes."""
@@ -45,51 +45,44 @@ def article(**given: Any) -> None:
             make_folder(settings.report)  # now, and not after minutes
         users = settings.users if "users" in settings.given else USERS
         duration = settings.duration if "duration" in settings.given else DURATION
-        sys.exit(_made(settings, users, duration))
+        sys.exit(_make(settings, users, duration))
 
 
-def _made(settings: Settings, users: int, duration: float) -> int:
+def _make(settings: Settings, users: int, duration: float) -> int:
     """Make the experiments, show and write what came of them, also when they are interrupted."""
     from pytest_winserve.article.experiments import EXPERIMENTS
-    from pytest_winserve.article.outcome import shown
+    from pytest_winserve.article.outcome import Made, shown
     from pytest_winserve.article.running import APP, FAST, SLOW, run
 
     def serve(topology: str) -> AbstractContextManager[Site]:
         return served(topology, settings, 0)
 
     settings = settings._replace(app=APP, command=None, slow=SLOW, fast=FAST, require=())
-    records: dict[str, Record] = {}
-    failures: dict[str, str] = {}
+    made = Made(users, duration)
     status = 0
     try:
         for number, experiment in enumerate(EXPERIMENTS, 1):
             before = f"experiment {number} of {len(EXPERIMENTS)}, {experiment.title(users)}: "
-            keep = partial(records.__setitem__, experiment.name)
+            keep = partial(made.records.__setitem__, experiment.name)
             try:
                 run(experiment, serve, users, duration, keep, before)
             except UsageError:
                 raise
             except WinserveError as error:
-                failures[experiment.name] = str(error)
+                made.failures[experiment.name] = str(error)
                 status = MISSING if isinstance(error, MissingComponent) else FAILED
                 click.echo(f"{before}{error}")
-            if experiment.name in records:
-                click.echo(f"{before}{shown(records[experiment.name])}")
+            if experiment.name in made.records:
+                click.echo(f"{before}{shown(made.records[experiment.name])}")
     except KeyboardInterrupt:
         click.echo("winserve: interrupted")
-        _show(records, failures, settings, users, duration)
+        _show(made, settings)
         raise
-    written = _show(records, failures, settings, users, duration)
+    written = _show(made, settings)
     return status or (0 if written else FAILED)
 
 
-def _show(
-    records: dict[str, Record],
-    failures: dict[str, str],
-    settings: Settings,
-    users: int,
-    duration: float,
-) -> bool:
+def _show(made: Made, settings: Settings) -> bool:
     """Print the outcome and write it with the report of the run; False when it was not written."""
     from pytest_winserve.article import html, text
     from pytest_winserve.article.outcome import Outcome
@@ -98,14 +91,14 @@ def _show(
     from pytest_winserve.session.environment import RunEnvironment
     from pytest_winserve.session.results import RunResults
 
-    if not records:
+    if not made.records:
         return False
-    machines = [record.machine for record in records.values() if record.machine]
+    machines = [record.machine for record in made.records.values() if record.machine]
     where = str(machines[0]["os"]) if machines else system()
-    outcome = Outcome.of(records, failures, where, users, duration)
+    outcome = Outcome.of(made, where)
     click.echo("\n" + text.render(outcome), nl=False)
     results = RunResults(RunEnvironment(settings))
-    for record in records.values():
+    for record in made.records.values():
         results.add(record)
     written = results.write()
     if written and settings.report is not None:

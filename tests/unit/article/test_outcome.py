@@ -10,7 +10,7 @@ import pytest
 
 from pytest_winserve.article import html as page
 from pytest_winserve.article.experiments import EXPERIMENTS
-from pytest_winserve.article.outcome import Outcome, refuses, shown
+from pytest_winserve.article.outcome import Made, Outcome, refuses, shown
 from pytest_winserve.article.text import render, render_markdown
 from pytest_winserve.report.record import Record
 from tests.kit.results import Make
@@ -31,7 +31,7 @@ def records(make: Make) -> dict[str, Record]:
 
 
 def outcome(make: Make, system: str = LINUX) -> Outcome:
-    return Outcome.of(records(make), {}, system, 500, 12)
+    return Outcome.of(Made(500, 12, records(make), {}), system)
 
 
 def test_three_forms_show_the_same(make: Make) -> None:
@@ -84,7 +84,7 @@ def test_who_refuses_a_connect(make: Make, system: str, does: bool) -> None:
 def test_what_failed_is_told_and_the_rest_is_shown(make: Make) -> None:
     known = records(make)
     del known["nginx4-1000"]
-    made = Outcome.of(known, {"nginx4-1000": "nginx is missing"}, LINUX, 20, 3)
+    made = Outcome.of(Made(20, 3, known, {"nginx4-1000": "nginx is missing"}), LINUX)
     assert "nginx4-1000 could not be measured: nginx is missing" in made.differences
     assert "20 and 40 users instead of 500 and 1000." in made.differences
     assert "6 experiments of 7 were made." in made.differences
@@ -94,7 +94,7 @@ def test_what_failed_is_told_and_the_rest_is_shown(make: Make) -> None:
 
 
 def test_nothing_was_measured(make: Make) -> None:
-    made = Outcome.of({}, {}, LINUX, 500, 12)
+    made = Outcome.of(Made(500, 12, {}, {}), LINUX)
     assert {one.held for _, one in made.judged} == {False, None}
     assert page.render(made)
 
@@ -105,7 +105,7 @@ def test_a_limited_load_is_named(make: Make) -> None:
     limited = replace(result.result.generator, limited_by="generator-cpu")
     slow = replace(result, result=replace(result.result, generator=limited))
     known["flask-500"] = replace(known["flask-500"], results=(slow,))
-    made = Outcome.of(known, {}, LINUX, 500, 12)
+    made = Outcome.of(Made(500, 12, known, {}), LINUX)
     assert any("flask-500: LIMITED BY THE LOAD GENERATOR" in words for words in made.differences)
 
 
@@ -116,6 +116,6 @@ def test_an_experiment_in_a_sentence(make: Make) -> None:
 
 
 def test_a_site_that_did_not_stop_well_is_told_beside_its_figures(make: Make) -> None:
-    made = Outcome.of(records(make), {"flask-500": "flask did not stop"}, LINUX, 500, 12)
+    made = Outcome.of(Made(500, 12, records(make), {"flask-500": "flask did not stop"}), LINUX)
     assert "flask-500 did not end well: flask did not stop" in made.differences
     assert not any("experiments of 7" in words for words in made.differences)

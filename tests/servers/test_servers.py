@@ -289,7 +289,8 @@ def test_windows_refuses_what_forks_and_says_what_to_use(name: str) -> None:
 
 
 def test_a_command_is_measured_without_a_declaration(lab: Lab) -> None:
-    with lab.serve("command", command=FLASK_COMMAND, slow=SLOW) as site:
+    # Long, so that a busy machine is not taken for a server that makes fast requests wait.
+    with lab.serve("command", command=FLASK_COMMAND, slow="/sleep?seconds=3") as site:
         assert site.declared == "unknown"
         assert site.app == FLASK_COMMAND
         capacity = site.capacity(limit=8)

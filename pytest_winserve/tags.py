@@ -4,11 +4,14 @@
   sees it. What the lab sends on its own account (`lab-N`) stays out of the totals.
 * answer `X-Winserve-Backend: NONCE.INDEX`: proof that this run's backend answered; for the lab's
   own requests also `X-Winserve-Process: PID.THREAD`.
+* request `X-Winserve-Hold: 1.5`, of the lab's own only: the seconds for which the request is held
+  where the server runs the app, before the app sees it.
 """
 
 from __future__ import annotations
 
 REQUEST_HEADER = "X-Winserve"
+HOLD_HEADER = "X-Winserve-Hold"
 BACKEND_HEADER = "X-Winserve-Backend"
 PROCESS_HEADER = "X-Winserve-Process"
 TOTALS = "load-0"

@@ -73,6 +73,8 @@ def main() -> int:
         instrumented=job.instrumented,
         declared=server.concurrency(job.options),
         listens=job.listens,
+        app=job.app_name,
+        routes=job.routes,
     )
     try:
         running.serve()

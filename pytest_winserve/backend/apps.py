@@ -5,17 +5,38 @@ from __future__ import annotations
 import difflib
 import faulthandler
 import importlib
+import inspect
 import json
 import os
+import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from pytest_winserve.backend.app_names import AppName, parse_app
 from pytest_winserve.errors import MissingComponent, StartError, UsageError, WinserveError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+NAMES = ("app", "application")
+FACTORIES = ("create_app", "make_app")
+"""Where Flask's own command looks for an app, in this order; between them stands the only Flask
+object of the module (flask.cli.find_best_app)."""
+WRAPPED = ("server", "wsgi_app", "wsgi", "app")
+"""Where objects that are no WSGI app have one: Dash, extensions of Flask."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedApp:
+    """An app, and its whole name: of `app.py` it may be `app.py:create_app()`."""
+
+    app: WSGIApplication
+    name: str
 
 
 def app_of_worker(order: dict[str, Any]) -> WSGIApplication:
@@ -26,7 +47,7 @@ def app_of_worker(order: dict[str, Any]) -> WSGIApplication:
 
     os.chdir(order["folder"])
     try:
-        app = load_app_in_time(order["app"], order["patience"])
+        app = load_app_in_time(order["app"], order["patience"]).app
     except (Exception, SystemExit) as error:
         # Of several processes, the first one's; and a server's own log is not the lab's to read.
         with suppress(FileExistsError), Path(order["failure"]).open("x", encoding="utf-8") as file:
@@ -37,7 +58,7 @@ def app_of_worker(order: dict[str, Any]) -> WSGIApplication:
     return Instrument(app, order["nonce"], order["index"], counters)
 
 
-def load_app_in_time(spec: str, patience: float) -> WSGIApplication:
+def load_app_in_time(spec: str, patience: float) -> LoadedApp:
     """As `load_app`; an app that hangs while it loads leaves in the log where it does."""
     # By its number: a server may have put something of its own in the place of sys.stderr.
     faulthandler.dump_traceback_later(patience, file=2)
@@ -47,43 +68,237 @@ def load_app_in_time(spec: str, patience: float) -> WSGIApplication:
         faulthandler.cancel_dump_traceback_later()
 
 
-def load_app(spec: str) -> WSGIApplication:
-    """The app that `module:attribute` or `module:factory()` names.
+def load_app(spec: str) -> LoadedApp:
+    """The app of that name; see `AppName`. What has no attribute in its name is looked through as
+    Flask's own command does.
 
-    Raises UsageError with what is wrong; an exception of the app's own import passes through.
+    Raises UsageError with what is wrong and what to write instead; an exception of the app's own
+    code passes through.
     """
-    module_name, colon, attribute = spec.partition(":")
-    called = attribute.endswith("()")
-    attribute = attribute.removesuffix("()")
-    names = [*module_name.split("."), *attribute.split(".")]
-    if not colon or not all(name.isidentifier() for name in names):
-        raise UsageError(f"the app {spec!r} is neither module:attribute nor module:factory()")
-    try:
-        value: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module_name + ".").startswith(error.name + "."):
-            raise UsageError(
-                f"the app {spec!r}: there is no module {error.name!r} in {os.getcwd()!r} "  # noqa: PTH109
-                "or on Python's path"
-            ) from None
-        raise
-    for name in attribute.split("."):
+    name = parse_app(spec)
+    module = _module_of_file(name) if name.is_file else _module(name)
+    if not name.attribute:
+        return _only_app(name, module)
+    value: Any = module
+    for part in name.attribute.split("."):
         try:
-            value = getattr(value, name)
+            value = getattr(value, part)
         except AttributeError:
-            close = difflib.get_close_matches(name, dir(value), n=3)
-            hint = f"; nearest: {', '.join(close)}" if close else ""
             raise UsageError(
-                f"the app {spec!r}: {module_name} has no {attribute!r}{hint}"
+                f"the app {spec!r}: {name.source} has no {name.attribute!r}"
+                + _nearest(part, dir(value))
             ) from None
-    if called:
-        value = value()
-    if not callable(value):
-        raise UsageError(f"the app {spec!r} is not callable, but {type(value).__name__}")
+    if name.arguments is not None:
+        return LoadedApp(_judged(_called(name, value), spec), spec)
+    if _is_factory(value, name.attribute):
+        name = AppName(f"{spec}()", name.source, name.attribute, ((), {}))
+        return LoadedApp(_judged(_called(name, value), name.text), name.text)
+    return LoadedApp(_judged(value, spec), spec)
+
+
+def _module(name: AppName) -> ModuleType:
+    try:
+        return importlib.import_module(name.source)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name.source + ".").startswith(error.name + "."):
+            raise  # another one, that the app itself imports
+        here = os.getcwd()  # noqa: PTH109
+        package, _, last = name.source.rpartition(".")
+        if package and not name.attribute and error.name == name.source:
+            hint = f"; for {last} in the module {package}, write {package}:{last}"
+        else:
+            hint = _nearest(error.name, [path.stem for path in _modules_in(Path(here))])
+        raise UsageError(
+            f"the app {name.text!r}: there is no module {error.name!r} in {here!r} or on Python's "
+            f"path{hint}"
+        ) from None
+
+
+def _modules_in(folder: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from folder.glob("*.py")
+        yield from (path.parent for path in folder.glob("*/__init__.py"))
+
+
+def _module_of_file(name: AppName) -> ModuleType:
+    """The module of a file: by its place in a package if it is in one, as Flask's command does."""
+    file = Path(name.source).absolute()
+    if not file.is_file():
+        near = _nearest(file.name, [path.name for path in file.parent.glob("*.py")])
+        raise UsageError(
+            f"the app {name.text!r}: there is no file {file.name!r} in {str(file.parent)!r}{near}"
+        )
+    folder, parts = file.parent, [] if file.stem == "__init__" else [file.stem]
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    module = importlib.import_module(".".join(parts))
+    loaded = getattr(module, "__file__", None)
+    if loaded is None or not os.path.samefile(loaded, file):  # noqa: PTH121
+        raise UsageError(
+            f"the app {name.text!r}: another module is called {module.__name__!r}, too "
+            f"({loaded or 'a part of Python'}), and was imported before: give the file another name"
+        )
+    return module
+
+
+def _only_app(name: AppName, module: ModuleType) -> LoadedApp:
+    """The app of a module that is named alone."""
+    for each in NAMES:
+        value = getattr(module, each, None)
+        if value is not None and not isinstance(value, ModuleType):
+            text = f"{name.text}:{each}"
+            return LoadedApp(_judged(value, text), text)
+    flasks = [each for each, value in vars(module).items() if _is_flask(value)]
+    if len({id(getattr(module, each)) for each in flasks}) > 1:
+        options = " or ".join(f"{name.text}:{each}" for each in flasks)
+        raise UsageError(
+            f"the app {name.text!r}: {name.source} has {len(flasks)} apps; name one of them: "
+            f"{options}"
+        )
+    if flasks:
+        text = f"{name.text}:{flasks[0]}"
+        return LoadedApp(_judged(getattr(module, flasks[0]), text), text)
+    for each in FACTORIES:
+        value = getattr(module, each, None)
+        if inspect.isfunction(value):
+            called = AppName(f"{name.text}:{each}()", name.source, each, ((), {}))
+            return LoadedApp(_judged(_called(called, value), called.text), called.text)
+    raise UsageError(
+        f"the app {name.text!r}: {name.source} has none of {', '.join(NAMES)}, no Flask object and "
+        f"none of {', '.join(FACTORIES)}; name what is the app, as in {name.text}:shop"
+        + _other_candidates(name, module)
+    )
+
+
+def _other_candidates(name: AppName, module: ModuleType) -> str:
+    """Instances in a module that look like WSGI apps, of other frameworks than Flask."""
+    found = [
+        each
+        for each, value in vars(module).items()
+        if callable(value)
+        and not isinstance(value, type)
+        and not inspect.isroutine(value)
+        and type(value).__module__.partition(".")[0] not in ("typing", "builtins", "functools")
+        and not _why_not_wsgi(value)
+    ]
+    return f" (or {' or '.join(f'{name.text}:{each}' for each in found[:3])})" if found else ""
+
+
+def _is_flask(value: object) -> bool:
+    """Without importing Flask, which the app may not have."""
+    return any(
+        each.__name__ == "Flask" and each.__module__.partition(".")[0] == "flask"
+        for each in type(value).__mro__
+    )
+
+
+def _is_factory(value: object, attribute: str) -> bool:
+    """Whether a function makes an app, and is not one: it can be called without arguments, or it is
+    called as factories are."""
+    if not inspect.isfunction(value):
+        return False
+    if _binds(value):
+        return True
+    last = attribute.rpartition(".")[2]
+    return last in FACTORIES or last.startswith(("create_", "make_", "build_"))
+
+
+def _binds(function: Any, *given: Any, **named: Any) -> bool:
+    try:
+        inspect.signature(function).bind(*given, **named)
+    except TypeError:
+        return False
+    except ValueError:  # a function of C has no signature
+        return True
+    return True
+
+
+def _called(name: AppName, factory: Any) -> Any:
+    """What a factory makes. Raises UsageError when it cannot be called like that."""
+    assert name.arguments is not None
+    given, named = name.arguments
+    if not callable(factory):
+        kind = type(factory).__name__
+        raise UsageError(f"the app {name.text!r}: {name.attribute} is no function, but {kind}")
+    try:
+        inspect.signature(factory).bind(*given, **named)
+    except TypeError as error:
+        wants = inspect.signature(factory)
+        raise UsageError(
+            f"the app {name.text!r}: {error}; it is {name.attribute}{wants}: write its arguments, "
+            f"as in {name.source}:{name.attribute}('text', key=1)"
+        ) from None
+    except ValueError:
+        pass
+    made = factory(*given, **named)
+    if made is None:
+        raise UsageError(f"the app {name.text!r}: {name.attribute} returned None; it has to return "
+                         "the app")  # fmt: skip
+    return made
+
+
+def _judged(value: Any, text: str) -> WSGIApplication:
+    """The value, if it is a WSGI app. Raises UsageError with what it is and what to write."""
     if isinstance(value, type):
-        raise UsageError(f"the app {spec!r} is a class; name an instance of it")
+        raise UsageError(f"the app {text!r} is a class; name an instance of it")
+    why = _why_not_wsgi(value)
+    if why:
+        raise UsageError(f"the app {text!r} {why}{_wrapped(value, text)}")
     app: WSGIApplication = value
     return app
+
+
+def _why_not_wsgi(value: Any) -> str:
+    if not callable(value):
+        return f"is not callable, but {_kind(value)}"
+    call = value if inspect.isroutine(value) else type(value).__call__
+    if inspect.iscoroutinefunction(call) or _takes(value, 3):
+        return (
+            f"is an ASGI app ({_kind(value)}), which no WSGI server can run; its own server can be "
+            "measured by `command`, as in: winserve check command --command "
+            '"uvicorn shop:app --port {port}" --slow PATH'
+        )
+    try:
+        inspect.signature(value).bind({}, None)
+    except TypeError:
+        wants = inspect.signature(value)
+        return f"is no WSGI app: it takes {wants}, and not environ and start_response"
+    except ValueError:
+        pass
+    return ""
+
+
+def _takes(value: Any, count: int) -> bool:
+    """Whether it takes so many arguments, and no fewer."""
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    wanted = [each for each in parameters if each.kind in plain and each.default is each.empty]
+    return len(wanted) == count and [each.name for each in wanted][-2:] == ["receive", "send"]
+
+
+def _wrapped(value: Any, text: str) -> str:
+    """Where an object that is no app has one, such as Dash's `server`."""
+    for each in WRAPPED:
+        inner = getattr(value, each, None)
+        if inner is not None and not isinstance(inner, ModuleType) and not _why_not_wsgi(inner):
+            return f"; it has one: {text}.{each}" if "(" not in text else f"; its .{each} is one"
+    return ""
+
+
+def _kind(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=3)
+    return f"; nearest: {', '.join(close)}" if close else ""
 
 
 def failure(app: str, error: BaseException) -> dict[str, str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from pytest_winserve.backend.counters import Counters, Token
-from pytest_winserve.tags import BACKEND_HEADER, PROCESS_HEADER, REQUEST_HEADER
+from pytest_winserve.tags import BACKEND_HEADER, HOLD_HEADER, PROCESS_HEADER, REQUEST_HEADER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     Headers = list[tuple[str, str]]
 
 REQUEST_KEY = "HTTP_" + REQUEST_HEADER.upper().replace("-", "_")
+HOLD_KEY = "HTTP_" + HOLD_HEADER.upper().replace("-", "_")
 FILE_WRAPPER = "wsgi.file_wrapper"
 OWN_REFERENCES = 2
 """Of an object that only the function has that asks `sys.getrefcount` for it."""
@@ -76,8 +78,8 @@ class Instrument:
     def _exactly(
         self, tag: str, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Answer a request of the lab's own: say who runs it, and count while the app's code does,
-        also within its body."""
+        """Answer a request of the lab's own: say who runs it, hold it if that is asked, and count
+        while the app's code runs, also within its body."""
         process = (PROCESS_HEADER, f"{os.getpid()}.{threading.get_ident()}")
         wrapper, made = environ.get(FILE_WRAPPER), []
         if wrapper is not None and not isinstance(wrapper, type):
@@ -88,8 +90,12 @@ class Instrument:
 
             environ[FILE_WRAPPER] = make
         token = self._counters.start(tag)
+        hold = float(environ.pop(HOLD_KEY, 0))
         raised = True
         try:
+            if hold:
+                # Looked up now: what the app has made of `time.sleep` is what its own code calls.
+                time.sleep(hold)
             body = self._app(environ, marking(start_response, [*self._headers, process]))
             raised = False
         finally:

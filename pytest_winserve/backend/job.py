@@ -7,11 +7,11 @@ import os
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from pytest_winserve.backend.apps import load_app_in_time
+from pytest_winserve.backend.apps import LoadedApp, load_app_in_time
 
 # Before a server or an app patches what they are made of.
 from pytest_winserve.backend.counters import Counters
@@ -41,6 +41,7 @@ class BackendJob:
     _backlog: int = field(default=0, init=False)
     _claim: ClaimedPort | None = field(default=None, init=False)
     _counters: Counters | None = field(default=None, init=False)
+    _loaded: LoadedApp | None = field(default=None, init=False)
     _listens: set[Address] | None = field(default_factory=set, init=False)
 
     @property
@@ -113,7 +114,8 @@ class BackendJob:
         return self._claim.number
 
     def app(self, workers: int = 0) -> WSGIApplication:
-        app = load_app_in_time(self.spec["app"], self.patience)
+        loaded = load_app_in_time(self.spec["app"], self.patience)
+        app, self._loaded = loaded.app, loaded
         self.streams.reopen()
         self._note_listeners_of_app()
         self._counters = Counters(Path(self.spec["counters"]), workers)
@@ -144,6 +146,23 @@ class BackendJob:
     @property
     def instrumented(self) -> bool:
         return self._counters is not None
+
+    @property
+    def app_name(self) -> str:
+        """What was loaded, by its whole name; of one that another process loads, as it was given."""
+        name: str = self.spec["app"] if self._loaded is None else self._loaded.name
+        return name
+
+    @property
+    def routes(self) -> list[dict[str, Any]] | None:
+        """The routes of the app; None where they are not known."""
+        from pytest_winserve.backend.routes import routes_of
+
+        try:
+            found = None if self._loaded is None else routes_of(self._loaded.app)
+        except Exception:  # whatever an app has made of itself, it is served
+            return None
+        return None if found is None else list(map(asdict, found))
 
     @property
     def listens(self) -> list[Address] | None:

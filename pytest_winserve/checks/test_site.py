@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_winserve.errors import UsageError
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.measures.outcomes import is_good
 from pytest_winserve.session.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _fast_path(winserve: Site, request: pytest.FixtureRequest) -> None:
+    """One message for the whole run when the fast path does not work: it is the app's in each
+    topology."""
+    try:
+        winserve.check_fast_path()
+    except UsageError:
+        request.session.shouldstop = "nothing can be measured by this fast path"
+        raise
 
 
 def test_answers(winserve: Site) -> None:

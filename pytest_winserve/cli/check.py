@@ -12,7 +12,7 @@ from pytest_winserve.cli.shared import LOADING, SERVING, explained, options, set
 
 @click.command()
 @click.argument("topologies", nargs=-1, metavar="[TOPOLOGY]...")
-@options(*SERVING, *LOADING, "slow")
+@options(*SERVING, *LOADING, "slow", "hold")
 def check(topologies: tuple[str, ...], **given: Any) -> None:
     """Run the stock checks against an app, in each TOPOLOGY (nginx4 unless given).
 

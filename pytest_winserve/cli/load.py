@@ -113,6 +113,8 @@ def load_site(
     what is shown. The error is of a host that was lost when the load was over."""
     from pytest_winserve.session.recorder import attach
 
+    if plan["path"] is None:
+        site.check_fast_path()
     recorder = attach(site, Watch(before))
     lost = None
     try:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--rounds", type=click.IntRange(1), default=30,
               help="the most runs of a candidate (default: 30)")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="begin anew, also where a run was interrupted")
-@options(*SERVING, *(name for name in LOADING if name != "duration"), "slow")
+@options(*SERVING, *(name for name in LOADING if name != "duration"), "slow", "hold")
 def recommend(
     topologies: tuple[str, ...], margin: str, rounds: int, fresh: bool, **given: Any
 ) -> None:
@@ -74,7 +74,7 @@ def recommended(
     criteria = [canonical(text) for text in settings.require]
     lab = new_lab(settings, criteria)
     surveys = Surveys(Watch())
-    candidates = chosen(topologies, lab.host, settings.command, surveys)
+    candidates = chosen(topologies, lab.host, settings.command, surveys, settings.slow)
     with told(Watch().waiting, f"the host {lab.host.name} is looked at"):
         key = key_of(environment, criteria, lab.host)
     place = place_of(settings.command or settings.app, lab.host.name)

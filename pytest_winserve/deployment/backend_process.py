@@ -78,7 +78,7 @@ class BackendProcess:
     def wait_for_info(self, deadline: Deadline) -> BackendInfo:
         """What it is, once it listens. Raises StartError."""
         self.wait_for("listening", deadline)
-        names = ("address", "pid", "instrumented", "declared")
+        names = ("address", "pid", "instrumented", "declared", "app", "routes")
         info = BackendInfo(self.index, *(self.told[name] for name in names))
         if info.instrumented:  # where else the user's own command listens is the user's business
             self._check_listeners(info)
@@ -108,8 +108,8 @@ class BackendProcess:
                 )
             )
 
-    def wait_for_answer(self, info: BackendInfo, fast: str, deadline: Deadline) -> None:
-        """Return when it answers GET `fast` itself. Raises StartError, StartTimeout."""
+    def wait_for_answer(self, info: BackendInfo, fast: str, deadline: Deadline) -> int:
+        """The status with which it answers GET `fast` itself. Raises StartError, StartTimeout."""
 
         def look() -> None:
             self.check()
@@ -127,6 +127,7 @@ class BackendProcess:
                 f"port {info.port} is answered by somebody else, not by backend {info.index} "
                 f"of this run (status {answer.status}, no mark {mark!r})"
             )
+        return answer.status
 
     def _wait_for_traceback(self) -> None:
         """Return when its log has the traceback of what the app raised, or when there is none for

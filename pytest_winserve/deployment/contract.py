@@ -6,9 +6,9 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
@@ -17,7 +17,7 @@ from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.usage import SiteUsage
-from pytest_winserve.probe.verdicts import Capacity, Verdict
+from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
 from pytest_winserve.system.ports import ADDRESS, ANYWHERE, Address, Listen
 from pytest_winserve.tags import TOTALS
@@ -32,8 +32,8 @@ READY_RUN = 1
 class Spec:
     """What to run. `fast` is the path of the readiness request; `port` 0 is any free one.
 
-    `folder` is where the app runs, and `path` what is put on Python's path for it; both are as
-    that machine calls them. `listen` is where its servers listen.
+    `folder` is where the app runs, or `chdir` in that, and `path` what is put on Python's path for
+    it; they are as that machine calls them. `environment` is set for the app and its server. `listen` is where its servers listen.
     """
 
     topology: Topology
@@ -45,19 +45,26 @@ class Spec:
     port: int
     folder: str
     path: tuple[str, ...]
+    chdir: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
     listen: Listen = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
     """A backend as it came up: its pid is the serving process's own, not a launcher's. `declared`
-    is how many requests it runs at once, as its server says on that machine."""
+    is how many requests it runs at once, as its server says on that machine. `app` is what it has
+    loaded, by its whole name; `routes` are the app's, None where they are not known. `status` is
+    that of the answer to the first request."""
 
     index: int
     port: int
     pid: int
     instrumented: bool
     declared: Concurrency
+    app: str = ""
+    routes: list[dict[str, Any]] | None = None
+    status: int = 200
 
     @property
     def address(self) -> str:
@@ -145,12 +152,17 @@ class Sender(Protocol):
     """Sends to one site. `tags` mark the requests, so that the site counts them apart."""
 
     def probe(
-        self, slow: str, fast: str, sleepers: int, backends: int, tags: tuple[str, str]
+        self, slow: SlowRequest, fast: str, sleepers: int, backends: int, tags: tuple[str, str]
     ) -> Verdict:
         """See `pytest_winserve.probe.probe.probe`."""
 
     def capacity(
-        self, slow: str, limit: int, backends: int, declared: Concurrency, tags: tuple[str, ...]
+        self,
+        slow: SlowRequest,
+        limit: int,
+        backends: int,
+        declared: Concurrency,
+        tags: tuple[str, ...],
     ) -> Capacity:
         """See `pytest_winserve.probe.probe.capacity`; each round of it takes one of the tags."""
 

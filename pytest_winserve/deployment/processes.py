@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from pytest_winserve.deployment.backend_process import BackendProcess
 from pytest_winserve.deployment.contract import BackendInfo, Spec
 from pytest_winserve.deployment.front_process import FrontProcess
 from pytest_winserve.deployment.log_scan import complaints_in
-from pytest_winserve.errors import StartError
+from pytest_winserve.errors import StartError, UsageError
 from pytest_winserve.fronts import get_front
 from pytest_winserve.load.results.complaints import Complaint, together
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
@@ -53,6 +54,10 @@ class Processes:
         if topology.front:
             front = get_front(topology.front)
             self._front = FrontProcess(front, front.find(spec.nginx))
+        if spec.chdir:
+            spec = replace(spec, folder=str(Path(spec.folder) / spec.chdir), chdir="")
+            if not Path(spec.folder).is_dir():
+                raise UsageError(f"the app's folder {spec.folder!r} is not there, see --chdir")
         if spec.port:
             spec.listen.check(spec.port)
             bound_socket(spec.port, spec.listen.address).close()
@@ -235,7 +240,11 @@ class Processes:
     def _start_backend(self, index: int, deadline: Deadline) -> None:
         assert self._keeper is not None
         backend = BackendProcess.named(
-            index, self.nonce, self._folder, self._environment(), self.spec.folder
+            index,
+            self.nonce,
+            self._folder,
+            self._environment() | dict(self.spec.environment),
+            self.spec.folder,
         )
         self._backends.append(backend)
         port = 0 if self._front else self.spec.port
@@ -279,8 +288,10 @@ class Processes:
 
     def _wait_for_backends(self, deadline: Deadline) -> None:
         self.backends = tuple(backend.wait_for_info(deadline) for backend in self._backends)
-        for info, backend in zip(self.backends, self._backends, strict=True):
-            backend.wait_for_answer(info, self.spec.fast, deadline)
+        self.backends = tuple(
+            replace(info, status=backend.wait_for_answer(info, self.spec.fast, deadline))
+            for info, backend in zip(self.backends, self._backends, strict=True)
+        )
 
     def _wait_for_front(self, deadline: Deadline) -> None:
         if self._front is None:

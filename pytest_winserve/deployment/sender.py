@@ -12,7 +12,7 @@ from pytest_winserve.load.results.answers import Reference
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.sending import singles
 from pytest_winserve.probe.probe import Counting, Look, capacity, probe
-from pytest_winserve.probe.verdicts import Capacity, Verdict
+from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class FromHere:
         self._look = look
 
     def probe(
-        self, slow: str, fast: str, sleepers: int, backends: int, tags: tuple[str, str]
+        self, slow: SlowRequest, fast: str, sleepers: int, backends: int, tags: tuple[str, str]
     ) -> Verdict:
         __tracebackhide__ = True
         address = self._deployment.address
@@ -38,7 +38,12 @@ class FromHere:
         return probe(address, slow, fast, sleepers, backends, tags, counting, self._look)
 
     def capacity(
-        self, slow: str, limit: int, backends: int, declared: Concurrency, tags: tuple[str, ...]
+        self,
+        slow: SlowRequest,
+        limit: int,
+        backends: int,
+        declared: Concurrency,
+        tags: tuple[str, ...],
     ) -> Capacity:
         __tracebackhide__ = True
         address, next_tag = self._deployment.address, iter(tags).__next__

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from pytest_winserve.backend.app_names import parse_app
 from pytest_winserve.deployment.contract import Deployment, Spec
 from pytest_winserve.deployment.sender import FromHere
 from pytest_winserve.errors import UsageError
@@ -20,7 +21,9 @@ from pytest_winserve.system.waits import told
 from pytest_winserve.topology import Topology
 
 SAMPLE_APP = "pytest_winserve.sample_app:app"
-SLOW, FAST = "/sleep?seconds=1", "/test"
+FAST, FAST_OF_SAMPLE = "/", "/test"
+HOLD_SECONDS = 1.0
+SHORTEST_HOLD = 0.2
 START_SECONDS = 30.0
 
 
@@ -32,7 +35,9 @@ class Lab:
 
     With `provision` a host that needs this package gets it. `load_from` is `here` or `host`: where
     probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
-    `start_timeout` the seconds that a site may take to come up. The criteria of `require` are
+    `start_timeout` the seconds that a site may take to come up. `hold` is for how many seconds a
+    request is held where no slow path is named. Apps run in the folder `chdir`, and with these
+    variables in their `environment`. The criteria of `require` are
     applied to every measurement; on a load whose generator was the limit they fail unless
     `allow_limited`. What takes long is told to `observer`, or else on the standard error. Raises
     UsageError for a host, engine or criterion that cannot be.
@@ -47,11 +52,16 @@ class Lab:
         nginx: str = "auto",
         engine: str = "builtin",
         start_timeout: float = START_SECONDS,
+        hold: float = HOLD_SECONDS,
+        chdir: str = "",
+        environment: Mapping[str, str] | None = None,
         require: Sequence[Criterion | str] = (),
         allow_limited: bool = False,
         observer: Observer | None = None,
     ) -> None:
         _check_start_timeout(start_timeout)
+        if not (math.isfinite(hold) and hold >= SHORTEST_HOLD):
+            raise UsageError(f"hold={hold}: at least {SHORTEST_HOLD} seconds are needed")
         if load_from not in ("here", "host"):
             raise UsageError(f"load_from={load_from!r}: here or host is needed")
         get_engine(engine)
@@ -60,6 +70,9 @@ class Lab:
         self._nginx = nginx
         self._engine = engine
         self._start_timeout = start_timeout
+        self._hold = hold
+        self._chdir = chdir
+        self._environment = dict(environment or {})
         self._require = tuple(parse_all(require))
         self._allow_limited = allow_limited
         self._observer = observer or ShownOn(Lines(on_stderr))
@@ -80,16 +93,17 @@ class Lab:
         app: str = SAMPLE_APP,
         *,
         command: str | None = None,
-        slow: str = SLOW,
-        fast: str = FAST,
+        slow: str | None = None,
+        fast: str | None = None,
         port: int = 0,
         start_timeout: float | None = None,
     ) -> Site:
         """Bring a site up and return it; leave it as a context, or `close` it.
 
         `slow` and `fast` are the paths of the concurrency probe; `fast` is also the first request
-        that the app is asked. `port` 0 takes any free one; `start_timeout` is the lab's unless
-        given. Raises UsageError and MissingComponent before anything is started, StartError after
+        that the app is asked: `/`, or `/test` of the sample app. Without `slow` the slow request is
+        the fast one, held by the lab where the server runs the app. `port` 0 takes any free one;
+        `start_timeout` is the lab's unless given. Raises UsageError and MissingComponent before anything is started, StartError after
         what was started has been stopped again.
         """
         if start_timeout is None:
@@ -97,8 +111,11 @@ class Lab:
         _check_start_timeout(start_timeout)
         if isinstance(topology, str):
             topology = Topology.parse(topology)
-        for path in (slow, fast):
+        if fast is None:
+            fast = FAST_OF_SAMPLE if app == SAMPLE_APP else FAST
+        for path in (fast,) if slow is None else (fast, slow):
             Request(path)
+        parse_app(app)
         spec = Spec(
             topology=topology,
             app=app,
@@ -109,6 +126,8 @@ class Lab:
             port=port,
             folder=self.host.folder(),
             path=self.host.path(),
+            chdir=self._chdir,
+            environment=self._environment,
         )
         with told(self._observer.waiting, f"{topology} is brought up"):
             deployment = self.host.deploy(spec)
@@ -118,9 +137,12 @@ class Lab:
             topology=topology,
             host=self.host.name,
             machine=machine,
-            app=command if topology.server == "command" and command else app,
+            app=command
+            if topology.server == "command" and command
+            else deployment.backends[0].app,
             slow=slow,
             fast=fast,
+            hold=self._hold,
             engine=self._engine,
             deployment=deployment,
             sender=deployment.beside() if self._load_from == "host" else FromHere(deployment),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import BackendShare
 from pytest_winserve.load.sending import with_singles
 from pytest_winserve.probe.probe import ROUNDS
-from pytest_winserve.probe.verdicts import Capacity, Verdict
+from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
 from pytest_winserve.system.locks import measuring, wait_text
 from pytest_winserve.system.ports import Address
@@ -49,6 +49,8 @@ LOG_LINES = 3
 
 LOST_SECONDS = 2.0
 """How long a load goes on after its host was lost: one that ends then has a whole result."""
+
+ROUTES_SHOWN = 8
 
 WORTH_TELLING = 1.0
 """Seconds of waiting for the measuring lock that the reader of the results is told of."""
@@ -75,8 +77,9 @@ class Site:
     host: str
     machine: Mapping[str, Any]
     app: str
-    slow: str
+    slow: str | None
     fast: str
+    hold: float
     engine: str
     deployment: Deployment
     sender: Sender
@@ -140,19 +143,22 @@ class Site:
         return self.deployment.deaths()
 
     def probe(self, slow: str | None = None, fast: str | None = None, sleepers: int = 1) -> Verdict:
-        """Does a slow request block a fast one? See `Verdict`.
+        """Does a slow request block a fast one? See `Verdict`. Where neither the call nor the site
+        has a slow path, the slow request is the fast one, held by the lab.
 
-        Raises UsageError for fewer than 1 sleeper, ProbeError when the paths cannot show it, and
+        Raises UsageError for fewer than 1 sleeper and for a server that cannot hold a request, ProbeError when the paths cannot show it, and
         CriterionFailed when a criterion of the run does not hold.
         """
         __tracebackhide__ = True
         if sleepers < 1:
             raise UsageError(f"sleepers={sleepers}: at least 1 slow request is needed")
+        path = _path(fast or self.fast, "fast")
+        wanted = self._slow_request(slow, path)
         with self._alone("probe"), self._told("probe"):
             positions = self.deployment.log_positions()
             verdict = self.sender.probe(
-                _path(slow or self.slow, "slow"),
-                _path(fast or self.fast, "fast"),
+                wanted,
+                path,
                 sleepers,
                 self.topology.count,
                 (self._lab_tag(), self._lab_tag()),
@@ -168,10 +174,11 @@ class Site:
         __tracebackhide__ = True
         if limit < 1:
             raise UsageError(f"limit={limit}: at least 1 is needed")
+        wanted = self._slow_request(slow, self.fast)
         with self._alone("capacity"), self._told("capacity"):
             positions = self.deployment.log_positions()
             found = self.sender.capacity(
-                _path(slow or self.slow, "slow"),
+                wanted,
                 limit,
                 self.topology.count,
                 self.declared,
@@ -255,6 +262,27 @@ class Site:
             raise HostLost(f"{self.deployment.lost}\nwhat is known: {result.summary()}")
         self._judge("result", result, result.to_dict(), positions)
         return result
+
+    def check_fast_path(self) -> None:
+        """Raise UsageError when the app answered its first request, GET of the fast path, with an
+        error: nothing can be measured by it."""
+        first = self.deployment.backends[0]
+        if first.status >= 400:
+            raise UsageError(
+                f"GET {self.fast} is answered {first.status} by {self.app}: "
+                + _mend(first.status, first.routes)
+            )
+
+    def _slow_request(self, slow: str | None, fast: str) -> SlowRequest:
+        path = slow or self.slow
+        if path is not None:
+            return SlowRequest(_path(path, "slow"))
+        if not all(info.instrumented for info in self.deployment.backends):
+            raise UsageError(
+                f"the server {self.topology.server} cannot hold a request, nothing of the lab's "
+                "runs in it: name a slow path of the app's own by --slow"
+            )
+        return SlowRequest(fast, self.hold)
 
     def close(self) -> None:
         """Stop the site. Raises StopError that lists all that did not stop as it should."""
@@ -430,3 +458,16 @@ def _path(path: str, what: str) -> str:
         return Request(path).path
     except UsageError as error:
         raise UsageError(f"the {what} path: {error}") from None
+
+
+def _mend(status: int, routes: Sequence[Mapping[str, Any]] | None) -> str:
+    """What to write instead of a fast path that is answered with an error."""
+    if status in (401, 403):
+        return "name a path that everybody may see by --fast"
+    plain = [each["rule"] for each in routes or () if each["plain"] and "GET" in each["methods"]]
+    if not plain:
+        return "name a path of the app's own by --fast"
+    more = f" and {len(plain) - ROUTES_SHOWN} more" if len(plain) > ROUTES_SHOWN else ""
+    return (
+        f"name another path by --fast; its GET routes are {', '.join(plain[:ROUTES_SHOWN])}{more}"
+    )

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_winserve.errors import ProbeError
-from pytest_winserve.probe.verdicts import Capacity, Exchange, Verdict
+from pytest_winserve.probe.verdicts import Capacity, Exchange, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
 from pytest_winserve.system.exchange import Exchanges, Get
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.program import Deadline
-from pytest_winserve.tags import BACKEND_HEADER, PROCESS_HEADER, REQUEST_HEADER
+from pytest_winserve.tags import BACKEND_HEADER, HOLD_HEADER, PROCESS_HEADER, REQUEST_HEADER
 
 FAST_PER_BACKEND = 2
 IDLE_TRIES = 2
@@ -52,7 +52,7 @@ class Counting:
 
 def probe(
     address: Address,
-    slow: str,
+    slow: SlowRequest,
     fast: str,
     sleepers: int,
     backends: int,
@@ -70,24 +70,26 @@ def probe(
     count = backends * FAST_PER_BACKEND
     with Exchanges(address, look) as exchanges:
         idle = _idle(exchanges, fast, tags[1], count)
-        slow_ones = [_get(exchanges, slow, tags[0]) for _ in range(sleepers)]
+        slow_ones = [_get(exchanges, slow.path, tags[0], slow.hold) for _ in range(sleepers)]
         _wait_until_running(exchanges, sleepers, lambda: counting.in_flight(tags[0]))
         early = [one for one in slow_ones if one.ended is not None]
         if early:
-            _judge_slow(early)
-            raise ProbeError(f"the slow path {slow} answered before a fast request could be sent")
+            _judge_slow(early, slow)
+            raise ProbeError(
+                f"the slow path {slow.name} answered before a fast request could be sent"
+            )
         fast_ones = [_get(exchanges, fast, tags[1]) for _ in range(count)]
         exchanges.finish()
-    _judge_slow(slow_ones)
+    _judge_slow(slow_ones, slow)
     for one in fast_ones:
         if one.answer is not None and 400 <= one.answer.status < 500:
             _refuse_fast(one)
-    return Verdict.of(_told(slow_ones), _told(fast_ones), _told(idle))
+    return Verdict.of(_told(slow_ones, slow.name), _told(fast_ones, fast), _told(idle, fast))
 
 
 def capacity(
     address: Address,
-    slow: str,
+    slow: SlowRequest,
     limit: int,
     backends: int,
     declared: Concurrency,
@@ -109,7 +111,7 @@ def capacity(
         with Exchanges(address, look) as exchanges:
             answers = _one_after_another(exchanges, slow, tag, wanted)
         good = [answer for answer in answers if _good(answer)]
-        _judge_slow([answer for answer in answers if answer.endless] or good or answers)
+        _judge_slow([answer for answer in answers if answer.endless] or good or answers, slow)
         peaks = counting.peaks(tag)
         if peaks is not None:
             value = sum(peaks)
@@ -141,33 +143,33 @@ def _idle(exchanges: Exchanges, fast: str, tag: str, count: int) -> list[Get]:
     return min(tries, key=_longest)
 
 
-def _one_after_another(exchanges: Exchanges, path: str, tag: str, count: int) -> list[Get]:
+def _one_after_another(exchanges: Exchanges, slow: SlowRequest, tag: str, count: int) -> list[Get]:
     """`count` requests that are under way together, each begun a moment after the one before."""
     gap = min(GAP, SPREAD / count)
     asked = []
     for _ in range(count):
-        asked.append(_get(exchanges, path, tag))
+        asked.append(_get(exchanges, slow.path, tag, slow.hold))
         exchanges.go_on_until(asked[-1].started + gap)
     exchanges.finish()
     return asked
 
 
-def _judge_slow(answers: Sequence[Get]) -> None:
+def _judge_slow(answers: Sequence[Get], slow: SlowRequest) -> None:
     __tracebackhide__ = True
     for answer in answers:
         if answer.endless:
-            raise ProbeError(f"the slow path {answer.path} {answer.without('--slow')}")
+            raise ProbeError(f"the slow path {slow.name} {answer.without(slow.option)}")
         if answer.late:
-            raise ProbeError(f"the slow path {answer.path} {_late(answer)} --slow")
+            raise ProbeError(f"the slow path {slow.name} {_late(answer)} {slow.option}")
         if not _good(answer):
             raise ProbeError(
-                f"the slow path {answer.path}: {_what_came(answer)}; "
-                "nothing can be concluded from it"
+                f"the slow path {slow.name}: {_what_came(answer)}; nothing can be concluded from it"
             )
         if _seconds(answer) < SHORTEST_SLOW:
             raise ProbeError(
-                f"the slow path {answer.path} answered after {_seconds(answer) * 1000:.0f} ms: "
-                f"a path that takes about a second is needed"
+                f"the slow path {slow.name} answered after {_seconds(answer) * 1000:.0f} ms: "
+                "a path that takes about a second is needed; without --slow the lab holds the "
+                "fast one for a second"
             )
 
 
@@ -201,8 +203,10 @@ def _wait_until_running(
         exchanges.go_on(0.005)
 
 
-def _get(exchanges: Exchanges, path: str, tag: str) -> Get:
+def _get(exchanges: Exchanges, path: str, tag: str, hold: float = 0.0) -> Get:
     headers = {REQUEST_HEADER: tag, "Connection": "close"}
+    if hold:
+        headers[HOLD_HEADER] = f"{hold:g}"
     return exchanges.get(path, headers, Deadline.after(TIMEOUT))
 
 
@@ -216,7 +220,7 @@ def _longest(answers: Sequence[Get]) -> float:
 
 
 def _good(answer: Get) -> bool:
-    return _as_exchange(answer).good
+    return _as_exchange(answer, answer.path).good
 
 
 def _what_came(answer: Get) -> str:
@@ -226,14 +230,14 @@ def _what_came(answer: Get) -> str:
     return f"answered {answer.answer.status}"
 
 
-def _told(answers: Sequence[Get]) -> tuple[Exchange, ...]:
-    return tuple(map(_as_exchange, answers))
+def _told(answers: Sequence[Get], name: str) -> tuple[Exchange, ...]:
+    return tuple(_as_exchange(answer, name) for answer in answers)
 
 
-def _as_exchange(answer: Get) -> Exchange:
-    """What is kept of a request: when it was answered, and by whom."""
+def _as_exchange(answer: Get, name: str) -> Exchange:
+    """What is kept of a request by that name: when it was answered, and by whom."""
     assert answer.ended is not None
-    times = answer.path, answer.started, answer.ended
+    times = name, answer.started, answer.ended
     if answer.error is not None or answer.answer is None:
         return Exchange(*times, None, answer.error, None, None, None)
     headers = answer.answer.headers

@@ -17,6 +17,25 @@ than these seconds."""
 
 
 @dataclass(frozen=True, slots=True)
+class SlowRequest:
+    """What is slow in a probe or a capacity: a path of the app's own, or, with `hold`, any path: the
+    lab holds the request for these seconds where the server runs the app, before the app runs."""
+
+    path: str
+    hold: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """As it is called in results: `/report`, or `/ (held 1 s)`."""
+        return f"{self.path} (held {self.hold:g} s)" if self.hold else self.path
+
+    @property
+    def option(self) -> str:
+        """The option that names another one."""
+        return "--fast" if self.hold else "--slow"
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One request of a probe. `started` and `ended` are seconds on the performance counter;
     `backend`, `pid` and `thread` are None when the server cannot be made to say who served it."""

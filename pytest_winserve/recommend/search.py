@@ -31,7 +31,7 @@ from pytest_winserve.session.environment import RunEnvironment
 from pytest_winserve.session.labs import lab_of
 from pytest_winserve.session.recorder import Recorder, attach
 from pytest_winserve.session.settings import Settings
-from pytest_winserve.session.site_keys import SiteKey
+from pytest_winserve.session.site_keys import SiteKey, check_slow
 from pytest_winserve.topology import Topology
 
 CRITERIA = ("non_blocking", "error_rate < 1%", "unaccounted == 0")
@@ -89,13 +89,17 @@ def _runs_more(text: str, usual: str) -> bool:
 
 
 def chosen(
-    texts: Sequence[str], host: Host, command: str | None, surveys: Surveys
+    texts: Sequence[str], host: Host, command: str | None, surveys: Surveys, slow: str | None
 ) -> list[Topology]:
     """The candidates: those that `texts` name, or all. Raises UsageError."""
-    if not texts:
-        return candidates(surveys.of(host, command).able)
-    named = [topology for text in texts for topology in expand(text, host, command, surveys)]
-    return list(dict.fromkeys(named))
+    if texts:
+        named = [topology for text in texts for topology in expand(text, host, command, surveys)]
+        found = list(dict.fromkeys(named))
+    else:
+        found = candidates(surveys.of(host, command).able)
+    for topology in found:
+        check_slow(str(topology), slow)
+    return found
 
 
 def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> dict[str, Any]:
@@ -112,7 +116,10 @@ def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> 
         "host": host.name,
         "users": settings.users,
         "duration": settings.duration,
+        "chdir": settings.chdir,
+        "environment": sorted(settings.environment),
         "slow": settings.slow,
+        "hold": settings.hold,
         "fast": settings.fast,
         "load from": settings.load_from,
         "engine": settings.engine,
@@ -201,6 +208,11 @@ class Search:
             record = key.not_started(NAME, _short(error))
             kind = type(error).__name__
             return replace(record, round=number, error=kind, trouble=record.events)
+        try:
+            site.check_fast_path()
+        except UsageError:
+            site.close()
+            raise
         recorder = attach(site, self.live)
         outcome, trouble = "error", []
         try:

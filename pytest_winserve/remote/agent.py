@@ -27,7 +27,7 @@ from pytest_winserve.errors import MissingComponent, WinserveError
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.answers import Reference
-from pytest_winserve.probe.verdicts import Capacity, Verdict
+from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.shipping.contents import fingerprint
 from pytest_winserve.system.ports import Listen
@@ -97,13 +97,13 @@ class Session:
 
         threading.Thread(target=work, daemon=True).start()
 
-    def probe(self, *arguments: Any) -> Verdict:
+    def probe(self, slow: dict[str, Any], *arguments: Any) -> Verdict:
         """See `Sender`; the channel comes last."""
-        return self._sender(arguments[-1]).probe(*arguments[:-1])
+        return self._sender(arguments[-1]).probe(SlowRequest(**slow), *arguments[:-1])
 
-    def capacity(self, *arguments: Any) -> Capacity:
+    def capacity(self, slow: dict[str, Any], *arguments: Any) -> Capacity:
         """See `Sender`; the channel comes last."""
-        return self._sender(arguments[-1]).capacity(*arguments[:-1])
+        return self._sender(arguments[-1]).capacity(SlowRequest(**slow), *arguments[:-1])
 
     def singles(self, plan: dict[str, Any], tag: str, channel: Any) -> tuple[Reference, ...]:
         """See `Sender`; the channel comes last."""

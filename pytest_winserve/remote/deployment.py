@@ -17,7 +17,7 @@ from pytest_winserve.load.results.complaints import Complaint
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.usage import SiteUsage
-from pytest_winserve.probe.verdicts import Capacity, Exchange, Verdict
+from pytest_winserve.probe.verdicts import Capacity, Exchange, SlowRequest, Verdict
 from pytest_winserve.remote.gateway import Gateway
 from pytest_winserve.remote.link import Link
 from pytest_winserve.system.ports import Address
@@ -38,15 +38,15 @@ class FromThere:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def probe(self, *arguments: Any) -> Verdict:
-        found = self._link.work("probe", *arguments)
+    def probe(self, slow: SlowRequest, *arguments: Any) -> Verdict:
+        found = self._link.work("probe", asdict(slow), *arguments)
         return Verdict(**{
             name: tuple(Exchange(**each) for each in found[name])
             for name in ("slow", "fast", "blocked", "idle")
         })  # fmt: skip
 
-    def capacity(self, *arguments: Any) -> Capacity:
-        found = self._link.work("capacity", *arguments)
+    def capacity(self, slow: SlowRequest, *arguments: Any) -> Capacity:
+        found = self._link.work("capacity", asdict(slow), *arguments)
         peaks = found["per_backend"]
         return Capacity(**found | {"per_backend": None if peaks is None else tuple(peaks)})
 

@@ -30,6 +30,9 @@ class RunEnvironment:
         settings = self.settings
         values = settings._asdict()
         values["given"] = sorted(settings.given)
+        # Names only: secrets are in the values.
+        del values["environment"], values["why_app"]
+        values["env"] = sorted(settings.environment)
         here = machine()
         fronts = self.fronts if "local" in settings.host else {}
         return {
@@ -47,6 +50,8 @@ class RunEnvironment:
         settings = self.settings
         served = f"topology {', '.join(settings.topology)}; host {', '.join(settings.host)}"
         lines = [f"winserve: {served}; app {settings.app}"]
+        if settings.why_app:
+            lines.append(f"winserve: app: {settings.why_app}")
         if "local" in settings.host:
             lines += [
                 f"winserve: {name} {version}"

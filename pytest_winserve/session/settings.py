@@ -16,8 +16,12 @@ from typing import Any, Literal, NamedTuple
 
 from pytest_winserve.errors import UsageError
 
-Many = Literal["no", "commas", "lines"]
-"""Whether a setting takes several values, and what separates them in one text."""
+SHORTEST_HOLD = 0.2
+"""Seconds: a slow request that is shorter shows nothing."""
+
+Many = Literal["no", "commas", "lines", "each"]
+"""Whether a setting takes several values, and what separates them in one text: `lines` are ended by
+a semicolon, too; `each` may have anything in it, and on the command line is one value."""
 
 
 class Setting(NamedTuple):
@@ -76,9 +80,10 @@ class Setting(NamedTuple):
                 raise UsageError(f"{source}: {error}") from None
         parts: list[str] = []
         for text in texts:
-            parts += (
-                text.replace(";", "\n").split("\n") if self.many == "lines" else text.split(",")
-            )
+            if self.many == "commas":
+                parts += text.split(",")
+            else:
+                parts += (text.replace(";", "\n") if self.many == "lines" else text).split("\n")
         values = tuple(part.strip() for part in parts if part.strip())
         if not values:
             raise UsageError(f"{source}: {self.metavar} is empty")
@@ -116,6 +121,13 @@ def seconds_of(name: str, text: str) -> float:
     return value
 
 
+def _hold(text: str) -> float:
+    value = seconds_of("hold", text)
+    if value < SHORTEST_HOLD:
+        raise ValueError(f"hold={text}: at least {SHORTEST_HOLD} seconds are needed")
+    return value
+
+
 def _load_from(text: str) -> str:
     if text not in {"here", "host"}:
         raise ValueError(f"load_from={text}: here or host is needed")
@@ -148,8 +160,17 @@ SETTINGS = (
         convert=_load_from,
     ),
     Setting(
-        "app", "SPEC", "the app to serve: module:attribute or module:factory()",
-        "pytest_winserve.sample_app:app",
+        "app", "SPEC",
+        "the app to serve: module:attribute, module:factory(), path/to/file.py:attribute; unless "
+        "given it is looked for as Flask's own command does: FLASK_APP, wsgi.py, app.py",
+    ),
+    Setting("chdir", "DIR", "the folder in which the app runs, and is looked for"),
+    Setting(
+        "env", "NAME=VALUE", "a variable of the app's environment; repeatable", (), "each",
+    ),
+    Setting(
+        "env_file", "FILE", "a file of such variables, as python-dotenv reads it; repeatable", (),
+        "each",
     ),
     Setting("command", "CMD", "command line of the server `command`, with {port}"),
     Setting(
@@ -159,8 +180,19 @@ SETTINGS = (
     Setting("engine", "E", "what sends the load: builtin, locust, tsung", "builtin"),
     Setting("users", "N", "users of the stock checks' load", 500, convert=_users),
     Setting("duration", "S", "seconds of the stock checks' load", 10.0, convert=_duration),
-    Setting("slow", "PATH", "slow path of the concurrency probe", "/sleep?seconds=1"),
-    Setting("fast", "PATH", "fast path of the concurrency probe", "/test"),
+    Setting(
+        "slow", "PATH",
+        "slow path of the concurrency probe; unless given, the lab holds the fast one",
+    ),
+    Setting(
+        "hold", "S", "seconds for which the lab holds a request where there is no slow path", 1.0,
+        convert=_hold,
+    ),
+    Setting(
+        "fast", "PATH",
+        "fast path of the concurrency probe, and the first request; unless given it is / (/test of "
+        "the sample app)",
+    ),
     Setting(
         "require", "CRITERION",
         "a condition on every result, such as 'error_rate < 1%'; repeatable", (), "lines",
@@ -185,18 +217,26 @@ class Settings(NamedTuple):
     provision: bool
     load_from: str
     app: str
+    chdir: str | None
+    env: tuple[str, ...]
+    env_file: tuple[str, ...]
     command: str | None
     start_timeout: float
     engine: str
     users: int
     duration: float
-    slow: str
-    fast: str
+    slow: str | None
+    hold: float
+    fast: str | None
     require: tuple[str, ...]
     limited: str
     report: str | None
     nginx: str
     given: frozenset[str] = frozenset()
+    environment: Mapping[str, str] = {}
+    """Of the app: what `env` and `env_file` say."""
+    why_app: str = ""
+    """How the app was found, where none is named."""
 
 
 def resolve(command_line: Mapping[str, Any], ini: Callable[[str], Any]) -> Settings:
@@ -216,4 +256,19 @@ def resolve(command_line: Mapping[str, Any], ini: Callable[[str], Any]) -> Setti
                 values[setting.name] = setting.read(value, source)
                 given.add(setting.name)
                 break
-    return Settings(**values, given=frozenset(given))
+    return _with_app(Settings(**values, given=frozenset(given)))
+
+
+def _with_app(settings: Settings) -> Settings:
+    """The settings with the environment of the app, and with what is served where no app is named.
+    Raises UsageError."""
+    from pathlib import Path
+
+    from pytest_winserve.session.app_search import environment_of, found_app
+
+    folder = Path.cwd() / (settings.chdir or "")
+    if settings.chdir is not None and "local" in settings.host and not folder.is_dir():
+        raise UsageError(f"--winserve-chdir={settings.chdir}: there is no such folder")
+    environment = environment_of(settings.env, settings.env_file)
+    app, why = (settings.app, "") if settings.app else found_app(folder, environment)
+    return settings._replace(app=app, environment=environment, why_app=why)

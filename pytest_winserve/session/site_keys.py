@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_winserve.backend.app_names import parse_app
 from pytest_winserve.errors import UsageError
 from pytest_winserve.lab.available import Surveys, expand
 from pytest_winserve.load.plan import Request
@@ -28,8 +29,8 @@ class SiteKey:
     host: str
     app: str
     command: str | None
-    slow: str
-    fast: str
+    slow: str | None
+    fast: str | None
     start_timeout: float | None = field(default=None, compare=False)
 
     def not_started(self, nodeid: str, reason: str) -> Record:
@@ -68,7 +69,9 @@ def site_keys(settings: Settings, marker: dict[str, Any], surveys: Surveys) -> l
 
     command = one("command")
     for path in (one("slow"), one("fast")):
-        Request(path)
+        if path is not None:
+            Request(path)
+    parse_app(one("app"))
     keys = [
         SiteKey(
             str(topology),
@@ -96,6 +99,17 @@ def _start_timeout(marker: dict[str, Any]) -> float | None:
         return None if given is None else seconds_of("start_timeout", str(given))
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def check_slow(topology: str, slow: str | None) -> None:
+    """Raise UsageError when a slow request is wanted of a server in which the lab cannot make one,
+    and the app's own is not named."""
+    if slow is None and Topology.parse(topology).server == "command":
+        raise UsageError(
+            "the server command: the lab cannot hold a request in it, since nothing of the lab's "
+            "runs there; name a path of the app's own that takes about a second, as in: "
+            "--slow /report"
+        )
 
 
 def validate(settings: Settings, surveys: Surveys) -> None:

@@ -7,6 +7,7 @@ import pytest
 from pytest_winserve import Lab
 from pytest_winserve.errors import ProbeError, StartError
 from pytest_winserve.probe import probe
+from pytest_winserve.probe.verdicts import SlowRequest
 from pytest_winserve.system import exchange
 from tests.kit.components import needs
 from tests.kit.traces import Serve
@@ -105,7 +106,7 @@ def test_a_wave_that_was_over_before_its_last_began_is_sent_again(lab: Lab) -> N
     with lab.serve("flask") as site:
         found = probe.capacity(
             site.deployment.address,
-            "/sleep?seconds=0.25",
+            SlowRequest("/sleep?seconds=0.25"),
             64,
             1,
             None,
@@ -133,7 +134,7 @@ def test_the_most_of_several_waves_counts(
     with lab.serve("flask") as site:
         found = probe.capacity(
             site.deployment.address,
-            "/sleep?seconds=0.25",
+            SlowRequest("/sleep?seconds=0.25"),
             64,
             1,
             declared,

@@ -257,7 +257,7 @@ def test_the_candidates_of_this_machine() -> None:
 
 
 def test_named_candidates_may_be_sets() -> None:
-    found = chosen(["article", "flask"], open_host("local"), None, Surveys())
+    found = chosen(["article", "flask"], open_host("local"), None, Surveys(), None)
     assert [str(each) for each in found] == [
         "flask", "nginx1", "nginx4", "tornado", "nginx4-tornado",
     ]  # fmt: skip

@@ -1,0 +1,109 @@
+"""Which app is served when none is named: as Flask's own command looks for it.
+
+See https://flask.palletsprojects.com/en/stable/cli/#application-discovery: `FLASK_APP`, else
+`wsgi.py`, else `app.py`. What none of these has is the sample app.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pytest_winserve.errors import UsageError
+
+SAMPLE_APP = "pytest_winserve.sample_app:app"
+FILES = ("wsgi.py", "app.py")
+VARIABLE = "FLASK_APP"
+DOTENV = (".flaskenv", ".env")
+"""Where Flask's own command reads variables from, the first one that has it."""
+
+
+def environment_of(pairs: Iterable[str], files: Iterable[str]) -> dict[str, str]:
+    """The variables of `NAME=VALUE` texts, and before them of files as python-dotenv reads them.
+    Raises UsageError with what is wrong, and in which line; no value is in its text."""
+    found: dict[str, str] = {}
+    for file in files:
+        found |= _of_file(Path(file))
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()):
+            raise UsageError(f"--env {name.strip()}: NAME=VALUE is needed")
+        if "\0" in value:
+            raise UsageError(f"--env {name.strip()}: the value has a NUL")
+        found[name.strip()] = value
+    return found
+
+
+def _of_file(path: Path) -> dict[str, str]:
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise UsageError(f"--env-file {path}: {reason}") from None
+    for each in parse_stream(io.StringIO(text)):
+        words = each.original.string.strip()
+        if each.error or (each.key is not None and each.value is None):
+            name = re.split(r"[=\s]", words, maxsplit=1)[0]
+            raise UsageError(
+                f"--env-file {path}, line {_line(text, each.original.string)}: {name!r} is no "
+                "NAME=VALUE"
+            )
+    return {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
+
+
+def _line(text: str, part: str) -> int:
+    """The line in which the first word of a part stands."""
+    lead = len(part) - len(part.lstrip())
+    return text[: text.find(part) + lead].count("\n") + 1
+
+
+def found_app(folder: Path, environment: Mapping[str, str]) -> tuple[str, str]:
+    """The app in a folder, and how it was found, in words."""
+    given = environment.get(VARIABLE) or os.environ.get(VARIABLE)
+    if given:
+        return _as_name(given, folder), f"by {VARIABLE}"
+    for name in DOTENV:
+        if (folder / name).is_file():
+            given = _of_dotenv(folder / name)
+            if given:
+                return _as_name(given, folder), f"by {VARIABLE} in {name}"
+    for name in FILES:
+        if (folder / name).is_file():
+            return name, "found in this folder"
+    packages = sorted(path.parent.name for path in folder.glob("*/wsgi.py"))
+    hint = f"; for {packages[0]}/wsgi.py, write --app {packages[0]}.wsgi" if packages else ""
+    return SAMPLE_APP, (
+        f"the sample app of this package: there is no --app, no {VARIABLE}, and neither "
+        f"{' nor '.join(FILES)} in {folder}{hint}"
+    )
+
+
+def _of_dotenv(path: Path) -> str | None:
+    from dotenv import dotenv_values
+
+    try:
+        return dotenv_values(path).get(VARIABLE)
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _as_name(given: str, folder: Path) -> str:
+    """What Flask's own command takes for an app, as this package writes it: that takes a path
+    without its `.py`, too, and a folder that is a package."""
+    given = given.strip()
+    path, colon, attribute = given.partition(":")
+    if len(path) == 1 and attribute[:1] in ("\\", "/"):  # a drive of Windows
+        path, colon, attribute = given[:2] + given[2:].partition(":")[0], *given[2:].partition(":")[1:]
+    rest = f"{colon}{attribute}"
+    if "/" in path or "\\" in path:
+        if (folder / f"{path}.py").is_file():
+            return f"{path}.py{rest}"
+        if (folder / path / "__init__.py").is_file():
+            return f"{Path(path, '__init__.py').as_posix()}{rest}"
+    return f"{path}{rest}"

@@ -14,6 +14,10 @@ class UsageError(WinserveError, ValueError):
     """What was asked for cannot be: a wrong name, option or plan. Nothing was started."""
 
 
+class AppError(UsageError):
+    """The app cannot be served under this name, or asked by this path, whatever the topology is."""
+
+
 class MissingComponent(WinserveError):  # noqa: N818 - it says what is the case
     """Something that the lab needs is not installed.
 

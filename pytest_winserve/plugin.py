@@ -260,7 +260,8 @@ def pytest_runtest_makereport(
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, WinserveError):
         kinds = {MissingComponent: "missing", UsageError: "usage"}
-        report.winserve_kind = kinds.get(call.excinfo.type, "failed")  # type: ignore[attr-defined]
+        kind = next((kinds[each] for each in call.excinfo.type.__mro__ if each in kinds), "failed")
+        report.winserve_kind = kind  # type: ignore[attr-defined]
         if report.when != "call":
             report.longrepr = _told(call.excinfo)
         if NOT_STARTED_KEY in item.stash:

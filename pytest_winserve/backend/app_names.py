@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_winserve.errors import UsageError
+from pytest_winserve.errors import AppError
 
 FORMS = (
     "module:attribute, module:factory(), module:factory('text', key=1), "
@@ -32,7 +32,7 @@ class AppName:
 
 
 def parse_app(text: str) -> AppName:
-    """Take a name apart. Raises UsageError."""
+    """Take a name apart. Raises AppError."""
     found = _FILE.fullmatch(text)
     if found is not None:
         source, attribute = found["file"], found["attribute"]
@@ -40,13 +40,13 @@ def parse_app(text: str) -> AppName:
         source, colon, attribute = text.partition(":")
         attribute = attribute if colon else None
         if not all(part.isidentifier() for part in source.split(".")):
-            raise UsageError(f"the app {text!r}: {_why_no_module(source)}")
+            raise AppError(f"the app {text!r}: {_why_no_module(source)}")
     if attribute is None:
         return AppName(text, source)
     try:
         tree = ast.parse(attribute.strip(), mode="eval").body
     except (SyntaxError, ValueError):
-        raise UsageError(
+        raise AppError(
             f"the app {text!r}: {attribute!r} is neither a name nor a call; what can be named is "
             f"{FORMS}"
         ) from None
@@ -69,7 +69,7 @@ def _dotted(tree: ast.expr, text: str) -> str:
         parts.insert(0, tree.attr)
         tree = tree.value
     if not isinstance(tree, ast.Name):
-        raise UsageError(f"the app {text!r}: what can be named is {FORMS}")
+        raise AppError(f"the app {text!r}: what can be named is {FORMS}")
     return ".".join([tree.id, *parts])
 
 
@@ -80,7 +80,7 @@ def _arguments(call: ast.Call, text: str) -> tuple[tuple[Any, ...], dict[str, An
             raise ValueError("**")
         return tuple(map(ast.literal_eval, call.args)), {str(k): v for k, v in named.items()}
     except ValueError:
-        raise UsageError(
+        raise AppError(
             f"the app {text!r}: the arguments of a factory are literals, such as 'text', 1, True, "
             "None, [1, 2] or {'key': 1}"
         ) from None

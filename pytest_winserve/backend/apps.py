@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.backend.app_names import AppName, parse_app
-from pytest_winserve.errors import MissingComponent, StartError, UsageError, WinserveError
+from pytest_winserve.errors import AppError, MissingComponent, StartError, WinserveError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -72,7 +72,7 @@ def load_app(spec: str) -> LoadedApp:
     """The app of that name; see `AppName`. What has no attribute in its name is looked through as
     Flask's own command does.
 
-    Raises UsageError with what is wrong and what to write instead; an exception of the app's own
+    Raises AppError with what is wrong and what to write instead; an exception of the app's own
     code passes through.
     """
     name = parse_app(spec)
@@ -84,7 +84,7 @@ def load_app(spec: str) -> LoadedApp:
         try:
             value = getattr(value, part)
         except AttributeError:
-            raise UsageError(
+            raise AppError(
                 f"the app {spec!r}: {name.source} has no {name.attribute!r}"
                 + _nearest(part, dir(value))
             ) from None
@@ -108,7 +108,7 @@ def _module(name: AppName) -> ModuleType:
             hint = f"; for {last} in the module {package}, write {package}:{last}"
         else:
             hint = _nearest(error.name, [path.stem for path in _modules_in(Path(here))])
-        raise UsageError(
+        raise AppError(
             f"the app {name.text!r}: there is no module {error.name!r} in {here!r} or on Python's "
             f"path{hint}"
         ) from None
@@ -125,7 +125,7 @@ def _module_of_file(name: AppName) -> ModuleType:
     file = Path(name.source).absolute()
     if not file.is_file():
         near = _nearest(file.name, [path.name for path in file.parent.glob("*.py")])
-        raise UsageError(
+        raise AppError(
             f"the app {name.text!r}: there is no file {file.name!r} in {str(file.parent)!r}{near}"
         )
     folder, parts = file.parent, [] if file.stem == "__init__" else [file.stem]
@@ -137,7 +137,7 @@ def _module_of_file(name: AppName) -> ModuleType:
     module = importlib.import_module(".".join(parts))
     loaded = getattr(module, "__file__", None)
     if loaded is None or not os.path.samefile(loaded, file):  # noqa: PTH121
-        raise UsageError(
+        raise AppError(
             f"the app {name.text!r}: another module is called {module.__name__!r}, too "
             f"({loaded or 'a part of Python'}), and was imported before: give the file another name"
         )
@@ -154,7 +154,7 @@ def _only_app(name: AppName, module: ModuleType) -> LoadedApp:
     flasks = [each for each, value in vars(module).items() if _is_flask(value)]
     if len({id(getattr(module, each)) for each in flasks}) > 1:
         options = " or ".join(f"{name.text}:{each}" for each in flasks)
-        raise UsageError(
+        raise AppError(
             f"the app {name.text!r}: {name.source} has {len(flasks)} apps; name one of them: "
             f"{options}"
         )
@@ -166,7 +166,7 @@ def _only_app(name: AppName, module: ModuleType) -> LoadedApp:
         if inspect.isfunction(value):
             called = AppName(f"{name.text}:{each}()", name.source, each, ((), {}))
             return LoadedApp(_judged(_called(called, value), called.text), called.text)
-    raise UsageError(
+    raise AppError(
         f"the app {name.text!r}: {name.source} has none of {', '.join(NAMES)}, no Flask object and "
         f"none of {', '.join(FACTORIES)}; name what is the app, as in {name.text}:shop"
         + _other_candidates(name, module)
@@ -217,17 +217,17 @@ def _binds(function: Any, *given: Any, **named: Any) -> bool:
 
 
 def _called(name: AppName, factory: Any) -> Any:
-    """What a factory makes. Raises UsageError when it cannot be called like that."""
+    """What a factory makes. Raises AppError when it cannot be called like that."""
     assert name.arguments is not None
     given, named = name.arguments
     if not callable(factory):
         kind = type(factory).__name__
-        raise UsageError(f"the app {name.text!r}: {name.attribute} is no function, but {kind}")
+        raise AppError(f"the app {name.text!r}: {name.attribute} is no function, but {kind}")
     try:
         inspect.signature(factory).bind(*given, **named)
     except TypeError as error:
         wants = inspect.signature(factory)
-        raise UsageError(
+        raise AppError(
             f"the app {name.text!r}: {error}; it is {name.attribute}{wants}: write its arguments, "
             f"as in {name.source}:{name.attribute}('text', key=1)"
         ) from None
@@ -235,23 +235,23 @@ def _called(name: AppName, factory: Any) -> Any:
         pass
     made = factory(*given, **named)
     if made is None:
-        raise UsageError(f"the app {name.text!r}: {name.attribute} returned None; it has to return "
+        raise AppError(f"the app {name.text!r}: {name.attribute} returned None; it has to return "
                          "the app")  # fmt: skip
     return made
 
 
 def _judged(value: Any, text: str) -> WSGIApplication:
-    """The value, if it is a WSGI app. Raises UsageError with what it is and what to write."""
+    """The value, if it is a WSGI app. Raises AppError with what it is and what to write."""
     if isinstance(value, type):
-        raise UsageError(f"the app {text!r} is a class; name an instance of it")
-    why = _why_not_wsgi(value)
+        raise AppError(f"the app {text!r} is a class; name an instance of it")
+    why = _why_not_wsgi(value, text)
     if why:
-        raise UsageError(f"the app {text!r} {why}{_wrapped(value, text)}")
+        raise AppError(f"the app {text!r} {why}{_wrapped(value, text)}")
     app: WSGIApplication = value
     return app
 
 
-def _why_not_wsgi(value: Any) -> str:
+def _why_not_wsgi(value: Any, text: str = "shop:app") -> str:
     if not callable(value):
         return f"is not callable, but {_kind(value)}"
     call = value if inspect.isroutine(value) else type(value).__call__
@@ -259,7 +259,7 @@ def _why_not_wsgi(value: Any) -> str:
         return (
             f"is an ASGI app ({_kind(value)}), which no WSGI server can run; its own server can be "
             "measured by `command`, as in: winserve check command --command "
-            '"uvicorn shop:app --port {port}" --slow PATH'
+            f"'uvicorn {text} --port {{port}}' --slow PATH"
         )
     try:
         inspect.signature(value).bind({}, None)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_winserve.errors import UsageError
+from pytest_winserve.errors import AppError
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.measures.outcomes import is_good
 from pytest_winserve.session.settings import Settings
+from pytest_winserve.session.site_keys import check_slow
+from pytest_winserve.session.wanted import SITE_KEY
 
 
 @pytest.fixture(autouse=True)
-def _fast_path(winserve: Site, request: pytest.FixtureRequest) -> None:
-    """One message for the whole run when the fast path does not work: it is the app's in each
+def _can_be_measured(request: pytest.FixtureRequest) -> None:
+    """One message for the whole run when the app cannot be asked: it is the same in each
     topology."""
+    keys = [item.stash[SITE_KEY] for item in request.session.items if SITE_KEY in item.stash]
     try:
-        winserve.check_fast_path()
-    except UsageError:
-        request.session.shouldstop = "nothing can be measured by this fast path"
+        for key in keys:
+            check_slow(key.topology, key.slow)
+        request.getfixturevalue("winserve").check_fast_path()
+    except AppError:
+        request.session.shouldstop = "nothing can be measured of this app"
         raise
 
 

@@ -15,6 +15,7 @@ from pytest_winserve.cli.compare import compare
 from pytest_winserve.cli.doctor import doctor
 from pytest_winserve.cli.load import load
 from pytest_winserve.cli.recommend import recommend
+from pytest_winserve.cli.routes import routes
 from pytest_winserve.cli.setup import setup
 from pytest_winserve.cli.up import up
 from pytest_winserve.version import __version__
@@ -26,7 +27,7 @@ def cli() -> None:
     """Shows which way of serving a Flask (WSGI) application holds up, and how each one fails."""
 
 
-for command in (article, check, compare, doctor, load, recommend, setup, up):
+for command in (article, check, compare, doctor, load, recommend, routes, setup, up):
     cli.add_command(command)
 
 

@@ -47,7 +47,18 @@ def plan_options(command: Command) -> Command:
     return command
 
 
-SERVING = ("app", "chdir", "env", "env_file", "command", "start_timeout", "fast", "nginx", "host", "provision")
+SERVING = (
+    "app",
+    "chdir",
+    "env",
+    "env_file",
+    "command",
+    "start_timeout",
+    "fast",
+    "nginx",
+    "host",
+    "provision",
+)
 LOADING = ("load_from", "engine", "users", "duration", "require", "limited", "report")
 
 
@@ -113,8 +124,8 @@ def explained() -> Iterator[None]:
         errors = list(_with_what_was_before(error))
         for each in errors:
             click.echo(f"winserve: {each}", err=True)
-        status = {UsageError: USAGE, MissingComponent: MISSING}.get(type(errors[0]), FAILED)
-        sys.exit(status)
+        statuses = {UsageError: USAGE, MissingComponent: MISSING}
+        sys.exit(next((statuses[k] for k in type(errors[0]).__mro__ if k in statuses), FAILED))
 
 
 def _with_what_was_before(error: BaseException | None) -> Iterator[WinserveError]:

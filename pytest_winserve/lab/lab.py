@@ -137,9 +137,7 @@ class Lab:
             topology=topology,
             host=self.host.name,
             machine=machine,
-            app=command
-            if topology.server == "command" and command
-            else deployment.backends[0].app,
+            app=command if topology.server == "command" and command else deployment.backends[0].app,
             slow=slow,
             fast=fast,
             hold=self._hold,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.deployment.contract import READY_RUN, Deployment, Sender
-from pytest_winserve.errors import CriterionFailed, HostLost, StopError, UsageError
+from pytest_winserve.errors import AppError, CriterionFailed, HostLost, StopError, UsageError
 from pytest_winserve.fronts import get_front
 from pytest_winserve.lab.observer import MeasurementKind, Observer, Silent, progress_text
 from pytest_winserve.load.criteria import Criterion
@@ -264,11 +264,11 @@ class Site:
         return result
 
     def check_fast_path(self) -> None:
-        """Raise UsageError when the app answered its first request, GET of the fast path, with an
+        """Raise AppError when the app answered its first request, GET of the fast path, with an
         error: nothing can be measured by it."""
         first = self.deployment.backends[0]
         if first.status >= 400:
-            raise UsageError(
+            raise AppError(
                 f"GET {self.fast} is answered {first.status} by {self.app}: "
                 + _mend(first.status, first.routes)
             )

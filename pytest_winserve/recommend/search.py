@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_winserve.deployment.this_machine import machine
 from pytest_winserve.errors import (
+    AppError,
     CriterionFailed,
     MissingComponent,
     UsageError,
@@ -202,7 +203,7 @@ class Search:
                 topology, settings.app, command=settings.command, slow=settings.slow,
                 fast=settings.fast,
             )  # fmt: skip
-        except MissingComponent:
+        except (MissingComponent, AppError):
             raise
         except WinserveError as error:
             record = key.not_started(NAME, _short(error))
@@ -210,7 +211,7 @@ class Search:
             return replace(record, round=number, error=kind, trouble=record.events)
         try:
             site.check_fast_path()
-        except UsageError:
+        except AppError:
             site.close()
             raise
         recorder = attach(site, self.live)

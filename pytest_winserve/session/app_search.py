@@ -99,7 +99,10 @@ def _as_name(given: str, folder: Path) -> str:
     given = given.strip()
     path, colon, attribute = given.partition(":")
     if len(path) == 1 and attribute[:1] in ("\\", "/"):  # a drive of Windows
-        path, colon, attribute = given[:2] + given[2:].partition(":")[0], *given[2:].partition(":")[1:]
+        path, colon, attribute = (
+            given[:2] + given[2:].partition(":")[0],
+            *given[2:].partition(":")[1:],
+        )
     rest = f"{colon}{attribute}"
     if "/" in path or "\\" in path:
         if (folder / f"{path}.py").is_file():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.backend.app_names import parse_app
-from pytest_winserve.errors import UsageError
+from pytest_winserve.errors import AppError, UsageError
 from pytest_winserve.lab.available import Surveys, expand
 from pytest_winserve.load.plan import Request
 from pytest_winserve.servers.command import check_command
@@ -102,10 +102,10 @@ def _start_timeout(marker: dict[str, Any]) -> float | None:
 
 
 def check_slow(topology: str, slow: str | None) -> None:
-    """Raise UsageError when a slow request is wanted of a server in which the lab cannot make one,
+    """Raise AppError when a slow request is wanted of a server in which the lab cannot make one,
     and the app's own is not named."""
     if slow is None and Topology.parse(topology).server == "command":
-        raise UsageError(
+        raise AppError(
             "the server command: the lab cannot hold a request in it, since nothing of the lab's "
             "runs there; name a path of the app's own that takes about a second, as in: "
             "--slow /report"

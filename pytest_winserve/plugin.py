@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
+from pytest_winserve.session.app_search import with_app
 from pytest_winserve.session.settings import SETTINGS, Settings, resolve
 
 if TYPE_CHECKING:
@@ -310,7 +311,7 @@ def _settings(config: pytest.Config) -> Settings:
     if SETTINGS_KEY not in config.stash:
         given = {setting.name: config.getoption(setting.key) for setting in SETTINGS}
         try:
-            config.stash[SETTINGS_KEY] = resolve(given, config.getini)
+            config.stash[SETTINGS_KEY] = with_app(resolve(given, config.getini))
         except WinserveError as error:
             raise pytest.UsageError(str(error)) from None
     return config.stash[SETTINGS_KEY]

@@ -149,7 +149,7 @@ class BackendJob:
 
     @property
     def app_name(self) -> str:
-        """What was loaded, by its whole name; of one that another process loads, as it was given."""
+        """What was loaded, by its whole name; as it was given where another process loads it."""
         name: str = self.spec["app"] if self._loaded is None else self._loaded.name
         return name
 

@@ -23,7 +23,7 @@ SLOW = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one GET of a path gave: its status, or why there is none, and how many seconds it took."""
+    """What one GET of a path gave: its status, or why there is none, and the seconds it took."""
 
     path: str
     status: int | None
@@ -42,8 +42,8 @@ class Asked:
 def routes(measure: bool, **given: Any) -> None:
     """List the routes of a Flask app, for --fast and --slow.
 
-    With --measure each route that takes GET and no parameters is asked once, on Flask's own server;
-    what it took is shown, and which of them to take.
+    With --measure each route that takes GET and no parameters is asked once, on Flask's own
+    server; what it took is shown, and which of them to take.
     """
     with explained():
         settings = settings_of(given)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
+from pytest_winserve.session.app_search import with_app
 from pytest_winserve.session.settings import SETTINGS, Setting, Settings, resolve
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     from pytest_winserve.session.site_keys import validate
 
     try:
-        settings = resolve({name: value or None for name, value in given.items()}, lambda key: None)
+        texts = {name: value or None for name, value in given.items()}
+        settings = with_app(resolve(texts, lambda key: None))
     except UsageError as error:  # the options are called differently here
         raise UsageError(str(error).replace("--winserve-", "--")) from None
     validate(settings, Surveys(Watch()))

@@ -33,7 +33,8 @@ class Spec:
     """What to run. `fast` is the path of the readiness request; `port` 0 is any free one.
 
     `folder` is where the app runs, or `chdir` in that, and `path` what is put on Python's path for
-    it; they are as that machine calls them. `environment` is set for the app and its server. `listen` is where its servers listen.
+    it; they are as that machine calls them. `environment` is set for the app and its server.
+    `listen` is where its servers listen.
     """
 
     topology: Topology

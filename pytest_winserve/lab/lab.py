@@ -103,8 +103,8 @@ class Lab:
         `slow` and `fast` are the paths of the concurrency probe; `fast` is also the first request
         that the app is asked: `/`, or `/test` of the sample app. Without `slow` the slow request is
         the fast one, held by the lab where the server runs the app. `port` 0 takes any free one;
-        `start_timeout` is the lab's unless given. Raises UsageError and MissingComponent before anything is started, StartError after
-        what was started has been stopped again.
+        `start_timeout` is the lab's unless given. Raises UsageError and MissingComponent before
+        anything is started, StartError after what was started has been stopped again.
         """
         if start_timeout is None:
             start_timeout = self._start_timeout

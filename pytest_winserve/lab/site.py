@@ -146,8 +146,9 @@ class Site:
         """Does a slow request block a fast one? See `Verdict`. Where neither the call nor the site
         has a slow path, the slow request is the fast one, held by the lab.
 
-        Raises UsageError for fewer than 1 sleeper and for a server that cannot hold a request, ProbeError when the paths cannot show it, and
-        CriterionFailed when a criterion of the run does not hold.
+        Raises UsageError for fewer than 1 sleeper and for a server that cannot hold a request,
+        ProbeError when the paths cannot show it, and CriterionFailed when a criterion of the run
+        does not hold.
         """
         __tracebackhide__ = True
         if sleepers < 1:

@@ -18,8 +18,9 @@ than these seconds."""
 
 @dataclass(frozen=True, slots=True)
 class SlowRequest:
-    """What is slow in a probe or a capacity: a path of the app's own, or, with `hold`, any path: the
-    lab holds the request for these seconds where the server runs the app, before the app runs."""
+    """What is slow in a probe or a capacity: a path of the app's own, or with `hold` any path. Then
+    the lab holds the request for these seconds where the server runs the app, and the app runs.
+    """
 
     path: str
     hold: float = 0.0

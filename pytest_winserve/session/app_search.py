@@ -13,12 +13,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.session.settings import Settings
 
 SAMPLE_APP = "pytest_winserve.sample_app:app"
 FILES = ("wsgi.py", "app.py")
 VARIABLE = "FLASK_APP"
 DOTENV = (".flaskenv", ".env")
 """Where Flask's own command reads variables from, the first one that has it."""
+
+
+def with_app(settings: Settings) -> Settings:
+    """The settings with the environment of the app, and with what is served where no app is named.
+    Raises UsageError."""
+    folder = Path.cwd() / (settings.chdir or "")
+    if settings.chdir is not None and "local" in settings.host and not folder.is_dir():
+        raise UsageError(f"--chdir={settings.chdir}: there is no such folder")
+    environment = environment_of(settings.env, settings.env_file)
+    app, why = (settings.app, "") if settings.app else found_app(folder, environment)
+    return settings._replace(app=app, environment=environment, why_app=why)
 
 
 def environment_of(pairs: Iterable[str], files: Iterable[str]) -> dict[str, str]:

@@ -234,9 +234,9 @@ class Settings(NamedTuple):
     nginx: str
     given: frozenset[str] = frozenset()
     environment: Mapping[str, str] = {}
-    """Of the app: what `env` and `env_file` say."""
+    """Of the app: what `env` and `env_file` say; see `with_app`."""
     why_app: str = ""
-    """How the app was found, where none is named."""
+    """How the app was found, where none is named; see `with_app`."""
 
 
 def resolve(command_line: Mapping[str, Any], ini: Callable[[str], Any]) -> Settings:
@@ -256,19 +256,4 @@ def resolve(command_line: Mapping[str, Any], ini: Callable[[str], Any]) -> Setti
                 values[setting.name] = setting.read(value, source)
                 given.add(setting.name)
                 break
-    return _with_app(Settings(**values, given=frozenset(given)))
-
-
-def _with_app(settings: Settings) -> Settings:
-    """The settings with the environment of the app, and with what is served where no app is named.
-    Raises UsageError."""
-    from pathlib import Path
-
-    from pytest_winserve.session.app_search import environment_of, found_app
-
-    folder = Path.cwd() / (settings.chdir or "")
-    if settings.chdir is not None and "local" in settings.host and not folder.is_dir():
-        raise UsageError(f"--winserve-chdir={settings.chdir}: there is no such folder")
-    environment = environment_of(settings.env, settings.env_file)
-    app, why = (settings.app, "") if settings.app else found_app(folder, environment)
-    return settings._replace(app=app, environment=environment, why_app=why)
+    return Settings(**values, given=frozenset(given))

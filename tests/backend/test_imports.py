@@ -19,10 +19,12 @@ def app(environ, start_response):
 NEEDED = {
     "pytest_winserve",
     "pytest_winserve.backend",
+    "pytest_winserve.backend.app_names",
     "pytest_winserve.backend.apps",
     "pytest_winserve.backend.counters",
     "pytest_winserve.backend.instrument",
     "pytest_winserve.backend.job",
+    "pytest_winserve.backend.routes",
     "pytest_winserve.backend.standard_streams",
     "pytest_winserve.errors",
     "pytest_winserve.options",

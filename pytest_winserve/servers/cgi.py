@@ -55,6 +55,9 @@ class CgiServer:
     def concurrency(self, options: Options) -> Concurrency:
         return "unknown"
 
+    def processes(self, options: Options) -> int:
+        return int(options["processes"])
+
     def start(self, job: Job) -> Running:
         httpd, folder, processes = find_httpd(), job.folder, int(job.options["processes"])
         (folder / "app.py").write_text(job.worker_code(processes) + SCRIPT, encoding="utf-8")

@@ -39,7 +39,9 @@ class BackendProcess:
     counters: Path
     failure: Path
     others: int = 0
-    """How many backends are started beside it."""
+    """How many backends the topology has beside it."""
+    together: bool = True
+    """Whether they are started at the same time."""
     told: dict[str, Any] = field(default_factory=dict)
     _read: int = 0
 
@@ -56,6 +58,7 @@ class BackendProcess:
     def start(self, keeper: Keeper, spec: Spec, port: int, deadline: Deadline) -> None:
         """Start it, and tell it what to serve; `port` 0 is any free one."""
         self.others = spec.topology.count - 1
+        self.together = not spec.in_turn
         self.program.start(keeper)
         order = {
             "server": server_module(spec.topology.server),
@@ -172,18 +175,20 @@ class BackendProcess:
             kind: type[Exception] = getattr(errors, failed["kind"])
             error, beside = failed["error"], ""
             if self.others and "could not be loaded" in error:
-                error, beside = f"backend {self.index}: {error}", f"\n{self._together()}"
+                error = f"backend {self.index}: {error}"
+                beside = f"\n{self._beside()}" if self.together else ""
             raise kind(f"{error}{beside}\n{failed['trace']}".strip())
         death = self.program.death()
         if death is not None:
             raise StartError(self.program.blame(f"{death} while starting"))
 
-    def _together(self) -> str:
+    def _beside(self) -> str:
         others = "another backend" if self.others == 1 else f"{self.others} other backends"
         return (
             f"  {others} loaded the same app at the same time; where the app changes what they "
-            "share while it is loaded (makes tables, migrates), do that in a step before: services "
-            "that start together would fail the same way"
+            "share while it is loaded (makes tables, migrates), do that in a step before, or have "
+            "--start one-by-one start them in turn; services that start together at boot would "
+            "fail the same way"
         )
 
     def wait_for(self, message: str, deadline: Deadline) -> None:

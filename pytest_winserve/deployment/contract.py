@@ -33,7 +33,8 @@ class Spec:
     """What to run. `fast` is the path of the readiness request; `port` 0 is any free one.
 
     `folder` is where the app runs, and `path` what is put on Python's path for it; both are as
-    that machine calls them. `listen` is where its servers listen.
+    that machine calls them. `listen` is where its servers listen. `start` is `together` or
+    `one-by-one`: whether the next backend is started when the one before answers.
     """
 
     topology: Topology
@@ -46,6 +47,12 @@ class Spec:
     folder: str
     path: tuple[str, ...]
     listen: Listen = ANYWHERE
+    start: str = "together"
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether each backend is started when the one before answers."""
+        return self.start == "one-by-one"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,8 @@ class Processes:
             self._keeper = new_keeper(self.nonce, self._folder)
             for index in range(self.spec.topology.count):
                 self._start_backend(index, deadline)
+                if self.spec.in_turn:
+                    self._wait_for_backend(self._backends[index], deadline)
             steps = [self._start_front, self._wait_for_backends]
             if self.spec.port:
                 # Others know it and may ask at once; a front takes what does not listen yet for
@@ -281,6 +283,10 @@ class Processes:
         self.backends = tuple(backend.wait_for_info(deadline) for backend in self._backends)
         for info, backend in zip(self.backends, self._backends, strict=True):
             backend.wait_for_answer(info, self.spec.fast, deadline)
+
+    def _wait_for_backend(self, backend: BackendProcess, deadline: Deadline) -> None:
+        info = backend.wait_for_info(deadline)
+        backend.wait_for_answer(info, self.spec.fast, deadline)
 
     def _wait_for_front(self, deadline: Deadline) -> None:
         if self._front is None:

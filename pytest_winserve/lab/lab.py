@@ -32,7 +32,8 @@ class Lab:
 
     With `provision` a host that needs this package gets it. `load_from` is `here` or `host`: where
     probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
-    `start_timeout` the seconds that a site may take to come up. The criteria of `require` are
+    `start_timeout` the seconds that a site may take to come up; `start` is `together` or
+    `one-by-one`, where the next backend is started when the one before answers. The criteria of `require` are
     applied to every measurement; on a load whose generator was the limit they fail unless
     `allow_limited`. What takes long is told to `observer`, or else on the standard error. Raises
     UsageError for a host, engine or criterion that cannot be.
@@ -47,6 +48,7 @@ class Lab:
         nginx: str = "auto",
         engine: str = "builtin",
         start_timeout: float = START_SECONDS,
+        start: str = "together",
         require: Sequence[Criterion | str] = (),
         allow_limited: bool = False,
         observer: Observer | None = None,
@@ -54,12 +56,15 @@ class Lab:
         _check_start_timeout(start_timeout)
         if load_from not in ("here", "host"):
             raise UsageError(f"load_from={load_from!r}: here or host is needed")
+        if start not in ("together", "one-by-one"):
+            raise UsageError(f"start={start!r}: together or one-by-one is needed")
         get_engine(engine)
         self.host: Host = open_host(host, provision=provision)
         self._load_from = load_from
         self._nginx = nginx
         self._engine = engine
         self._start_timeout = start_timeout
+        self._start = start
         self._require = tuple(parse_all(require))
         self._allow_limited = allow_limited
         self._observer = observer or ShownOn(Lines(on_stderr))
@@ -109,6 +114,7 @@ class Lab:
             port=port,
             folder=self.host.folder(),
             path=self.host.path(),
+            start=self._start,
         )
         with told(self._observer.waiting, f"{topology} is brought up"):
             deployment = self.host.deploy(spec)

@@ -109,6 +109,7 @@ def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> 
         "code of the app": app_fingerprint(settings.app),
         "command": settings.command,
         "start timeout": settings.start_timeout,
+        "start": settings.start,
         "host": host.name,
         "users": settings.users,
         "duration": settings.duration,

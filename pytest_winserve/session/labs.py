@@ -27,6 +27,7 @@ def lab_of(
         nginx=settings.nginx,
         engine=settings.engine,
         start_timeout=settings.start_timeout,
+        start=settings.start,
         require=settings.require if require is None else require,
         allow_limited=settings.limited == "allow",
         **shown,

@@ -17,6 +17,7 @@ GIVEN = {
     "require": ["error_rate < 1%"],
     "limited": "allow",
     "start_timeout": "90",
+    "start": "one-by-one",
 }
 
 
@@ -50,6 +51,7 @@ def test_a_lab_has_all_that_the_settings_say_of_it() -> None:
         "require": ("error_rate < 1%",),
         "allow_limited": True,
         "start_timeout": 90.0,
+        "start": "one-by-one",
     }
 
 

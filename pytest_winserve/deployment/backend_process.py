@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_winserve import errors
 from pytest_winserve.backend.counters import Counts, read_counts
+from pytest_winserve.backend.own_state import OwnState, read_states
 from pytest_winserve.deployment.contract import READY_RUN, BackendInfo, Spec
 from pytest_winserve.deployment.readiness import SETTLE_SECONDS, answer_of_app
 from pytest_winserve.errors import StartError
@@ -55,8 +56,9 @@ class BackendProcess:
         program = Program(name, command, folder, dict(environment), Path(app_folder))
         return cls(index, nonce, program, folder / f"{name}.counters", folder / f"{name}.failure")
 
-    def start(self, keeper: Keeper, spec: Spec, port: int, deadline: Deadline) -> None:
-        """Start it, and tell it what to serve; `port` 0 is any free one."""
+    def start(self, keeper: Keeper, spec: Spec, port: int, salt: str, deadline: Deadline) -> None:
+        """Start it, and tell it what to serve; `port` 0 is any free one. `salt` is what keys are
+        digested with."""
         self.others = spec.topology.count - 1
         self.together = not spec.in_turn
         self.program.start(keeper)
@@ -73,6 +75,7 @@ class BackendProcess:
             "index": self.index,
             "counters": str(self.counters),
             "failure": str(self.failure),
+            "salt": salt,
             "start_timeout": spec.start_timeout,
             "deadline": deadline.at,  # all processes have one performance counter
         }
@@ -145,6 +148,10 @@ class BackendProcess:
     def counts(self, tag: str) -> Counts:
         """What it has counted for `tag`."""
         return read_counts(self.counters, tag)
+
+    def own_states(self) -> list[OwnState]:
+        """What each of its processes that were asked has for itself."""
+        return read_states(self.counters)
 
     def listen(self) -> dict[str, Any]:
         """All it has told up to now."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pytest_winserve.backend.own_state import OwnState
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.answers import Reference
@@ -133,6 +134,10 @@ class Deployment(Protocol):
 
     def no_room(self) -> str | None:
         """Why its logs are cut: a disk without room. None when there is some, or nobody knows."""
+
+    def own_states(self) -> list[OwnState]:
+        """What each process of the app has for itself, of those that were asked by a request with
+        `STATE_TAG`."""
 
     def log_positions(self) -> dict[str, int]:
         """Where each log ends now."""

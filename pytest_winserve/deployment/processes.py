@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_winserve.backend.own_state import OwnState
 from pytest_winserve.deployment.backend_process import BackendProcess
 from pytest_winserve.deployment.contract import BackendInfo, Spec
 from pytest_winserve.deployment.front_process import FrontProcess
@@ -58,6 +59,7 @@ class Processes:
             bound_socket(spec.port, spec.listen.address).close()
         self.spec = spec
         self.nonce = os.urandom(8).hex()
+        self._salt = os.urandom(16).hex()
         self.backends: tuple[BackendInfo, ...] = ()
         self.lost = None
         self._backends: list[BackendProcess] = []
@@ -158,6 +160,10 @@ class Processes:
         pids = {front.name: front.pid} if front is not None else {}
         return pids | {f"backend-{info.index}": info.pid for info in self.backends}
 
+    def own_states(self) -> list[OwnState]:
+        """What the processes that were asked by `STATE_TAG` have for themselves."""
+        return [state for backend in self._backends for state in backend.own_states()]
+
     def log_positions(self) -> dict[str, int]:
         """Where each log ends now."""
         return {n: path.stat().st_size if path.exists() else 0 for n, path in self._logs().items()}
@@ -241,7 +247,7 @@ class Processes:
         )
         self._backends.append(backend)
         port = 0 if self._front else self.spec.port
-        backend.start(self._keeper, self.spec, port, deadline)
+        backend.start(self._keeper, self.spec, port, self._salt, deadline)
 
     def _start_front(self, deadline: Deadline) -> None:
         """Start it with the backends' addresses, which are known while they still load the app."""

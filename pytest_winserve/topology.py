@@ -108,7 +108,9 @@ class Topology:
     @property
     def keeps_users(self) -> bool:
         """Whether its front has a user stay with one backend."""
-        front = None if self.front is None else get_front(self.front)
+        if self.front is None:
+            return False
+        front: object = get_front(self.front)
         return isinstance(front, KeepsUsers) and front.keeps_users(self.all_front_options)
 
     @property

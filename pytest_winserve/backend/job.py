@@ -122,7 +122,7 @@ class BackendJob:
         self._note_listeners_of_app()
         self._state = StateTeller(
             app, Path(self.spec["counters"]), self.spec["salt"], self.spec["index"],
-            self.spec["server"], lambda: {tuple(address) for address in self._own},
+            self.spec["server"], lambda: self._own,
         )  # fmt: skip
         self._counters = Counters(Path(self.spec["counters"]), workers)
         if self._socket is not None:

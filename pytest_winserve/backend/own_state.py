@@ -1,9 +1,9 @@
 """What one process of an app has for itself: keys, threads, child processes, sockets, databases in
 memory, logs.
 
-It is looked at when the lab asks, by a request of its own (`STATE_TAG`), and written to a file. Until
-then nothing of it runs, but for what is noted once when the app is loaded: the threads that are there,
-and on Linux the child processes.
+It is looked at when the lab asks, by a request of its own (`STATE_TAG`), and written to a file.
+Until then nothing of it runs, but for what is noted once when the app is loaded: the threads that
+are there, and on Linux the child processes.
 
 Of a key only a digest leaves the process, salted with what the lab makes for each run.
 """
@@ -160,7 +160,7 @@ def read_states(counters: Path) -> list[OwnState]:
     return [OwnState.from_dict(json.loads(text)) for text in texts]
 
 
-# -- keys -------------------------------------------------------------------------------------------
+# -- keys ------------------------------------------------------------------------------------------
 
 
 def keys_of(app: object) -> Iterator[tuple[str, str | bytes]]:
@@ -208,7 +208,7 @@ def _within(each: Any) -> Iterator[object]:
                 yield cell.cell_contents
 
 
-# -- threads ----------------------------------------------------------------------------------------
+# -- threads ---------------------------------------------------------------------------------------
 
 
 def _threads() -> Iterator[threading.Thread]:
@@ -241,7 +241,7 @@ def _modules_of(server: str) -> Iterator[str]:
             yield from {file.parts[0].partition(".")[0] for file in files if file.suffix == ".py"}
 
 
-# -- processes, sockets, files ----------------------------------------------------------------------
+# -- processes, sockets, files ---------------------------------------------------------------------
 
 
 def children_of(pid: int) -> dict[int, str] | None:
@@ -304,18 +304,17 @@ def has_memory_database() -> bool:
     sqlite, sqlalchemy = sys.modules.get("sqlite3"), sys.modules.get("sqlalchemy.engine")
     if sqlite is None and sqlalchemy is None:
         return False
+    found = False
     for each in gc.get_objects():
         kind = type(each)  # not isinstance, which asks a proxy
         if sqlite is not None and issubclass(kind, sqlite.Connection):
             with suppress(sqlite.Error):
                 # A cursor of its own: the app's may make other rows.
                 rows = sqlite.Cursor(each).execute("PRAGMA database_list").fetchall()
-                if any(row[1] in ("main", b"main") and not row[2] for row in rows):
-                    return True
+                found |= any(row[1] in ("main", b"main") and not row[2] for row in rows)
         elif sqlalchemy is not None and kind is getattr(sqlalchemy, "Engine", None):
-            if each.url.drivername.startswith("sqlite") and in_memory(each.url.database):
-                return True
-    return False
+            found |= each.url.drivername.startswith("sqlite") and in_memory(each.url.database)
+    return found
 
 
 def in_memory(database: str | None) -> bool:

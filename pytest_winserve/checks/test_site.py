@@ -7,6 +7,7 @@ import pytest
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.measures.outcomes import is_good
 from pytest_winserve.session.settings import Settings
+from pytest_winserve.session.wanted import only_with_several_processes
 
 
 def test_answers(winserve: Site) -> None:
@@ -48,6 +49,16 @@ def test_load(winserve: Site, pytestconfig: pytest.Config) -> None:
     assert not result.broken, result.summary()
     assert result.ledger is not None
     assert not result.ledger.unaccounted, "\n".join(result.ledger.lines())
+
+
+@only_with_several_processes
+def test_several_processes(winserve: Site) -> None:
+    """A user who meets one process after another is not lost.
+
+    What each process has for itself, such as a scheduler, is told and fails nothing.
+    """
+    found = winserve.several_processes()
+    assert not found.lost, "\n".join(["users are lost between the processes:", *found.lost])
 
 
 def expected_blocked_fraction(site: Site) -> float | None:

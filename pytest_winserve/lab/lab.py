@@ -33,10 +33,10 @@ class Lab:
     With `provision` a host that needs this package gets it. `load_from` is `here` or `host`: where
     probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
     `start_timeout` the seconds that a site may take to come up; `start` is `together` or
-    `one-by-one`, where the next backend is started when the one before answers. The criteria of `require` are
-    applied to every measurement; on a load whose generator was the limit they fail unless
-    `allow_limited`. What takes long is told to `observer`, or else on the standard error. Raises
-    UsageError for a host, engine or criterion that cannot be.
+    `one-by-one`, where the next backend is started when the one before answers. The criteria of
+    `require` are applied to every measurement; on a load whose generator was the limit they fail
+    unless `allow_limited`. What takes long is told to `observer`, or else on the standard error.
+    Raises UsageError for a host, engine or criterion that cannot be.
     """
 
     def __init__(

@@ -154,7 +154,8 @@ class RemoteDeployment:
         return self._ask(None, "no_room")
 
     def own_states(self) -> list[OwnState]:
-        return [OwnState.from_dict(each) for each in self._ask([], "own_states")]
+        found = self._ask(list[dict[str, Any]](), "own_states")
+        return [OwnState.from_dict(each) for each in found]
 
     def log_positions(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "log_positions")

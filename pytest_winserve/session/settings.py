@@ -164,7 +164,7 @@ SETTINGS = (
     ),
     Setting(
         "start", "HOW",
-        "how several backends are started: together, or one-by-one, each when the one before answers",
+        "how backends are started: together, or one-by-one, each when the one before answers",
         "together", convert=_start,
     ),
     Setting("engine", "E", "what sends the load: builtin, locust, tsung", "builtin"),

@@ -58,7 +58,8 @@ def test_several_processes(winserve: Site) -> None:
     What each process has for itself, such as a scheduler, is told and fails nothing.
     """
     found = winserve.several_processes()
-    assert not found.lost, "\n".join(["users are lost between the processes:", *found.lost])
+    if found.lost:
+        pytest.fail("\n".join(["users are lost between processes:", *found.lost]), pytrace=False)
 
 
 def expected_blocked_fraction(site: Site) -> float | None:

@@ -125,10 +125,16 @@ def lost_cookies(urls: Sequence[str], path: str, tag: str, processes: int) -> st
     names = ", ".join(dict.fromkeys(name for name, _ in first.cookies[:SHOWN]))
     return (
         f"the cookies of one process are not understood by others: {first.who} set {names} with "
-        f"GET {path}, and of {len(found)} other processes {len(others)} answer to that "
+        f"GET {path}, and {_of(len(others), len(found))} to that "
         f"{_otherwise(others[0][0], own[0])}. Keep sessions where every process sees them (a "
         "database, Redis, a signed cookie), or each user at one process, by front.sticky=true"
     )
+
+
+def _of(count: int, others: int) -> str:
+    if others == 1:
+        return "the other process answers"
+    return f"{count} of {others} other processes answer"
 
 
 def _otherwise(answer: Answer, own: Answer) -> str:

@@ -198,7 +198,7 @@ class Site:
                 keeps_users=topology.keeps_users and topology.processes == topology.count,
                 processes=topology.processes,
             )
-        for text in (*found.apart, *found.told):
+        for text in (*found.lost, *found.apart, *found.told):
             self.observer.event(text)
         return found
 

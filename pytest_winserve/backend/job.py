@@ -16,7 +16,7 @@ from pytest_winserve.backend.apps import load_app_in_time
 # Before a server or an app patches what they are made of.
 from pytest_winserve.backend.counters import Counters
 from pytest_winserve.backend.instrument import Instrument
-from pytest_winserve.backend.own_state import StateTeller
+from pytest_winserve.backend.state_teller import StateTeller
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Options
 
@@ -121,7 +121,7 @@ class BackendJob:
         self.streams.reopen()
         self._note_listeners_of_app()
         self._state = StateTeller(
-            app, Path(self.spec["counters"]), self.spec["salt"], self.spec["index"],
+            app, Path(self.spec["counters"]), self.spec["index"], self.spec["salt"],
             self.spec["server"], lambda: self._own,
         )  # fmt: skip
         self._counters = Counters(Path(self.spec["counters"]), workers)

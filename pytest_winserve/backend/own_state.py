@@ -1,9 +1,5 @@
 """What one process of an app has for itself: keys, threads, child processes, sockets, databases in
-memory, logs.
-
-It is looked at when the lab asks, by a request of its own (`STATE_TAG`), and written to a file.
-Until then nothing of it runs, but for what is noted once when the app is loaded: the threads that
-are there, and on Linux the child processes.
+memory, logs. `state_teller.py` says when it is looked at.
 
 Of a key only a digest leaves the process, salted with what the lab makes for each run.
 """
@@ -20,12 +16,13 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_winserve.backend.noted import Noted, children_of, made_threads
 from pytest_winserve.system.listeners import listeners_of
 from pytest_winserve.system.ports import Address
 
@@ -33,6 +30,7 @@ LOOKED_AT = 100
 """How many objects around an app are looked at for the Flask object in it."""
 PARTS = ("app", "_app", "application", "wsgi_app", "wrapped", "wrapped_app", "server", "mounts")
 """Where middleware has what it wraps; `server` is Dash's."""
+LONGEST_COMMAND = 100
 NO_OWN_ROLLOVER = "concurrent_log_handler"
 """A package whose handlers rotate under a lock that processes share."""
 
@@ -81,76 +79,26 @@ class OwnState:
         return cls(**{**data, **several, "threads": threads, "logs": logs})
 
 
-class StateTeller:
-    """Writes what this process has for itself. Made when the app is loaded and its server is not
-    there yet, so that the threads of both can be told apart."""
+def look(noted: Noted) -> OwnState:
+    """What this process has for itself now."""
+    listens = listeners()
+    if listens is not None:
+        listens -= set(noted.own_addresses())
+    return OwnState(
+        noted.backend,
+        os.getpid(),
+        {name: digest(key, noted.salt) for name, key in keys_of(noted.app)},
+        tuple(sorted(own_threads(noted), key=lambda each: (each.of, each.name))),
+        own_children(noted),
+        None if listens is None else tuple(f"{host}:{port}" for host, port in sorted(listens)),
+        has_memory_database(),
+        tuple(sorted(logs(), key=lambda log: log.path)),
+    )
 
-    def __init__(
-        self,
-        app: object,
-        counters: Path,
-        salt: str,
-        backend: int,
-        server: str = "",
-        own_addresses: Callable[[], Iterable[Address]] = tuple,
-    ) -> None:
-        self._app = app
-        self._place = counters
-        self._salt = salt.encode()
-        self._backend = backend
-        self._server = server
-        self._own_addresses = own_addresses
-        self._threads = set(_threads())
-        self._children = self._servers = children_of(os.getpid())
 
-    def serves(self) -> None:
-        """The server is there: what child processes it has are not the app's."""
-        now, loaded = children_of(os.getpid()), self._children
-        self._servers = None if now is None or loaded is None else now
-
-    def tell(self) -> None:
-        """Write what there is now."""
-        with suppress(Exception):  # whatever an app has made of itself, it is served
-            file = self._place.with_suffix(f".state-{os.getpid()}")
-            new = file.with_name(f"{file.name}.{threading.get_ident()}")
-            new.write_text(json.dumps(asdict(self._state())), encoding="utf-8")
-            new.replace(file)
-
-    def _state(self) -> OwnState:
-        listens = listeners()
-        if listens is not None:
-            listens -= set(self._own_addresses())
-        return OwnState(
-            self._backend,
-            os.getpid(),
-            {name: self._digest(key) for name, key in keys_of(self._app)},
-            tuple(sorted(self._own_threads(), key=lambda each: (each.of, each.name))),
-            self._own_children(),
-            None if listens is None else tuple(f"{host}:{port}" for host, port in sorted(listens)),
-            has_memory_database(),
-            tuple(sorted(logs(), key=lambda log: log.path)),
-        )
-
-    def _digest(self, key: str | bytes) -> str:
-        data = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
-        return hmac.new(self._salt, data, hashlib.sha256).hexdigest()
-
-    def _own_threads(self) -> Iterator[Thread]:
-        modules = {*_modules_of(self._server), *sys.stdlib_module_names, "pytest_winserve"}
-        for thread in _threads():
-            module, what = _code_of(thread)
-            top = module.partition(".")[0]
-            # Those that have come since may be the server's, or of a pool of the standard library
-            # that is made with the first request.
-            if thread in self._threads or top not in modules:
-                yield Thread(thread.name, f"{what} of {top}")
-
-    def _own_children(self) -> tuple[str, ...] | None:
-        now = children_of(os.getpid())
-        if now is None or self._children is None or self._servers is None:
-            return None
-        own = {pid for pid in now if pid in self._children or pid not in self._servers}
-        return tuple(sorted(now[pid] for pid in own))
+def to_json(state: OwnState) -> str:
+    """As it is written, and read by `read_states`."""
+    return json.dumps(asdict(state))
 
 
 def read_states(counters: Path) -> list[OwnState]:
@@ -161,6 +109,12 @@ def read_states(counters: Path) -> list[OwnState]:
 
 
 # -- keys ------------------------------------------------------------------------------------------
+
+
+def digest(key: str | bytes, salt: str) -> str:
+    """What is told of a key."""
+    data = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
+    return hmac.new(salt.encode(), data, hashlib.sha256).hexdigest()
 
 
 def keys_of(app: object) -> Iterator[tuple[str, str | bytes]]:
@@ -211,12 +165,16 @@ def _within(each: Any) -> Iterator[object]:
 # -- threads ---------------------------------------------------------------------------------------
 
 
-def _threads() -> Iterator[threading.Thread]:
-    """Those that were made by Python code, but for the main thread."""
-    for thread in threading.enumerate():
-        foreign = isinstance(thread, threading._DummyThread)
-        if not foreign and thread is not threading.main_thread():
-            yield thread
+def own_threads(noted: Noted) -> Iterator[Thread]:
+    """The threads that are the app's."""
+    modules = {*_modules_of(noted.server), *sys.stdlib_module_names, "pytest_winserve"}
+    for thread in made_threads():
+        module, what = _code_of(thread)
+        top = module.partition(".")[0]
+        # Those that have come since it was loaded may be the server's, or of a pool of the standard
+        # library that is made with the first request.
+        if thread in noted.threads or top not in modules:
+            yield Thread(thread.name, f"{what} of {top}")
 
 
 def _code_of(thread: threading.Thread) -> tuple[str, str]:
@@ -244,20 +202,20 @@ def _modules_of(server: str) -> Iterator[str]:
 # -- processes, sockets, files ---------------------------------------------------------------------
 
 
-def children_of(pid: int) -> dict[int, str] | None:
-    """The child processes, with their command lines; None where that is not known without more."""
-    if sys.platform != "linux":
+def own_children(noted: Noted) -> tuple[str, ...] | None:
+    """The command lines of the child processes that are the app's; None where that is not known."""
+    now, loaded, servers = children_of(os.getpid()), noted.children, noted.children_of_server
+    if now is None or loaded is None or servers is None:
         return None
-    found: dict[int, str] = {}
+    return tuple(sorted(_command_line(pid) for pid in now if pid in loaded or pid not in servers))
+
+
+def _command_line(pid: int) -> str:
     try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            with suppress(FileNotFoundError, ProcessLookupError):
-                for child in (task / "children").read_text().split():
-                    words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-                    found[int(child)] = b" ".join(words).decode(errors="replace").strip()[:100]
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        return None
-    return found
+        return f"pid {pid}"
+    return b" ".join(words).decode(errors="replace").strip()[:LONGEST_COMMAND]
 
 
 def listeners() -> set[Address] | None:

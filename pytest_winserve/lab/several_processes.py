@@ -100,7 +100,9 @@ def in_turns(urls: Sequence[str], path: str, tag: str, processes: int,
         for _ in range(ROUNDS):
             for answer in pool.map(lambda url: ask(url, path, tag, cookies), [*urls] * each):
                 found.setdefault(answer.who, []).append(answer)
-            if len(found) >= processes and all(len(answers) > 1 for answers in found.values()):
+            # More than there are, where each request has a process of its own.
+            each_twice = all(len(answers) > 1 for answers in found.values())
+            if len(found) > processes or (len(found) == processes and each_twice):
                 break
     return found
 

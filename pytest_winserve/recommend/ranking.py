@@ -308,8 +308,10 @@ def rank(
             candidate.results[record.round or 0] = load.result
     met = [each for each in candidates.values() if each.meets(criteria)]
     measured = [each for each in candidates.values() if each.started and each not in met]
-    alone = [each for each in met if Topology.parse(each.topology).processes == 1]
-    aside = [each for each in met if each not in alone] if one_process and alone else []
+    aside: list[Candidate] = []
+    if one_process:
+        several = [each for each in met if Topology.parse(each.topology).processes > 1]
+        aside = several if len(several) < len(met) else []
     return Ranking(
         tuple(criteria),
         margin,

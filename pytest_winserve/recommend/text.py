@@ -95,15 +95,15 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
         )
     elif winner not in ranking.equal:
         yield from _wrapped(
-            f"The fastest{alone} was {best.topology} ({_costs(best)}), which is made for development. "
-            f"{winner.topology} is not surely slower by more than {percent(ranking.margin)} "
-            f"{_interval(winner, best)}. {AMONG_EQUALS}",
+            f"The fastest{alone} was {best.topology} ({_costs(best)}), which is made for "
+            f"development. {winner.topology} is not surely slower by more than "
+            f"{percent(ranking.margin)} {_interval(winner, best)}. {AMONG_EQUALS}",
             width,
         )
     else:
         yield from _wrapped(
-            f"The fastest{alone} was {best.topology} ({_costs(best)}). {winner.topology} was slower "
-            f"by no more than {percent(ranking.margin)} {_interval(winner, best)}. "
+            f"The fastest{alone} was {best.topology} ({_costs(best)}). {winner.topology} was "
+            f"slower by no more than {percent(ranking.margin)} {_interval(winner, best)}. "
             f"Equals: {_names(ranking.equal)}. {AMONG_EQUALS}",
             width,
         )

@@ -154,7 +154,7 @@ class SeveralProcesses(Protocol):
     """A server one backend of which may run the app in several processes."""
 
     def processes(self, options: Options) -> int:
-        """In how many, with these options."""
+        """In how many, with these options; 2 where each request has one of its own."""
 
 
 @runtime_checkable

@@ -56,7 +56,7 @@ class CgiServer:
         return "unknown"
 
     def processes(self, options: Options) -> int:
-        return int(options["processes"])
+        return 2  # each request has one of its own: two are enough to show what that means
 
     def start(self, job: Job) -> Running:
         httpd, folder, processes = find_httpd(), job.folder, int(job.options["processes"])

@@ -20,7 +20,7 @@ class Noted:
 
     def __init__(
         self, app: object, backend: int, salt: str, server: str,
-        own_addresses: Callable[[], Iterable[Address]],
+        own_addresses: Callable[[], Iterable[Address]] | None,
     ) -> None:  # fmt: skip
         self.app = app
         self.backend = backend

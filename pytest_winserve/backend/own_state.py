@@ -81,9 +81,7 @@ class OwnState:
 
 def look(noted: Noted) -> OwnState:
     """What this process has for itself now."""
-    listens = listeners()
-    if listens is not None:
-        listens -= set(noted.own_addresses())
+    listens = own_listeners(noted)
     return OwnState(
         noted.backend,
         os.getpid(),
@@ -218,12 +216,15 @@ def _command_line(pid: int) -> str:
     return b" ".join(words).decode(errors="replace").strip()[:LONGEST_COMMAND]
 
 
-def listeners() -> set[Address] | None:
-    """Where this process listens; None where that is not known."""
+def own_listeners(noted: Noted) -> set[Address] | None:
+    """Where the app itself listens; None where that is not known."""
+    if noted.own_addresses is None:
+        return None
     try:
-        return listeners_of(os.getpid())
+        found = listeners_of(os.getpid())
     except ImportError:  # psutil, in the app's own environment
         return None
+    return None if found is None else found - set(noted.own_addresses())
 
 
 def logs() -> Iterator[Log]:

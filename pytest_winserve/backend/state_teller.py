@@ -25,7 +25,7 @@ class StateTeller:
 
     def __init__(
         self, app: object, counters: Path, backend: int, salt: str, server: str = "",
-        own_addresses: Callable[[], Iterable[Address]] = tuple,
+        own_addresses: Callable[[], Iterable[Address]] | None = None,
     ) -> None:  # fmt: skip
         self._noted = Noted(app, backend, salt, server, own_addresses)
         self._counters = counters

@@ -15,6 +15,8 @@ HOLD_HEADER = "X-Winserve-Hold"
 BACKEND_HEADER = "X-Winserve-Backend"
 PROCESS_HEADER = "X-Winserve-Process"
 TOTALS = "load-0"
+STATE_TAG = "lab-0"
+"""Has the process that gets it tell what it has for itself; it counts nowhere."""
 
 
 def load_tag(run: int) -> str:

@@ -12,10 +12,16 @@ import re
 from dataclasses import dataclass, field
 
 from pytest_winserve.errors import UsageError
-from pytest_winserve.fronts import front_names, get_front
+from pytest_winserve.fronts import KeepsUsers, front_names, get_front
 from pytest_winserve.options import Option, Value, defaults
 from pytest_winserve.registry import nearest
-from pytest_winserve.servers import Concurrency, get_server, made_for_development, server_names
+from pytest_winserve.servers import (
+    Concurrency,
+    SeveralProcesses,
+    get_server,
+    made_for_development,
+    server_names,
+)
 
 DEFAULT_SERVER = "flask"
 DEFAULT_FRONT = "nginx"
@@ -91,6 +97,21 @@ class Topology:
         if self.front is None:
             return {}
         return defaults(get_front(self.front).options, dict(self.front_options))
+
+    @property
+    def processes(self) -> int:
+        """In how many processes the app runs."""
+        server = get_server(self.server)
+        each = server.processes(self.server_options) if isinstance(server, SeveralProcesses) else 1
+        return self.count * each
+
+    @property
+    def keeps_users(self) -> bool:
+        """Whether its front has a user stay with one backend."""
+        if self.front is None:
+            return False
+        front: object = get_front(self.front)
+        return isinstance(front, KeepsUsers) and front.keeps_users(self.all_front_options)
 
     @property
     def declared(self) -> Concurrency:

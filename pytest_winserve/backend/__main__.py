@@ -67,6 +67,7 @@ def main() -> int:
             os._exit(0)
 
     start_new_thread(wait_for_the_end, ())
+    job.serves()
     job.tell(
         listening=True,
         pid=running.pid or os.getpid(),

@@ -44,6 +44,7 @@ def app_of_worker(order: dict[str, Any]) -> WSGIApplication:
     `BackendJob.worker_code`, which makes the call."""
     from pytest_winserve.backend.counters import Counters
     from pytest_winserve.backend.instrument import Instrument
+    from pytest_winserve.backend.state_teller import StateTeller
 
     os.chdir(order["folder"])
     try:
@@ -55,7 +56,8 @@ def app_of_worker(order: dict[str, Any]) -> WSGIApplication:
             file.write(json.dumps(told) + "\n")
         raise
     counters = Counters.attach(Path(order["counters"]))
-    return Instrument(app, order["nonce"], order["index"], counters)
+    state = StateTeller(app, Path(order["counters"]), order["index"], order["salt"])
+    return Instrument(app, order["nonce"], order["index"], counters, state.tell)
 
 
 def load_app_in_time(spec: str, patience: float) -> LoadedApp:

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from pytest_winserve.backend.counters import Counters, Token
-from pytest_winserve.tags import BACKEND_HEADER, HOLD_HEADER, PROCESS_HEADER, REQUEST_HEADER
+from pytest_winserve.tags import (
+    BACKEND_HEADER,
+    HOLD_HEADER,
+    PROCESS_HEADER,
+    REQUEST_HEADER,
+    STATE_TAG,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -37,8 +43,16 @@ class Instrument:
     is it known when the app's code runs within a body that is made while it is sent.
     """
 
-    def __init__(self, app: WSGIApplication, nonce: str, index: int, counters: Counters) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        nonce: str,
+        index: int,
+        counters: Counters,
+        tell_state: Callable[[], None] = lambda: None,
+    ) -> None:
         self._app = app
+        self._tell_state = tell_state
         self._headers = [(BACKEND_HEADER, f"{nonce}.{index}")]
         self._counters = counters
         self._bodies: dict[int, tuple[ref[Any], Token]] = {}  # that servers still have
@@ -100,6 +114,8 @@ class Instrument:
             raised = False
         finally:
             self._counters.leave(token, raised)
+            if tag == STATE_TAG:
+                self._tell_state()
         # A server may look at the type or the length of these.
         if hasattr(body, "__len__") or is_made_by(wrapper, body) or any(body is m for m in made):
             return body

@@ -16,6 +16,7 @@ from pytest_winserve.backend.apps import LoadedApp, load_app_in_time
 # Before a server or an app patches what they are made of.
 from pytest_winserve.backend.counters import Counters
 from pytest_winserve.backend.instrument import Instrument
+from pytest_winserve.backend.state_teller import StateTeller
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Options
 
@@ -43,6 +44,8 @@ class BackendJob:
     _counters: Counters | None = field(default=None, init=False)
     _loaded: LoadedApp | None = field(default=None, init=False)
     _listens: set[Address] | None = field(default_factory=set, init=False)
+    _own: set[Address] = field(default_factory=set, init=False)
+    _state: StateTeller | None = field(default=None, init=False)
 
     @property
     def options(self) -> Options:
@@ -94,6 +97,7 @@ class BackendJob:
         return port
 
     def listens_too(self, address: Address) -> None:
+        self._own.add(address)
         if self._listens is not None:
             self._listens.add(address)
 
@@ -118,10 +122,16 @@ class BackendJob:
         app, self._loaded = loaded.app, loaded
         self.streams.reopen()
         self._note_listeners_of_app()
+        self._state = StateTeller(
+            app, Path(self.spec["counters"]), self.spec["index"], self.spec["salt"],
+            self.spec["server"], lambda: self._own,
+        )  # fmt: skip
         self._counters = Counters(Path(self.spec["counters"]), workers)
         if self._socket is not None:
             self._listen(self._socket)
-        return Instrument(app, self.spec["nonce"], self.spec["index"], self._counters)
+        return Instrument(
+            app, self.spec["nonce"], self.spec["index"], self._counters, self._state.tell
+        )
 
     def join(self, worker: int) -> None:
         assert self._counters is not None, "join() before app()"
@@ -129,7 +139,8 @@ class BackendJob:
 
     def worker_code(self, workers: int) -> str:
         self._counters = Counters(Path(self.spec["counters"]), workers)
-        order = {name: self.spec[name] for name in ("app", "counters", "failure", "nonce", "index")}
+        names = ("app", "counters", "failure", "nonce", "index", "salt")
+        order = {name: self.spec[name] for name in names}
         order |= {"folder": os.getcwd(), "patience": self.patience}  # noqa: PTH109
         return (
             f"import sys\nsys.path[:] = {sys.path!r}\n"
@@ -142,6 +153,11 @@ class BackendJob:
         folder = Path(self.spec["counters"]).with_suffix(".files")
         folder.mkdir(exist_ok=True)
         return folder
+
+    def serves(self) -> None:
+        """The server is made, and not asked yet."""
+        if self._state is not None:
+            self._state.serves()
 
     @property
     def instrumented(self) -> bool:

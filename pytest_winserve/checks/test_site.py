@@ -9,7 +9,7 @@ from pytest_winserve.lab.site import Site
 from pytest_winserve.load.measures.outcomes import is_good
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import check_slow
-from pytest_winserve.session.wanted import SITE_KEY
+from pytest_winserve.session.wanted import SITE_KEY, only_with_several_processes
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +65,17 @@ def test_load(winserve: Site, pytestconfig: pytest.Config) -> None:
     assert not result.broken, result.summary()
     assert result.ledger is not None
     assert not result.ledger.unaccounted, "\n".join(result.ledger.lines())
+
+
+@only_with_several_processes
+def test_several_processes(winserve: Site) -> None:
+    """A user who meets one process after another is not lost.
+
+    What each process has for itself, such as a scheduler, is told and fails nothing.
+    """
+    found = winserve.several_processes()
+    if found.lost:
+        pytest.fail("\n".join(["users are lost between processes:", *found.lost]), pytrace=False)
 
 
 def expected_blocked_fraction(site: Site) -> float | None:

@@ -96,7 +96,7 @@ def recommended(
         # Before the way to the host is closed, which may go wrong.
         written = show_ranking(search, environment)
     if not trials.records:
-        return MISSING
+        return FAILED if search.several.lost else MISSING
     if all(record.error == UsageError.__name__ for record in trials.records):
         return USAGE
     return 0 if ranking.winner is not None and written else FAILED
@@ -110,7 +110,7 @@ def show_ranking(search: Search, environment: RunEnvironment) -> bool:
 
     host = environment.settings.host[0]
     left_out = [NotTried.from_dict({"host": host, **lacks.to_dict()}) for lacks in search.left_out]
-    text = render(search.ranking(), left_out)
+    text = render(search.ranking(), left_out, search.several)
     click.echo(text, nl=False)
     results = RunResults(environment, lambda: left_out, text.splitlines())
     for record in search.trials.records:

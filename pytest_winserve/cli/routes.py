@@ -36,8 +36,9 @@ class Asked:
 
 
 @click.command()
-@click.option("--measure", is_flag=True,
-              help="send one GET to each route without parameters; a GET may have effects")  # fmt: skip
+@click.option(
+    "--measure", is_flag=True, help="one GET to each route without parameters; it may have effects"
+)
 @options(*(name for name in SERVING if name != "command"))
 def routes(measure: bool, **given: Any) -> None:
     """List the routes of a Flask app, for --fast and --slow.

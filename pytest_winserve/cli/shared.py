@@ -55,6 +55,7 @@ SERVING = (
     "env_file",
     "command",
     "start_timeout",
+    "start",
     "fast",
     "nginx",
     "host",

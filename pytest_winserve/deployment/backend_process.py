@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_winserve import errors
 from pytest_winserve.backend.counters import Counts, read_counts
+from pytest_winserve.backend.own_state import OwnState, read_states
 from pytest_winserve.deployment.contract import READY_RUN, BackendInfo, Spec
 from pytest_winserve.deployment.readiness import SETTLE_SECONDS, answer_of_app
 from pytest_winserve.errors import StartError
@@ -39,7 +40,9 @@ class BackendProcess:
     counters: Path
     failure: Path
     others: int = 0
-    """How many backends are started beside it."""
+    """How many backends the topology has beside it."""
+    together: bool = True
+    """Whether they are started at the same time."""
     told: dict[str, Any] = field(default_factory=dict)
     _read: int = 0
 
@@ -53,9 +56,11 @@ class BackendProcess:
         program = Program(name, command, folder, dict(environment), Path(app_folder))
         return cls(index, nonce, program, folder / f"{name}.counters", folder / f"{name}.failure")
 
-    def start(self, keeper: Keeper, spec: Spec, port: int, deadline: Deadline) -> None:
-        """Start it, and tell it what to serve; `port` 0 is any free one."""
+    def start(self, keeper: Keeper, spec: Spec, port: int, salt: str, deadline: Deadline) -> None:
+        """Start it, and tell it what to serve; `port` 0 is any free one. `salt` is what keys are
+        digested with."""
         self.others = spec.topology.count - 1
+        self.together = not spec.in_turn
         self.program.start(keeper)
         order = {
             "server": server_module(spec.topology.server),
@@ -70,6 +75,7 @@ class BackendProcess:
             "index": self.index,
             "counters": str(self.counters),
             "failure": str(self.failure),
+            "salt": salt,
             "start_timeout": spec.start_timeout,
             "deadline": deadline.at,  # all processes have one performance counter
         }
@@ -144,6 +150,10 @@ class BackendProcess:
         """What it has counted for `tag`."""
         return read_counts(self.counters, tag)
 
+    def own_states(self) -> list[OwnState]:
+        """What each of its processes that were asked has for itself."""
+        return read_states(self.counters)
+
     def listen(self) -> dict[str, Any]:
         """All it has told up to now."""
         with self.program.output.open("rb") as file:
@@ -173,18 +183,20 @@ class BackendProcess:
             kind: type[Exception] = getattr(errors, failed["kind"])
             error, beside = failed["error"], ""
             if self.others and "could not be loaded" in error:
-                error, beside = f"backend {self.index}: {error}", f"\n{self._together()}"
+                error = f"backend {self.index}: {error}"
+                beside = f"\n{self._beside()}" if self.together else ""
             raise kind(f"{error}{beside}\n{failed['trace']}".strip())
         death = self.program.death()
         if death is not None:
             raise StartError(self.program.blame(f"{death} while starting"))
 
-    def _together(self) -> str:
+    def _beside(self) -> str:
         others = "another backend" if self.others == 1 else f"{self.others} other backends"
         return (
             f"  {others} loaded the same app at the same time; where the app changes what they "
-            "share while it is loaded (makes tables, migrates), do that in a step before: services "
-            "that start together would fail the same way"
+            "share while it is loaded (makes tables, migrates), do that in a step before, or have "
+            "--start one-by-one start them in turn; services that start together at boot would "
+            "fail the same way"
         )
 
     def wait_for(self, message: str, deadline: Deadline) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pytest_winserve.backend.own_state import OwnState
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.answers import Reference
@@ -34,7 +35,8 @@ class Spec:
 
     `folder` is where the app runs, or `chdir` in that, and `path` what is put on Python's path for
     it; they are as that machine calls them. `environment` is set for the app and its server.
-    `listen` is where its servers listen.
+    `listen` is where its servers listen. `start` is `together` or `one-by-one`: whether the next
+    backend is started when the one before answers.
     """
 
     topology: Topology
@@ -49,6 +51,12 @@ class Spec:
     chdir: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     listen: Listen = ANYWHERE
+    start: str = "together"
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether each backend is started when the one before answers."""
+        return self.start == "one-by-one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,10 @@ class Deployment(Protocol):
 
     def no_room(self) -> str | None:
         """Why its logs are cut: a disk without room. None when there is some, or nobody knows."""
+
+    def own_states(self) -> list[OwnState]:
+        """What each process of the app has for itself, of those that were asked by a request with
+        `STATE_TAG`."""
 
     def log_positions(self) -> dict[str, int]:
         """Where each log ends now."""

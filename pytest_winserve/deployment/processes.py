@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_winserve.backend.own_state import OwnState
 from pytest_winserve.deployment.backend_process import BackendProcess
 from pytest_winserve.deployment.contract import BackendInfo, Spec
 from pytest_winserve.deployment.front_process import FrontProcess
@@ -63,6 +64,7 @@ class Processes:
             bound_socket(spec.port, spec.listen.address).close()
         self.spec = spec
         self.nonce = os.urandom(8).hex()
+        self._salt = os.urandom(16).hex()
         self.backends: tuple[BackendInfo, ...] = ()
         self.lost = None
         self._backends: list[BackendProcess] = []
@@ -81,6 +83,8 @@ class Processes:
             self._keeper = new_keeper(self.nonce, self._folder)
             for index in range(self.spec.topology.count):
                 self._start_backend(index, deadline)
+                if self.spec.in_turn:
+                    self._wait_for_backend(self._backends[index], deadline)
             steps = [self._start_front, self._wait_for_backends]
             if self.spec.port:
                 # Others know it and may ask at once; a front takes what does not listen yet for
@@ -160,6 +164,10 @@ class Processes:
         front = self._front.program if self._front is not None else None
         pids = {front.name: front.pid} if front is not None else {}
         return pids | {f"backend-{info.index}": info.pid for info in self.backends}
+
+    def own_states(self) -> list[OwnState]:
+        """What the processes that were asked by `STATE_TAG` have for themselves."""
+        return [state for backend in self._backends for state in backend.own_states()]
 
     def log_positions(self) -> dict[str, int]:
         """Where each log ends now."""
@@ -248,7 +256,7 @@ class Processes:
         )
         self._backends.append(backend)
         port = 0 if self._front else self.spec.port
-        backend.start(self._keeper, self.spec, port, deadline)
+        backend.start(self._keeper, self.spec, port, self._salt, deadline)
 
     def _start_front(self, deadline: Deadline) -> None:
         """Start it with the backends' addresses, which are known while they still load the app."""
@@ -292,6 +300,10 @@ class Processes:
             replace(info, status=backend.wait_for_answer(info, self.spec.fast, deadline))
             for info, backend in zip(self.backends, self._backends, strict=True)
         )
+
+    def _wait_for_backend(self, backend: BackendProcess, deadline: Deadline) -> None:
+        info = backend.wait_for_info(deadline)
+        backend.wait_for_answer(info, self.spec.fast, deadline)
 
     def _wait_for_front(self, deadline: Deadline) -> None:
         if self._front is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from pytest_winserve.options import Option, Options
 from pytest_winserve.registry import member, names
@@ -81,6 +81,14 @@ class Front(Protocol):
 
     def read_log(self, lines: Iterable[str]) -> Iterable[LogLine]:
         """The lines of its access log."""
+
+
+@runtime_checkable
+class KeepsUsers(Protocol):
+    """A front that can have a user stay with one backend."""
+
+    def keeps_users(self, options: Options) -> bool:
+        """Whether it does with these options, for a client that sends its cookies back."""
 
 
 def front_names() -> list[str]:

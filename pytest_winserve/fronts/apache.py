@@ -45,6 +45,7 @@ class ApacheFront:
         Option("read_timeout", 60, "seconds between two reads from a backend", 1, 86_400),
         Option("fail_timeout", 10, "seconds that a failed backend is left out", 1, 3600),
         Option("retry", True, "try the next backend where one cannot be connected to"),
+        Option("sticky", False, "a user stays with one backend, by a cookie of the front's"),
     )
 
     def find(self, which: str) -> FrontBinary:
@@ -75,6 +76,9 @@ class ApacheFront:
 
     def keeps_connections(self, options: Options) -> bool:
         return bool(options["keepalive"])
+
+    def keeps_users(self, options: Options) -> bool:
+        return bool(options["sticky"])
 
     def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:
         return quit_command(folder)

@@ -48,6 +48,7 @@ class NginxFront:
         Option("fail_timeout", 10, "seconds that a failed backend is left out", 1, 3600),
         Option("retry", True, "try the next backend after an error or a timeout"),
         Option("localhost", False, "name the backends localhost, to see what that costs"),
+        Option("sticky", False, "a user stays with one backend, by a cookie of the front's"),
     )
 
     def find(self, which: str) -> FrontBinary:
@@ -108,6 +109,9 @@ class NginxFront:
 
     def keeps_connections(self, options: Options) -> bool:
         return bool(options["keepalive"])
+
+    def keeps_users(self, options: Options) -> bool:
+        return bool(options["sticky"])
 
     def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:
         # A name of its own, because type checkers follow one platform only.

@@ -37,10 +37,11 @@ class Lab:
     probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
     `start_timeout` the seconds that a site may take to come up. `hold` is for how many seconds a
     request is held where no slow path is named. Apps run in the folder `chdir`, and with these
-    variables in their `environment`. The criteria of `require` are
-    applied to every measurement; on a load whose generator was the limit they fail unless
-    `allow_limited`. What takes long is told to `observer`, or else on the standard error. Raises
-    UsageError for a host, engine or criterion that cannot be.
+    variables in their `environment`. `start` is `together` or
+    `one-by-one`, where the next backend is started when the one before answers. The criteria of
+    `require` are applied to every measurement; on a load whose generator was the limit they fail
+    unless `allow_limited`. What takes long is told to `observer`, or else on the standard error.
+    Raises UsageError for a host, engine or criterion that cannot be.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Lab:
         hold: float = HOLD_SECONDS,
         chdir: str = "",
         environment: Mapping[str, str] | None = None,
+        start: str = "together",
         require: Sequence[Criterion | str] = (),
         allow_limited: bool = False,
         observer: Observer | None = None,
@@ -64,6 +66,8 @@ class Lab:
             raise UsageError(f"hold={hold}: at least {SHORTEST_HOLD} seconds are needed")
         if load_from not in ("here", "host"):
             raise UsageError(f"load_from={load_from!r}: here or host is needed")
+        if start not in ("together", "one-by-one"):
+            raise UsageError(f"start={start!r}: together or one-by-one is needed")
         get_engine(engine)
         self.host: Host = open_host(host, provision=provision)
         self._load_from = load_from
@@ -73,6 +77,7 @@ class Lab:
         self._hold = hold
         self._chdir = chdir
         self._environment = dict(environment or {})
+        self._start = start
         self._require = tuple(parse_all(require))
         self._allow_limited = allow_limited
         self._observer = observer or ShownOn(Lines(on_stderr))
@@ -128,6 +133,7 @@ class Lab:
             path=self.host.path(),
             chdir=self._chdir,
             environment=self._environment,
+            start=self._start,
         )
         with told(self._observer.waiting, f"{topology} is brought up"):
             deployment = self.host.deploy(spec)

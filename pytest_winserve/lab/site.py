@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from requests import Response
 
     from pytest_winserve.lab.client import Client
+    from pytest_winserve.lab.several_processes import Findings
 
 
 LEDGER_SECONDS = 2.0
@@ -186,6 +187,27 @@ class Site:
                 tuple(self._lab_tag() for _ in range(ROUNDS)),
             )
         self._judge("capacity", found, found.to_dict(), positions)
+        return found
+
+    def several_processes(self) -> Findings:
+        """What several processes mean for this app: whether users are lost, and what each process
+        has for itself, which the observer is told as events."""
+        # Not before it is wanted: a site is up sooner without it.
+        from pytest_winserve.lab.several_processes import judged, look
+
+        topology = self.topology
+        with self._alone("the look at its processes"), self._told("the look at its processes"):
+            urls = [_url(self.deployment.reach(info.port)) for info in self.deployment.backends]
+            front = self.url if topology.keeps_users else None
+            cookies = look(urls, front, self.fast, self._lab_tag(), topology.processes)
+            found = judged(
+                self.deployment.own_states(),
+                cookies,
+                keeps_users=topology.keeps_users and topology.processes == topology.count,
+                processes=topology.processes,
+            )
+        for text in (*found.lost, *found.apart, *found.told):
+            self.observer.event(text)
         return found
 
     def load(

@@ -16,6 +16,7 @@ from pytest_winserve.load.results.complaints import Complaint, together
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.report.measurements import CheckRecord
 from pytest_winserve.report.record import Record
+from pytest_winserve.topology import Topology
 
 LEAST_ROUNDS = 4
 ALL_ROUNDS = 10
@@ -178,13 +179,15 @@ def preferred(equals: Sequence[Candidate]) -> Candidate:
 class Ranking:
     """`met` the criteria, fastest first; `failed` did not, those that missed least first;
     `not_started` could not be measured. `equal` has what is slower than the fastest by no more than
-    `margin`, and the winner is one of them."""
+    `margin`, and the winner is one of them. `aside` met the criteria in several processes, where
+    one process is preferred and something in one process met them, too."""
 
     criteria: tuple[str, ...]
     margin: float
     met: tuple[Candidate, ...]
     failed: tuple[Candidate, ...]
     not_started: tuple[Candidate, ...]
+    aside: tuple[Candidate, ...] = ()
 
     @property
     def fastest(self) -> Candidate | None:
@@ -288,8 +291,15 @@ def _beats(one: Candidate, other: Candidate) -> bool:
     return one.level >= other.level + math.log1p(SLACK / rounds)
 
 
-def rank(records: Sequence[Record], criteria: Sequence[str], margin: float) -> Ranking:
-    """The ranking by these records. `criteria` as they stand in results."""
+def rank(
+    records: Sequence[Record],
+    criteria: Sequence[str],
+    margin: float,
+    *,
+    one_process: bool = False,
+) -> Ranking:
+    """The ranking by these records. `criteria` as they stand in results. With `one_process`, what
+    has several processes only counts where nothing else met the criteria."""
     candidates: dict[str, Candidate] = {}
     for record in records:
         candidate = candidates.setdefault(record.topology, Candidate(record.topology))
@@ -298,12 +308,17 @@ def rank(records: Sequence[Record], criteria: Sequence[str], margin: float) -> R
             candidate.results[record.round or 0] = load.result
     met = [each for each in candidates.values() if each.meets(criteria)]
     measured = [each for each in candidates.values() if each.started and each not in met]
+    aside: list[Candidate] = []
+    if one_process:
+        several = [each for each in met if Topology.parse(each.topology).processes > 1]
+        aside = several if len(several) < len(met) else []
     return Ranking(
         tuple(criteria),
         margin,
-        fastest_first(met),
+        fastest_first([each for each in met if each not in aside]),
         tuple(sorted(measured, key=lambda each: (len(each.missed), -each.rate))),
         tuple(each for each in candidates.values() if not each.started),
+        fastest_first(aside),
     )
 
 

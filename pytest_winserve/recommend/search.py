@@ -23,8 +23,10 @@ from pytest_winserve.hosts import Host, require_host
 from pytest_winserve.lab.available import LeftOut, Surveys, expand, settings_that_matter
 from pytest_winserve.lab.lab import Lab
 from pytest_winserve.lab.observer import Live
+from pytest_winserve.lab.several_processes import Findings
 from pytest_winserve.lab.site import Site
 from pytest_winserve.recommend.ranking import Ranking, rank
+from pytest_winserve.recommend.several import Several
 from pytest_winserve.recommend.trials import Trials, app_fingerprint
 from pytest_winserve.report.record import Record
 from pytest_winserve.session.display import Watch
@@ -114,6 +116,7 @@ def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> 
         "code of the app": app_fingerprint(settings.app),
         "command": settings.command,
         "start timeout": settings.start_timeout,
+        "start": settings.start,
         "host": host.name,
         "users": settings.users,
         "duration": settings.duration,
@@ -147,6 +150,7 @@ class Search:
     live: Live
     say: Say
     left_out: list[LeftOut] = field(default_factory=list)
+    several: Several = field(default_factory=Several)
     _missing: dict[str, LeftOut] = field(default_factory=dict)
 
     def run(self, lab: Lab, topologies: Sequence[Topology]) -> Ranking:
@@ -154,6 +158,7 @@ class Search:
 
         Raises the candidates' own error when all of them fail for one reason that is the app's.
         """
+        topologies = self._survivors(lab, topologies)
         for number, topology in enumerate(topologies, 1):
             self._once(lab, topology, 0, f"{number} of {len(topologies)}")
             self._give_up_early()
@@ -169,7 +174,61 @@ class Search:
 
     def ranking(self) -> Ranking:
         """The ranking by what was tried up to now."""
-        return rank(self.trials.records, self.criteria, self.rules.margin)
+        records = [each for each in self.trials.records if each.topology not in self.several.lost]
+        return rank(records, self.criteria, self.rules.margin, one_process=bool(self.several.apart))
+
+    def _survivors(self, lab: Lab, topologies: Sequence[Topology]) -> list[Topology]:
+        """Those in which the app does not lose its users, by a look at one with several processes,
+        and at one whose front keeps a user at one of them."""
+        lost: set[str] = set()
+        for keeps_users in (False, True):
+            alike = [
+                each
+                for each in topologies
+                if each.processes > 1 and each.keeps_users is keeps_users
+            ]
+            found = self._look(lab, alike)
+            if found is not None and found.lost:
+                lost |= {str(each) for each in alike}
+            self.several = self.several.with_(found, alike)
+        for line in self.several.lines():
+            self.say(line)
+        return [each for each in topologies if str(each) not in lost]
+
+    def _look(self, lab: Lab, topologies: Sequence[Topology]) -> Findings | None:
+        """What several processes mean for the app, in the first of these that comes up."""
+        without: set[str | None] = set()
+        for topology in topologies:
+            if topology.front in without:
+                continue
+            self.live.progress(f"several processes: {topology}")
+            try:
+                with self._serve(lab, topology) as site:
+                    return site.several_processes()
+            except MissingComponent:
+                without |= {topology.front} if topology.front is not None else set()
+            except AppError:
+                raise
+            except WinserveError:
+                # Its own trial tells why it does not come up.
+                return None
+            finally:
+                self.live.progress("")
+        return None
+
+    def _serve(self, lab: Lab, topology: Topology) -> Site:
+        """The site, whose fast path is one that works. Raises what `serve` does, and AppError."""
+        settings = self.settings
+        site = lab.serve(
+            topology, settings.app, command=settings.command, slow=settings.slow,
+            fast=settings.fast,
+        )  # fmt: skip
+        try:
+            site.check_fast_path()
+        except AppError:
+            site.close()
+            raise
+        return site
 
     def _once(self, lab: Lab, topology: Topology, number: int, where: str) -> None:
         """One trial, unless it is there already or its front is known to be missing."""
@@ -199,21 +258,13 @@ class Search:
         key = SiteKey(str(topology), lab.host.name, settings.app, settings.command,
                       settings.slow, settings.fast)  # fmt: skip
         try:
-            site = lab.serve(
-                topology, settings.app, command=settings.command, slow=settings.slow,
-                fast=settings.fast,
-            )  # fmt: skip
+            site = self._serve(lab, topology)
         except (MissingComponent, AppError):
             raise
         except WinserveError as error:
             record = key.not_started(NAME, _short(error))
             kind = type(error).__name__
             return replace(record, round=number, error=kind, trouble=record.events)
-        try:
-            site.check_fast_path()
-        except AppError:
-            site.close()
-            raise
         recorder = attach(site, self.live)
         outcome, trouble = "error", []
         try:

@@ -19,6 +19,7 @@ from pytest_winserve.recommend.ranking import (
     Missed,
     Ranking,
 )
+from pytest_winserve.recommend.several import Several
 from pytest_winserve.report.findings import verdict_sentence
 from pytest_winserve.report.numbers import NOT_MEASURED, per_second, percent, plural, seconds
 from pytest_winserve.report.overview import DEVELOPMENT_MARK, DEVELOPMENT_NOTE
@@ -48,10 +49,17 @@ _SEEN = {
 }
 
 
-def render(ranking: Ranking, left_out: Sequence[NotTried], *, width: int = 80) -> str:
+def render(
+    ranking: Ranking,
+    left_out: Sequence[NotTried],
+    several: Several | None = None,
+    *,
+    width: int = 80,
+) -> str:
     """The ranking in lines of at most `width` characters; ends with a newline."""
     lines = [
         *_verdict(ranking, width),
+        *_one_process(ranking, several or Several(), width),
         *_met(ranking, width),
         *_failed(ranking, width),
         *_not_started(ranking.not_started, width),
@@ -72,29 +80,30 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
     yield from _wrapped(f"It met them in {plural(len(winner.results), 'run')}: {_costs(winner)}.",
                         width)  # fmt: skip
     others = [each for each in ranking.equal if each is not winner]
+    alone = " of those with one process" if ranking.aside else ""
     if winner is best and not others:
         yield from _wrapped(
-            "It was the fastest, and every other that met the criteria was slower by more than "
-            f"{percent(ranking.margin)}.",
+            f"It was the fastest{alone}, and every other that met the criteria was slower by more "
+            f"than {percent(ranking.margin)}.",
             width,
         )
     elif winner is best:
         yield from _wrapped(
-            f"It was the fastest. Slower by no more than {percent(ranking.margin)}: "
+            f"It was the fastest{alone}. Slower by no more than {percent(ranking.margin)}: "
             f"{_names(others)}. {AMONG_EQUALS}",
             width,
         )
     elif winner not in ranking.equal:
         yield from _wrapped(
-            f"The fastest was {best.topology} ({_costs(best)}), which is made for development. "
-            f"{winner.topology} is not surely slower by more than {percent(ranking.margin)} "
-            f"{_interval(winner, best)}. {AMONG_EQUALS}",
+            f"The fastest{alone} was {best.topology} ({_costs(best)}), which is made for "
+            f"development. {winner.topology} is not surely slower by more than "
+            f"{percent(ranking.margin)} {_interval(winner, best)}. {AMONG_EQUALS}",
             width,
         )
     else:
         yield from _wrapped(
-            f"The fastest was {best.topology} ({_costs(best)}). {winner.topology} was slower "
-            f"by no more than {percent(ranking.margin)} {_interval(winner, best)}. "
+            f"The fastest{alone} was {best.topology} ({_costs(best)}). {winner.topology} was "
+            f"slower by no more than {percent(ranking.margin)} {_interval(winner, best)}. "
             f"Equals: {_names(ranking.equal)}. {AMONG_EQUALS}",
             width,
         )
@@ -114,6 +123,33 @@ def _verdict(ranking: Ranking, width: int) -> Iterator[str]:
         yield from _wrapped(
             "*: the load generator was the limit, so that the rate is a lower bound.", width
         )
+
+
+def _one_process(ranking: Ranking, several: Several, width: int) -> Iterator[str]:
+    """Why one process is recommended, or would be better."""
+    if several.reasons:
+        tried = ranking.met or ranking.failed or ranking.not_started
+        yield from _wrapped(
+            "One process of the app: several lose its users. Not proposed for that: "
+            f"{several.not_proposed}"
+            + ("." if tried else "; name one with one process, such as waitress, or mend the app."),
+            width,
+        )
+        yield from _listed(several.reasons, width)
+    if several.apart:
+        text = "Several processes have several times what the app has once:"
+        if ranking.aside:
+            text = (
+                "One process of the app is preferred. Set aside for that, though it met the "
+                f"criteria: {_names(ranking.aside)}."
+            )
+        yield from _wrapped(text, width)
+        yield from _listed(several.apart, width)
+
+
+def _listed(texts: Iterable[str], width: int) -> Iterator[str]:
+    for text in texts:
+        yield from _wrapped(f"- {text}", width, "  ")
 
 
 def _of_the_winner(winner: Candidate) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pytest_winserve.backend.own_state import OwnState
 from pytest_winserve.deployment.contract import READY_RUN, BackendInfo, Spec, Tell
 from pytest_winserve.deployment.readiness import first_answer
 from pytest_winserve.errors import HostLost, StartError, StartTimeout
@@ -151,6 +152,10 @@ class RemoteDeployment:
 
     def no_room(self) -> str | None:
         return self._ask(None, "no_room")
+
+    def own_states(self) -> list[OwnState]:
+        found = self._ask(list[dict[str, Any]](), "own_states")
+        return [OwnState.from_dict(each) for each in found]
 
     def log_positions(self) -> dict[str, int]:
         return self._ask(dict[str, int](), "log_positions")

@@ -150,6 +150,14 @@ class NeedsPrograms(Protocol):
 
 
 @runtime_checkable
+class SeveralProcesses(Protocol):
+    """A server one backend of which may run the app in several processes."""
+
+    def processes(self, options: Options) -> int:
+        """In how many, with these options; 2 where each request has one of its own."""
+
+
+@runtime_checkable
 class Complaining(Protocol):
     """A server, or a front, whose log has words of its own for what is wrong."""
 

@@ -55,6 +55,9 @@ class CgiServer:
     def concurrency(self, options: Options) -> Concurrency:
         return "unknown"
 
+    def processes(self, options: Options) -> int:
+        return 2  # each request has one of its own: two are enough to show what that means
+
     def start(self, job: Job) -> Running:
         httpd, folder, processes = find_httpd(), job.folder, int(job.options["processes"])
         (folder / "app.py").write_text(job.worker_code(processes) + SCRIPT, encoding="utf-8")

@@ -74,6 +74,9 @@ class GranianServer:
         # A worker whose threads are all busy still takes connections, which another could serve.
         return workers * threads if workers == 1 or threads == backpressure else "unknown"
 
+    def processes(self, options: Options) -> int:
+        return int(options["workers"])
+
     def start(self, job: Job) -> Running:
         from granian.constants import Interfaces
 

@@ -64,6 +64,9 @@ class GunicornServer:
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["workers"]) * int(options["threads"])
 
+    def processes(self, options: Options) -> int:
+        return int(options["workers"])
+
     def start(self, job: Job) -> Running:
         if sys.platform == "win32":
             raise AssertionError("unsupported() says no")

@@ -74,6 +74,9 @@ class ModWsgiServer:
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["processes"]) * int(options["threads"])
 
+    def processes(self, options: Options) -> int:
+        return int(options["processes"])
+
     def start(self, job: Job) -> Running:
         processes, threads = int(job.options["processes"]), int(job.options["threads"])
         httpd, folder = find_httpd(), job.folder

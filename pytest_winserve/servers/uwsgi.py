@@ -55,6 +55,9 @@ class UwsgiServer:
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["processes"]) * int(options["threads"])
 
+    def processes(self, options: Options) -> int:
+        return int(options["processes"])
+
     def start(self, job: Job) -> Running:
         if sys.platform == "win32":
             raise AssertionError("unsupported() says no")

@@ -30,6 +30,7 @@ def lab_of(
         hold=settings.hold,
         chdir=settings.chdir or "",
         environment=settings.environment,
+        start=settings.start,
         require=settings.require if require is None else require,
         allow_limited=settings.limited == "allow",
         **shown,

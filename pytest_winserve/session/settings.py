@@ -110,6 +110,12 @@ def _start_timeout(text: str) -> float:
     return seconds_of("start_timeout", text)
 
 
+def _start(text: str) -> str:
+    if text not in {"together", "one-by-one"}:
+        raise ValueError(f"start={text}: together or one-by-one is needed")
+    return text
+
+
 def seconds_of(name: str, text: str) -> float:
     """A time that was given as a text. Raises ValueError unless it is greater than 0."""
     try:
@@ -177,6 +183,11 @@ SETTINGS = (
         "start_timeout", "S", "seconds that a site may take to come up, with the app loaded", 30.0,
         convert=_start_timeout,
     ),
+    Setting(
+        "start", "HOW",
+        "how backends are started: together, or one-by-one, each when the one before answers",
+        "together", convert=_start,
+    ),
     Setting("engine", "E", "what sends the load: builtin, locust, tsung", "builtin"),
     Setting("users", "N", "users of the stock checks' load", 500, convert=_users),
     Setting("duration", "S", "seconds of the stock checks' load", 10.0, convert=_duration),
@@ -222,6 +233,7 @@ class Settings(NamedTuple):
     env_file: tuple[str, ...]
     command: str | None
     start_timeout: float
+    start: str
     engine: str
     users: int
     duration: float

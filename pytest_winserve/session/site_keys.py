@@ -71,7 +71,8 @@ def site_keys(settings: Settings, marker: dict[str, Any], surveys: Surveys) -> l
     for path in (one("slow"), one("fast")):
         if path is not None:
             Request(path)
-    parse_app(one("app"))
+    if one("app") is not None:  # else it is still to be looked for
+        parse_app(one("app"))
     keys = [
         SiteKey(
             str(topology),

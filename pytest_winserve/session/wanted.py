@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,9 +18,14 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.lab.available import Surveys
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import SiteKey, site_keys
+from pytest_winserve.topology import Topology
 
+Function = TypeVar("Function", bound=Callable[..., None])
 SITE_KEY = pytest.StashKey[SiteKey]()
 """What a test wants, once it is settled."""
+
+ONE_IS_NOT_ENOUGH = "winserve_several_processes"
+"""The attribute of a test function that is about several processes."""
 
 Place = tuple[str, str]
 """A host and a topology: what the id of a test names."""
@@ -122,6 +127,21 @@ class Wanted:
                 item.stash[SITE_KEY] = wanted[place]
             else:
                 yield item
+
+
+def only_with_several_processes(function: Function) -> Function:
+    """Have a stock check only where the app runs in several processes: elsewhere there is no such
+    test, and none to be skipped."""
+    setattr(function, ONE_IS_NOT_ENOUGH, True)
+    return function
+
+
+def has_its_processes(item: object) -> bool:
+    """Whether a test that is about several processes has several."""
+    if not getattr(getattr(item, "function", None), ONE_IS_NOT_ENOUGH, False):
+        return True
+    key = _parameter(item) if isinstance(item, pytest.Item) else None
+    return not isinstance(key, SiteKey) or Topology.parse(key.topology).processes > 1
 
 
 def in_order(items: list[pytest.Item], *, grouped: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_winserve import Lab
 from pytest_winserve.errors import StartError, UsageError, WinserveError
 from tests.kit.commands import run_pytest, winserve
 from tests.kit.components import needs
@@ -251,3 +252,45 @@ def test_an_app_that_starts_once_only_is_told_from_one_that_does_not_start(
     first, second, *_ = str(caught.value).splitlines()
     assert re.match(r"backend \d: the app 'shop:make\(\)' could not be loaded: FileExists", first)
     assert second.startswith("  2 other backends loaded the same app at the same time; ")
+    assert "--start one-by-one start them in turn" in second
+
+
+ONE_AT_A_TIME = """
+import os, pathlib, time
+def make():
+    busy = pathlib.Path(__file__).with_name('busy')
+    os.close(os.open(busy, os.O_CREAT | os.O_EXCL))
+    time.sleep(0.3)
+    busy.unlink()
+    def app(environ, start_response):
+        start_response('200 OK', [('Content-Length', '0')])
+        return []
+    return app
+"""
+
+
+def test_an_app_that_cannot_be_loaded_twice_at_once_is_served_by_backends_started_in_turn(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "shop.py").write_text(ONE_AT_A_TIME)
+    done = winserve("load", "nginx3-waitress", "--app=shop:make()", "--count=6", "--users=1")
+    assert done.status == 1
+    assert "2 other backends loaded the same app at the same time" in done.err
+    (tmp_path / "busy").unlink(missing_ok=True)
+    again = winserve(
+        "load", "nginx3-waitress", "--app=shop:make()", "--count=6", "--users=1",
+        "--start=one-by-one",
+    )  # fmt: skip
+    assert again.status == 0, again.err
+    assert "sent 6, answered 6" in again.out
+
+
+def test_of_backends_started_in_turn_the_one_that_fails_is_named_and_no_other_blamed(
+    tmp_path: Path, traces: Traces
+) -> None:
+    (tmp_path / "shop.py").write_text(FIRST_COMES)
+    with pytest.raises(StartError) as caught:
+        Lab(start="one-by-one").serve("nginx3-waitress", "shop:make()")
+    assert str(caught.value).startswith("backend 1: the app 'shop:make()' could not be loaded")
+    assert "other backends" not in str(caught.value)
+    traces.gone()

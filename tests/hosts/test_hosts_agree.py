@@ -41,7 +41,7 @@ def test_nginx4_on_three_hosts() -> None:
         "--winserve-report=report", seconds=900,
     )  # fmt: skip
     assert done.status == 0, done.out
-    assert "12 passed" in done.out
+    assert "15 passed" in done.out
     tests = read_json(Path("report", "results.json"))["tests"]
     for host in HOSTS:
         mine = [test for test in tests if test["host"] == host]

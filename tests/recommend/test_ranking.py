@@ -16,6 +16,7 @@ from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import BackendShare
 from pytest_winserve.load.results.usage import PartUsage, SiteUsage
 from pytest_winserve.recommend.ranking import Ranking, rank
+from pytest_winserve.recommend.several import Several
 from pytest_winserve.recommend.text import errors_by_side, render
 from pytest_winserve.report.record import NotTried, Record
 from tests.kit.results import Make, histogram
@@ -99,6 +100,38 @@ def test_memory_is_held_against_the_least_whatever_the_order(make: Make) -> None
     ]
     for order in itertools.permutations(ladder):
         assert winner(ranked(*itertools.chain(*order))) == "more"
+
+
+def test_one_process_is_preferred_where_something_in_one_met_the_criteria(make: Make) -> None:
+    several = rounds(make, "nginx4-waitress", 4000, 4040, 3960)
+    others = rounds(make, "gunicorn:workers=2", 3000, 3040, 2960)
+    one = rounds(make, "nginx1-waitress", 1000, 1010, 990)
+    records = [Record.from_dict(test) for test in (*several, *others, *one)]
+    assert winner(rank(records, CRITERIA, 0.1)) == "nginx4-waitress"
+    found = rank(records, CRITERIA, 0.1, one_process=True)
+    assert winner(found) == "nginx1-waitress"
+    assert [each.topology for each in found.aside] == ["nginx4-waitress", "gunicorn:workers=2"]
+    assert [each.topology for each in found.next_round(1)] == ["nginx1-waitress"]
+    apart = Several(apart=("each of 4 processes runs a scheduler",))
+    text = " ".join(render(found, [], apart).split())
+    assert "It was the fastest of those with one process, and every other" in text
+    assert "Set aside for that, though it met the criteria: nginx4-waitress, gunicorn" in text
+    assert "- each of 4 processes runs a scheduler" in text
+    # Where none in one process did, the others count, and it is told what they mean.
+    alone = rank(records[:3], CRITERIA, 0.1, one_process=True)
+    assert (winner(alone), alone.aside) == ("nginx4-waitress", ())
+    assert "Several processes have several times" in render(alone, [], apart)
+
+
+def test_what_loses_users_is_named_with_why_of_many_the_first(make: Make) -> None:
+    names = tuple(f"nginx{n}-waitress" for n in range(2, 10))
+    lost = Several(names, ("SECRET_KEY is another one in each process",))
+    text = " ".join(render(ranked(*rounds(make, "one", 1000, 1000)), [], lost).split())
+    assert "Not proposed for that: nginx2-waitress, nginx3-waitress" in text
+    assert "nginx7-waitress and 2 more." in text
+    assert "- SECRET_KEY is another one in each process" in text
+    nothing = " ".join(render(ranked(), [], lost).split())
+    assert "name one with one process, such as waitress, or mend the app" in nothing
 
 
 def test_a_server_made_for_development_yields_to_every_equal(make: Make) -> None:

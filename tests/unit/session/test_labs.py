@@ -19,6 +19,7 @@ GIVEN = {
     "start_timeout": "90",
     "hold": "2",
     "chdir": "shop",
+    "start": "one-by-one",
 }
 
 
@@ -55,6 +56,7 @@ def test_a_lab_has_all_that_the_settings_say_of_it() -> None:
         "hold": 2.0,
         "chdir": "shop",
         "environment": {},
+        "start": "one-by-one",
     }
 
 

@@ -24,6 +24,7 @@ TEXTS = {
     "env_file": ("a", "b", "c", ""),
     "command": ("a {port}", "b {port}", "c {port}", "d {port}"),
     "start_timeout": ("0.5", "60", "120", ""),
+    "start": ("one-by-one", "together", "one-by-one", ""),
     "engine": ("builtin", "tsung", "locust", ""),
     "users": ("1", "2", "3", ""),
     "duration": ("0.5", "2", "3", ""),
@@ -142,6 +143,7 @@ def test_semicolons_and_lines_separate_criteria_and_commas_do_not(
         ("start_timeout", "0", "--winserve-start-timeout: start_timeout=0: a number of seconds"),
         ("start_timeout", "inf", "start_timeout=inf"),
         ("start_timeout", "soon", "start_timeout=soon"),
+        ("start", "one", "--winserve-start: start=one: together or one-by-one is needed"),
         ("topology", ",", "--winserve-topology: T[,T...] is empty"),
     ],
 )

@@ -47,7 +47,7 @@ def plan_options(command: Command) -> Command:
     return command
 
 
-SERVING = ("app", "command", "start_timeout", "fast", "nginx", "host", "provision")
+SERVING = ("app", "python", "command", "start_timeout", "fast", "nginx", "host", "provision")
 LOADING = ("load_from", "engine", "users", "duration", "require", "limited", "report")
 
 

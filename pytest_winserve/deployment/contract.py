@@ -33,7 +33,9 @@ class Spec:
     """What to run. `fast` is the path of the readiness request; `port` 0 is any free one.
 
     `folder` is where the app runs, and `path` what is put on Python's path for it; both are as
-    that machine calls them. `listen` is where its servers listen.
+    that machine calls them. `listen` is where its servers listen. `python` is another Python than
+    this one that runs the backends, and `lent` are folders for the end of its path, the first with
+    this package.
     """
 
     topology: Topology
@@ -46,6 +48,8 @@ class Spec:
     folder: str
     path: tuple[str, ...]
     listen: Listen = ANYWHERE
+    python: str | None = None
+    lent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

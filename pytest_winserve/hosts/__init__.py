@@ -7,6 +7,7 @@ what this machine has for hosts of that kind; it raises MissingComponent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
@@ -26,6 +27,9 @@ class Host(Protocol):
     def name(self) -> str:
         """As in the option: `local`."""
 
+    def use_python(self, path: str) -> None:
+        """Have the Python of this path run the backends. Raises UsageError where that cannot be."""
+
     def open(self) -> AbstractContextManager[None]:
         """Keeps the way to the machine open; without it, that is done for each deployment."""
 
@@ -40,6 +44,10 @@ class Host(Protocol):
 
     def require(self, server: str) -> None:
         """Raise what keeps a server from running over there: MissingComponent or UsageError."""
+
+    def lend(self, server: str) -> Mapping[str, str]:
+        """Have ready what another Python lacks to run a server; the versions of what it is lent.
+        May take minutes. Raises MissingComponent."""
 
     def about(self) -> dict[str, Any]:
         """The machine as in `results.json`; empty when it is this one, or was not used yet."""
@@ -64,15 +72,18 @@ def host_names() -> list[str]:
     return list(names(__name__))
 
 
-def open_host(text: str, *, provision: bool = False) -> Host:
+def open_host(text: str, *, provision: bool = False, python: str | None = None) -> Host:
     """The host that `NAME` or `NAME:ARGUMENT` names; UsageError when there is none.
 
-    With `provision` this package is brought there when it is needed.
+    With `provision` this package is brought there when it is needed. `python` is the Python that
+    runs the backends, where it is not the host's own.
     """
     name, _, argument = text.partition(":")
     module = member(__name__, "host", name, "open_host", given=text)
     host = cast(Host, module.open_host(argument))
     host.provision = provision
+    if python is not None:
+        host.use_python(python)
     return host
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -31,11 +31,12 @@ class Lab:
             print(site.url, site.load(users=100, duration=5).summary())
 
     With `provision` a host that needs this package gets it. `load_from` is `here` or `host`: where
-    probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
-    `start_timeout` the seconds that a site may take to come up. The criteria of `require` are
-    applied to every measurement; on a load whose generator was the limit they fail unless
-    `allow_limited`. What takes long is told to `observer`, or else on the standard error. Raises
-    UsageError for a host, engine or criterion that cannot be.
+    probes and loads are sent from. `python` is the Python of the app's own virtual environment, or
+    its folder, for the host `local`; unless given, the lab's own serves. `nginx` is a path,
+    `system`, `wheel`, `container` or `auto`; `start_timeout` the seconds that a site may take to
+    come up. The criteria of `require` are applied to every measurement; on a load whose generator
+    was the limit they fail unless `allow_limited`. What takes long is told to `observer`, or else
+    on the standard error. Raises UsageError for a host, engine or criterion that cannot be.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Lab:
         *,
         provision: bool = False,
         load_from: str = "here",
+        python: str | None = None,
         nginx: str = "auto",
         engine: str = "builtin",
         start_timeout: float = START_SECONDS,
@@ -55,7 +57,7 @@ class Lab:
         if load_from not in ("here", "host"):
             raise UsageError(f"load_from={load_from!r}: here or host is needed")
         get_engine(engine)
-        self.host: Host = open_host(host, provision=provision)
+        self.host: Host = open_host(host, provision=provision, python=python)
         self._load_from = load_from
         self._nginx = nginx
         self._engine = engine
@@ -110,10 +112,13 @@ class Lab:
             folder=self.host.folder(),
             path=self.host.path(),
         )
+        what = f"what {topology.server} needs is installed for the app's Python, into a cache"
+        with told(self._observer.waiting, what):
+            lent = self.host.lend(topology.server)
         with told(self._observer.waiting, f"{topology} is brought up"):
             deployment = self.host.deploy(spec)
             deployment.start()
-            machine = self._machine(topology, deployment)
+            machine = self._machine(topology, deployment, lent)
         return Site(
             topology=topology,
             host=self.host.name,
@@ -129,9 +134,14 @@ class Lab:
             observer=self._observer,
         )
 
-    def _machine(self, topology: Topology, deployment: Deployment) -> dict[str, Any]:
-        """Where the site runs, with the front that serves it; empty when that is this machine."""
+    def _machine(
+        self, topology: Topology, deployment: Deployment, lent: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Where the site runs, with the front that serves it, and what its Python was lent; empty
+        when that is this machine in this Python."""
         about = self.host.about()
+        if lent:
+            about = about | {"lent": dict(lent)}
         if not about or topology.front is None:
             return about
         return about | {"versions": about["versions"] | {topology.front: str(deployment.binary)}}

@@ -151,6 +151,11 @@ SETTINGS = (
         "app", "SPEC", "the app to serve: module:attribute or module:factory()",
         "pytest_winserve.sample_app:app",
     ),
+    Setting(
+        "python", "PATH",
+        "the Python of the app's own virtual environment, or its folder; an active environment "
+        "that is not the lab's is taken by itself",
+    ),
     Setting("command", "CMD", "command line of the server `command`, with {port}"),
     Setting(
         "start_timeout", "S", "seconds that a site may take to come up, with the app loaded", 30.0,
@@ -185,6 +190,7 @@ class Settings(NamedTuple):
     provision: bool
     load_from: str
     app: str
+    python: str | None
     command: str | None
     start_timeout: float
     engine: str

@@ -84,10 +84,25 @@ class RunResults:
         self._report = Report.of(run)
         return self._report
 
+    @property
+    def lent(self) -> list[str]:
+        """What the app's Python was lent, so that it can be served."""
+        return [
+            line
+            for machine in self._machines.values()
+            if machine.get("lent")
+            for line in wrap(
+                "winserve: lent to the app's Python: "
+                + ", ".join(f"{name} {version}" for name, version in machine["lent"].items()),
+                80,
+                subsequent_indent="  ",
+            )
+        ]
+
     def hints(self, option: str) -> list[str]:
-        """What the reader should know: of other machines, and of failed requests that no criterion
-        judged."""
-        notes = [
+        """What the reader should know: of other machines, of what was lent, and of failed requests
+        that no criterion judged."""
+        notes = self.lent + [
             line
             for host, machine in self._machines.items()
             if "note" in machine

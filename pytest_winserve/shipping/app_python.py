@@ -67,8 +67,8 @@ def look_at(path: str) -> AppPython:
     try:
         with tempfile.TemporaryDirectory() as nowhere:  # no module of the app's is in the way there
             done = subprocess.run(
-                [command, "-c", LOOK],
-                stdin=subprocess.DEVNULL,
+                [command, "-"],
+                input=LOOK,
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
@@ -119,7 +119,7 @@ def _interpreter(path: Path) -> Path:
             )
     if path.is_symlink() and not path.exists():
         raise UsageError(
-            f"{path} leads to {path.readlink()}, which is not there: the virtual environment was "
+            f"{path} leads to {path.resolve()}, which is not there: the virtual environment was "
             "moved, or its Python was removed; make it anew with `python -m venv`"
         )
     if not path.exists():

@@ -19,6 +19,7 @@ TEXTS = {
     "provision": ("true", "no", "on", ""),
     "load_from": ("host", "here", "host", ""),
     "app": ("a:app", "b:app", "c:app", "d:app"),
+    "python": ("/a", "/b", "/c", ""),
     "command": ("a {port}", "b {port}", "c {port}", "d {port}"),
     "start_timeout": ("0.5", "60", "120", ""),
     "engine": ("builtin", "tsung", "locust", ""),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from pytest_winserve.deployment.contract import Deployment, Spec
 from pytest_winserve.errors import MissingComponent, UsageError
@@ -27,9 +27,6 @@ class Host(Protocol):
     def name(self) -> str:
         """As in the option: `local`."""
 
-    def use_python(self, path: str) -> None:
-        """Have the Python of this path run the backends. Raises UsageError where that cannot be."""
-
     def open(self) -> AbstractContextManager[None]:
         """Keeps the way to the machine open; without it, that is done for each deployment."""
 
@@ -45,12 +42,20 @@ class Host(Protocol):
     def require(self, server: str) -> None:
         """Raise what keeps a server from running over there: MissingComponent or UsageError."""
 
-    def lend(self, server: str) -> Mapping[str, str]:
-        """Have ready what another Python lacks to run a server; the versions of what it is lent.
-        May take minutes. Raises MissingComponent."""
-
     def about(self) -> dict[str, Any]:
         """The machine as in `results.json`; empty when it is this one, or was not used yet."""
+
+
+@runtime_checkable
+class TakesPython(Protocol):
+    """A host on which another Python than the host's own can run the backends."""
+
+    def use_python(self, path: str) -> None:
+        """Have the Python of this path run the backends."""
+
+    def lend(self, server: str) -> Mapping[str, str]:
+        """Have ready what that Python lacks to run a server; the versions of what it is lent. May
+        take minutes. Raises MissingComponent, and UsageError for a Python that cannot be."""
 
 
 def require_host(host: Host) -> None:
@@ -83,6 +88,11 @@ def open_host(text: str, *, provision: bool = False, python: str | None = None) 
     host = cast(Host, module.open_host(argument))
     host.provision = provision
     if python is not None:
+        if not isinstance(host, TakesPython):
+            raise UsageError(
+                f"--python={python}: the host {host.name} has a Python of its own, which runs the "
+                "app there; --python is for the host local"
+            )
         host.use_python(python)
     return host
 

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_winserve.deployment.contract import Deployment, Spec
 from pytest_winserve.deployment.sender import FromHere
 from pytest_winserve.errors import UsageError
-from pytest_winserve.hosts import Host, open_host
+from pytest_winserve.hosts import Host, TakesPython, open_host
 from pytest_winserve.lab.observer import Lines, Observer, ShownOn, on_stderr
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.criteria import Criterion, parse_all
@@ -113,8 +113,10 @@ class Lab:
             path=self.host.path(),
         )
         what = f"what {topology.server} needs is installed for the app's Python, into a cache"
-        with told(self._observer.waiting, what):
-            lent = self.host.lend(topology.server)
+        lent: Mapping[str, str] = {}
+        if isinstance(self.host, TakesPython):
+            with told(self._observer.waiting, what):
+                lent = self.host.lend(topology.server)
         with told(self._observer.waiting, f"{topology} is brought up"):
             deployment = self.host.deploy(spec)
             deployment.start()

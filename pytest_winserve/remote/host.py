@@ -5,14 +5,13 @@ What differs from one kind of such machine to the next is its `Machine`, and not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_winserve.deployment.contract import Spec
-from pytest_winserve.errors import UsageError
 from pytest_winserve.remote.deployment import RemoteDeployment
 from pytest_winserve.remote.gateway import Gateway
 from pytest_winserve.remote.machine import Machine, own_path
@@ -37,12 +36,6 @@ class RemoteHost:
     def provision(self, wanted: bool) -> None:
         self._gateway.provision = wanted
 
-    def use_python(self, path: str) -> None:
-        raise UsageError(
-            f"--python={path}: the host {self.name} has a Python of its own, which runs the app "
-            "there; --python is for the host local"
-        )
-
     @contextmanager
     def open(self) -> Iterator[None]:
         self._gateway.enter()
@@ -64,9 +57,6 @@ class RemoteHost:
     def require(self, server: str) -> None:
         with self.open(), closing(self._gateway.link()) as link:
             link("require", server)
-
-    def lend(self, server: str) -> Mapping[str, str]:
-        return {}
 
     def about(self) -> dict[str, Any]:
         return self._gateway.about()

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from pytest_winserve.errors import UsageError
+from pytest_winserve.shipping.app_python import OLDEST, look_at
+
 
 def make_environment(folder: Path, *distributions: str, python: str = sys.executable) -> Path:
     """A virtual environment without pip, with copies of these pure Python distributions of this
@@ -47,3 +50,15 @@ def files_of(distribution: str) -> Iterator[tuple[str, Path]]:
     for file in importlib.metadata.files(distribution) or []:
         if ".." not in file.parts and "__pycache__" not in file.parts:
             yield file.as_posix(), Path(str(file.locate()))
+
+
+def oldest_python() -> str:
+    """The oldest Python that an app may have, where it is installed; else this one."""
+    name = f"python{'.'.join(map(str, OLDEST))}"
+    found = shutil.which(name)
+    if found is None:
+        return sys.executable
+    try:
+        return look_at(found).command
+    except UsageError:  # such as a launcher of a Python that is not chosen
+        return sys.executable

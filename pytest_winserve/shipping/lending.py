@@ -28,15 +28,10 @@ from pytest_winserve.system.commands import run
 
 NOT_PASSED = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON")
 """Where else pip would install to, which contradicts a folder of our own."""
-OFFLINE = (
-    "Failed to establish a new connection",
-    "NewConnectionError",
-    "dns error",
-    "Temporary fai",
-)
-_NO_WHEEL = re.compile(r"No matching distribution found for ([^\s(]+)")
-_UV_NO_WHEEL = re.compile(r"[Bb]ecause (\S+) (?:==?\S+ )?(?:has no|was not found)")
-LAST_LINES = 6
+OFFLINE = ("Failed to establish a new connection", "Failed to fetch")
+"""What pip and uv say when they do not reach the package index."""
+NO_WHEEL = re.compile(r"No matching distribution found for (\S+)|Because (\S+) (?:has no|was not) ")
+"""What pip and uv say when there is no wheel of a package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,40 +90,39 @@ def _made(name: str, fill: Callable[[Path], None]) -> Path:
 
 
 def _install(python: AppPython, component: str, wanted: Sequence[str], folder: Path) -> None:
-    pip = _installer(python, component)
+    command = [*_installer(python, component), "--target", str(folder), *wanted]
     environment = {k: v for k, v in os.environ.items() if k not in NOT_PASSED}
-    command = [*pip, "--only-binary=:all:" if "uv" not in Path(pip[0]).stem else "--no-build"]
     by_hand = f"{python.command} -m pip install {' '.join(map(repr, wanted))}"
     try:
-        done = run([*command, "--target", str(folder), *wanted], environment)
+        done = run(command, environment)
     except StartError as error:
         raise MissingComponent(component, f"it cannot be lent: {error}", by_hand) from None
     if done.returncode == 0:
         return
     said = done.stderr.strip() or done.stdout.strip()
-    end = "\n".join(f"    {line}" for line in said.splitlines()[-LAST_LINES:])
     for_it = f"for Python {python.version} ({python.build[1]})"
-    no_wheel = _NO_WHEEL.search(said) or _UV_NO_WHEEL.search(said)
+    no_wheel = NO_WHEEL.search(said)
     if any(words in said for words in OFFLINE):
         reason = f"it cannot be lent {for_it}: the package index cannot be reached"
-        by_hand = "connect this machine to the network once, or set PIP_INDEX_URL"
+        by_hand = "connect this machine to the network once, or name an index by PIP_INDEX_URL"
     elif no_wheel:
-        reason = f"it cannot be lent: there is no wheel of {no_wheel[1]} {for_it}"
+        package = no_wheel[1] or no_wheel[2]
+        reason = f"it cannot be lent: no wheel of {package} could be found {for_it}"
     else:
-        reason = f"it cannot be lent {for_it}"
-    raise MissingComponent(component, f"{reason}; what was said:\n{end}", by_hand)
+        reason = f"it cannot be lent {for_it}: {said.splitlines()[-1] if said else 'pip failed'}"
+    raise MissingComponent(component, reason, by_hand)
 
 
 def _installer(python: AppPython, component: str) -> list[str]:
     """What installs for another Python: the lab's own pip, that Python's, or uv."""
-    options = ["--disable-pip-version-check", "--no-input"]
+    options = ["--disable-pip-version-check", "--no-input", "install", "--only-binary=:all:"]
     if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", "--python", python.command, *options, "install"]
+        return [sys.executable, "-m", "pip", "--python", python.command, *options]
     if python.version_of("pip") is not None:
-        return [python.command, "-m", "pip", *options, "install"]
+        return [python.command, "-m", "pip", *options]
     uv = shutil.which("uv")
     if uv is not None:
-        return [uv, "pip", "install", "--python", python.command]
+        return [uv, "pip", "install", "--no-build", "--python", python.command]
     raise MissingComponent(
         component,
         "it cannot be lent: neither this Python nor that of the app has pip, and there is no uv",

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.servers import get_server, lent, require_server, server_names
+from pytest_winserve.shipping import lending
 from pytest_winserve.shipping.app_python import AppPython, look_at
+
+BUILD = ("cpython-310", "linux-x86_64", "glibc", "2.36")
 
 
 def python(**installed: str) -> AppPython:
     versions = {name.replace("_", "-"): version for name, version in installed.items()}
-    return AppPython("/shop/venv/bin/python", "3.10.1", "/shop/venv", ("cpython-310",), versions)
+    return AppPython("/shop/venv/bin/python", "3.10.1", "/shop/venv", BUILD, versions)
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
@@ -70,3 +74,39 @@ def test_what_is_too_old_there_is_not_replaced() -> None:
 def test_names_are_compared_as_pip_does() -> None:
     assert python(zope_interface="8.6").version_of("zope.interface") == "8.6"
     assert python(flask="3.0").version_of("Flask") == "3.0"
+
+
+def test_what_installs_is_the_labs_pip_else_that_pythons_else_uv(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_pip = python(pip="22.3")
+    assert "--python" in lending._installer(python(), "waitress")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert lending._installer(with_pip, "waitress")[0] == with_pip.command
+    monkeypatch.setattr("shutil.which", lambda name: "/bin/uv")
+    assert lending._installer(python(), "waitress")[:3] == ["/bin/uv", "pip", "install"]
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(MissingComponent, match="has pip, and there is no uv"):
+        lending._installer(python(), "waitress")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("ERROR: No matching distribution found for greenlet>=3 (from gevent)", "greenlet>=3 "),
+        ("cause: Because gevent was not found in the package registry and", "gevent could"),
+        ("Failed to establish a new connection: refused\nERROR: No matching", "be reached"),
+        ("error: Request failed\n  cause: Failed to fetch: http://index", "be reached"),
+        ("WARNING: none\nERROR: No space left on device", "No space left on device"),
+    ],
+)
+def test_what_cannot_be_lent_is_told_in_a_line(
+    said: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def run(command: list[str], environment: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", said)
+
+    monkeypatch.setattr(lending, "run", run)
+    with pytest.raises(MissingComponent, match=told) as raised:
+        lending._install(python(), "gevent", ["gevent>=23.7"], tmp_path)
+    assert "\n" not in raised.value.reason

@@ -73,7 +73,8 @@ class LocalHost:
         own = {name: version for name, version in here["versions"].items() if name not in apps}
         return here | {
             "python": python.version,
-            "python_build": f"{python.build[0]} in {python.prefix}",
+            "python_build": python.build[0],
+            "python_prefix": python.prefix,
             "python_of_lab": platform.python_version(),
             "versions": own | {name: found for name, found in sorted(versions.items()) if found},
         }

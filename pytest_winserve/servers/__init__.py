@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.options import Option, Options, defaults
-from pytest_winserve.registry import member, names, own_names
+from pytest_winserve.registry import member, names, own_names, owner
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -224,6 +224,7 @@ def require_server(
     if python is None:
         _require_packages(server, _version_here, "", _pip(server))
     else:
+        _require_file(server, python)
         by_hand = f"{python.command} -m pip install {_needed(server)}"
         _require_packages(server, _versions_in(python, server), f" in {python.prefix}", by_hand)
     if isinstance(server, NeedsPrograms):
@@ -238,6 +239,17 @@ def lent(server: Server, python: AppPython) -> list[str]:
         for package in (*server.packages, *helpers)
         if not package.optional and python.version_of(package.name) is None
     ]
+
+
+def _require_file(server: Server, python: AppPython) -> None:
+    """This package's own servers go with it, but one that another package adds does not."""
+    adds = owner(__name__, server.name)
+    if adds is not None and python.version_of(adds) is None:
+        raise MissingComponent(
+            server.name,
+            f"the package {adds}, which adds this server, is not installed in {python.prefix}",
+            f"{python.command} -m pip install {adds}",
+        )
 
 
 def _require_packages(
@@ -270,10 +282,7 @@ def _version_here(distribution: str) -> str | None:
 
 
 def _versions_in(python: AppPython, server: Server) -> Callable[[str], str | None]:
-    """The versions there; of what can be lent, one that works. A server of another package is not
-    lent: its own file is not there either."""
-    if server.name not in own_names(__name__):
-        return python.version_of
+    """The versions there; of what can be lent, one that works."""
     oldest = {package.name: package.oldest for package in server.packages if not package.optional}
     return lambda name: python.version_of(name) or oldest.get(name)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import Host, open_host
-from pytest_winserve.lab.lab import Lab
+from pytest_winserve.lab.lab import SAMPLE_APP, Lab
 from pytest_winserve.lab.observer import Live, ShownOn
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.session.settings import Settings
@@ -48,10 +48,10 @@ def host_of(settings: Settings, host: str) -> Host:
 
 def python_of(settings: Settings, host: str) -> str | None:
     """The path of the Python that is to run the app: the setting, or on this machine that of an
-    active virtual environment, unless the lab itself runs in that."""
+    active virtual environment, unless the lab itself runs in that. The sample app is the lab's."""
     from pytest_winserve.shipping.app_python import active_environment
 
-    if settings.python is None and host == LOCAL:
+    if settings.python is None and host == LOCAL and settings.app != SAMPLE_APP:
         return active_environment()
     return settings.python
 

@@ -85,24 +85,23 @@ class RunResults:
         return self._report
 
     @property
-    def lent(self) -> list[str]:
-        """What the app's Python was lent, so that it can be served."""
-        return [
-            line
-            for machine in self._machines.values()
-            if machine.get("lent")
-            for line in wrap(
-                "winserve: lent to the app's Python: "
-                + ", ".join(f"{name} {version}" for name, version in machine["lent"].items()),
-                80,
-                subsequent_indent="  ",
-            )
-        ]
+    def whose_python(self) -> list[str]:
+        """In which Python the app ran where that was not the lab's, and what it was lent."""
+        found = []
+        for machine in self._machines.values():
+            if "python_prefix" in machine:
+                lent = ", ".join(f"{name} {v}" for name, v in machine.get("lent", {}).items())
+                text = (
+                    f"winserve: the app ran in {machine['python_prefix']}, Python "
+                    f"{machine['python']}; lent to it: {lent or 'nothing'}"
+                )
+                found += wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False)
+        return found
 
     def hints(self, option: str) -> list[str]:
-        """What the reader should know: of other machines, of what was lent, and of failed requests
-        that no criterion judged."""
-        notes = self.lent + [
+        """What the reader should know: of other machines, of the app's Python, and of failed
+        requests that no criterion judged."""
+        notes = self.whose_python + [
             line
             for host, machine in self._machines.items()
             if "note" in machine

@@ -54,6 +54,10 @@ def files_in(folder: Path) -> list[str]:
 
 def test_what_it_has_serves_and_nothing_of_the_labs_is_seen(project: Path) -> None:
     python = make_environment(project / "venv", "waitress")
+    (other,) = (project / "venv").rglob("waitress/__init__.py")
+    another_version = other.parents[1] / "pytest_winserve"
+    another_version.mkdir()
+    (another_version / "__init__.py").write_text("raise RuntimeError('not this one')\n")
     before = files_in(project / "venv")
     with Lab(python=str(python)).serve("waitress", "hello:app", fast="/") as site:
         told = site.get("/").json()
@@ -91,7 +95,7 @@ def test_the_report_says_what_served_and_what_was_lent(project: Path, tmp_path: 
                     "--users", "1", "--report", "report",
                     VIRTUAL_ENV=str(project / "venv"))  # fmt: skip
     assert done.status == 0, done
-    assert "winserve: lent to the app's Python: waitress " in done.out
+    assert "; lent to it: waitress " in " ".join(done.out.split())
     environment = json.loads(Path("report/results.json").read_text("utf-8"))["environment"]
     assert environment["python"] == look_at(str(python)).version
     assert list(environment["lent"]) == ["waitress"]

@@ -64,15 +64,20 @@ def test_other_criteria_than_those_of_the_settings() -> None:
     assert lab_of(settings, "local", require=["rate > 0"]).arguments["require"] == ["rate > 0"]
 
 
+SHOP = {"app": "shop:app"}
+
+
 def test_an_active_environment_runs_the_app_on_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = resolve({}, lambda key: None)
+    settings = resolve(SHOP, lambda key: None)
     assert labs.python_of(settings, "local") is None
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
     assert labs.python_of(settings, "local") == str(tmp_path)
     assert labs.python_of(settings, "wine") is None
     assert lab_of(settings, "local").arguments["python"] == str(tmp_path)
+    sample = resolve({}, lambda key: None)
+    assert labs.python_of(sample, "local") is None
     given = resolve({"python": "/shop/venv"}, lambda key: None)
     assert labs.python_of(given, "local") == "/shop/venv"
 
@@ -81,11 +86,11 @@ def test_the_environment_that_the_lab_runs_in_is_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
-    assert labs.python_of(resolve({}, lambda key: None), "local") is None
+    assert labs.python_of(resolve(SHOP, lambda key: None), "local") is None
     link = tmp_path / "link"
     link.symlink_to(sys.prefix, target_is_directory=True)
     monkeypatch.setenv("VIRTUAL_ENV", str(link))
-    assert labs.python_of(resolve({}, lambda key: None), "local") is None
+    assert labs.python_of(resolve(SHOP, lambda key: None), "local") is None
 
 
 def test_a_python_for_another_host_is_refused() -> None:
@@ -99,4 +104,4 @@ def test_an_active_environment_without_its_python_is_told_as_that(
 ) -> None:
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
     with pytest.raises(UsageError, match=r"VIRTUAL_ENV=.* deactivate it, or name another Python"):
-        labs.other_python(resolve({}, lambda key: None), "local")
+        labs.other_python(resolve(SHOP, lambda key: None), "local")

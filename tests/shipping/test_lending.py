@@ -15,6 +15,7 @@ from pytest_winserve.shipping.app_python import look_at
 from tests.kit.commands import winserve
 from tests.kit.components import needs
 from tests.kit.environments import make_environment, make_wheel
+from tests.kit.platforms import not_on_windows
 
 APP = """
 import importlib.util, json, os, sys
@@ -114,7 +115,7 @@ def test_a_file_that_is_no_python(project: Path) -> None:
             look_at(name)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="platform: a script stands in for a Python")
+@not_on_windows("a script stands in for a Python")
 def test_a_python_that_is_too_old(project: Path) -> None:
     script = project / "python"
     script.write_text('#!/bin/sh\necho \'{"version": [3, 9, 7], "prefix": "/usr"}\'\n')

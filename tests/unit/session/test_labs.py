@@ -11,6 +11,7 @@ import pytest
 from pytest_winserve.errors import UsageError
 from pytest_winserve.session import labs
 from pytest_winserve.session.settings import Settings, resolve
+from tests.kit.platforms import not_on_windows
 
 GIVEN = {
     "provision": True,
@@ -82,11 +83,15 @@ def test_an_active_environment_runs_the_app_on_this_machine(
     assert labs.python_of(given, "local") == "/shop/venv"
 
 
-def test_the_environment_that_the_lab_runs_in_is_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_that_the_lab_runs_in_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
     assert labs.python_of(resolve(SHOP, lambda key: None), "local") is None
+
+
+@not_on_windows("a link takes a privilege there")
+def test_the_environment_that_the_lab_runs_in_by_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     link = tmp_path / "link"
     link.symlink_to(sys.prefix, target_is_directory=True)
     monkeypatch.setenv("VIRTUAL_ENV", str(link))

@@ -62,13 +62,46 @@ def lend(python: AppPython, component: str, wanted: Sequence[str]) -> Loan:
         f"{names}-{python.build[0]}-{digest}",
         lambda folder: _install(python, component, wanted, folder),
     )
-    there = importlib.metadata.distributions(path=[str(lent)])
-    versions = {
-        each.metadata["Name"]: each.version
-        for each in there
+    there = [
+        each
+        for each in importlib.metadata.distributions(path=[str(lent)])
         if python.version_of(each.metadata["Name"]) is None
-    }
+    ]
+    for each in there:
+        _check_what_it_meets(python, component, wanted, each)
+    versions = {each.metadata["Name"]: each.version for each in there}
     return Loan((*folders, str(lent)), dict(sorted(versions.items())))
+
+
+def _check_what_it_meets(
+    python: AppPython,
+    component: str,
+    wanted: Sequence[str],
+    lent: importlib.metadata.Distribution,
+) -> None:
+    """Raise MissingComponent when what is lent needs another version of what is there."""
+    from packaging.requirements import Requirement
+
+    markers = {
+        "extra": "",
+        "python_version": ".".join(python.version.split(".")[:2]),
+        "python_full_version": python.version,
+    }
+    for need in map(Requirement, lent.requires or []):
+        found = python.version_of(need.name)
+        if found is None or (need.marker is not None and not need.marker.evaluate(markers)):
+            continue
+        if not need.specifier.contains(found, prereleases=True):
+            raise MissingComponent(
+                component,
+                f"it cannot be lent: {lent.metadata['Name']} {lent.version} needs {need.name}"
+                f"{need.specifier}, and {python.prefix} has {need.name} {found}",
+                _by_hand(python, wanted),
+            )
+
+
+def _by_hand(python: AppPython, wanted: Sequence[str]) -> str:
+    return f"{python.command} -m pip install {' '.join(map(repr, wanted))}"
 
 
 def _made(name: str, fill: Callable[[Path], None]) -> Path:
@@ -92,7 +125,7 @@ def _made(name: str, fill: Callable[[Path], None]) -> Path:
 def _install(python: AppPython, component: str, wanted: Sequence[str], folder: Path) -> None:
     command = [*_installer(python, component), "--target", str(folder), *wanted]
     environment = {k: v for k, v in os.environ.items() if k not in NOT_PASSED}
-    by_hand = f"{python.command} -m pip install {' '.join(map(repr, wanted))}"
+    by_hand = _by_hand(python, wanted)
     try:
         done = run(command, environment)
     except StartError as error:

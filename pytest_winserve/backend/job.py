@@ -142,8 +142,11 @@ class BackendJob:
         names = ("app", "counters", "failure", "nonce", "index", "salt")
         order = {name: self.spec[name] for name in names}
         order |= {"folder": os.getcwd(), "patience": self.patience}  # noqa: PTH109
+        own = str(Path(__file__).parents[2])
         return (
-            f"import sys\nsys.path[:] = {sys.path!r}\n"
+            # All of the package is that of this folder then, and not another one that the app has.
+            f"import sys\nsys.path[:] = {[own, *sys.path]!r}\n"
+            "import pytest_winserve.backend\ndel sys.path[0]\n"
             "from pytest_winserve.backend.apps import app_of_worker\n"
             f"application = app_of_worker({order!r})\n"
         )

@@ -10,7 +10,7 @@ from pytest_winserve.cli.shared import explained, options, patient, settings_of
 
 
 @click.command()
-@options("nginx", "host", "provision")
+@options("python", "nginx", "host", "provision")
 def doctor(**given: Any) -> None:
     """What this machine can run, and the one line that gets each missing part."""
     from pytest_winserve.cli.parts import findings

@@ -11,10 +11,11 @@ from functools import partial
 from pytest_winserve.deployment.this_machine import version_of
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.fronts import front_names, get_front
-from pytest_winserve.hosts import Host, host_names, host_ready, open_host, require_host
+from pytest_winserve.hosts import Host, host_names, host_ready, require_host
 from pytest_winserve.load.engines import engine_names, get_engine
 from pytest_winserve.load.engines.builtin.event_loops import FAST_LOOP
 from pytest_winserve.servers import Server, get_server, require_server, server_names
+from pytest_winserve.session.labs import LOCAL, host_of, other_python
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.version import __version__
 
@@ -37,10 +38,14 @@ def findings(settings: Settings) -> Iterator[Finding]:
         f"{__version__} on Python {platform.python_version()}, {platform.system()}",
     )  # fmt: skip
     (host,) = settings.host
-    if host == "local":
+    python = other_python(settings, host)
+    if python is not None:
+        where = f"{python.version} in {python.prefix} runs the app"
+        yield Finding("app's Python", "ready", where)
+    if host == LOCAL and python is None:
         yield from map(_server, server_names())
     else:
-        yield from _servers_of(open_host(host, provision=settings.provision))
+        yield from _servers_of(host_of(settings, host))
     for name in front_names():
         yield _part(name, "", "", partial(_found, name, settings.nginx))
     for name in host_names():
@@ -65,7 +70,10 @@ def _served(host: Host, name: str) -> str:
     """A server over there with its version; raises what keeps it from running."""
     server = get_server(name)
     host.require(name)
-    return _with_versions(server, host.about()["versions"].get)
+    versions = host.about()["versions"]
+    lent = [p.name for p in server.packages if not p.optional and p.name not in versions]
+    told = _with_versions(server, versions.get)
+    return f"{told} (lent when it serves: {', '.join(lent)})" if lent else told
 
 
 def _found(front: str, which: str) -> str:

@@ -53,6 +53,7 @@ SERVING = (
     "chdir",
     "env",
     "env_file",
+    "python",
     "command",
     "start_timeout",
     "start",

@@ -33,6 +33,8 @@ def up(topology: str, port: int, **given: Any) -> None:
     with explained(), served(topology, settings_of(given), port) as site:
         try:
             click.echo(f"{site.topology} on {site.url} (Ctrl-C stops it)")
+            if "python_prefix" in site.machine:
+                click.echo(f"  the app's Python: {site.machine['python_prefix']}")
             for name, pid in site.deployment.pids().items():
                 click.echo(f"  {name}: pid {pid}")
             follow_logs(site)

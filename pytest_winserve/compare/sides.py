@@ -205,7 +205,8 @@ def _facts(environment: Mapping[str, Any], where: str = "") -> list[tuple[str, s
     """The facts that a comparison depends on, as (name, value)."""
     names = ("os", "cpu", "cores", "memory_bytes", "python", "pytest_winserve")
     found = [(f"{where}{n}", str(environment[n])) for n in names if environment.get(n) is not None]
-    for name, version in environment.get("versions", {}).items():
+    versions = environment.get("versions", {}) | environment.get("lent", {})
+    for name, version in versions.items():
         found.append((f"{where}version of {name}", str(version)))
     for host, machine in environment.get("machines", {}).items():
         found += _facts(machine, f"{host}: ")

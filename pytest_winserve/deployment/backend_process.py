@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from pytest_winserve.deployment.contract import READY_RUN, BackendInfo, Spec
 from pytest_winserve.deployment.readiness import SETTLE_SECONDS, answer_of_app
 from pytest_winserve.errors import StartError
 from pytest_winserve.servers import server_module
+from pytest_winserve.shipping.contents import PACKAGE
 from pytest_winserve.system.keeper import Keeper
 from pytest_winserve.system.listeners import listeners_of
 from pytest_winserve.system.ports import Address
@@ -48,12 +50,12 @@ class BackendProcess:
 
     @classmethod
     def named(
-        cls, index: int, nonce: str, folder: Path, environment: Mapping[str, str], app_folder: str
+        cls, index: int, nonce: str, folder: Path, environment: Mapping[str, str], spec: Spec
     ) -> BackendProcess:
         """The backend of this index, with its files in `folder`; it is not started."""
         name = f"backend-{index}"
-        command = [sys.executable, "-m", "pytest_winserve.backend"]
-        program = Program(name, command, folder, dict(environment), Path(app_folder))
+        command, its_own = _command(spec), dict(environment) | _activated(spec, environment)
+        program = Program(name, command, folder, its_own, Path(spec.folder))
         return cls(index, nonce, program, folder / f"{name}.counters", folder / f"{name}.failure")
 
     def start(self, keeper: Keeper, spec: Spec, port: int, salt: str, deadline: Deadline) -> None:
@@ -211,6 +213,22 @@ class BackendProcess:
                     )
                 )
             time.sleep(LOOK_EVERY)
+
+
+def _command(spec: Spec) -> list[str]:
+    if spec.python is None:
+        return [sys.executable, "-m", "pytest_winserve.backend"]
+    script = Path(spec.lent[0], PACKAGE.name, "backend", "start_elsewhere.py")
+    return [spec.python, str(script), *spec.lent]
+
+
+def _activated(spec: Spec, environment: Mapping[str, str]) -> dict[str, str]:
+    """What is set while a virtual environment is active: for a command of the user's, and for what
+    the app starts by its name."""
+    if spec.python is None or not (home := Path(spec.python).parents[1] / "pyvenv.cfg").is_file():
+        return {}
+    programs = f"{Path(spec.python).parent}{os.pathsep}{environment.get('PATH', '')}"
+    return {"VIRTUAL_ENV": str(home.parent), "PATH": programs}
 
 
 def _addresses(addresses: set[Address]) -> str:

@@ -37,6 +37,9 @@ class Spec:
     it; they are as that machine calls them. `environment` is set for the app and its server.
     `listen` is where its servers listen. `start` is `together` or `one-by-one`: whether the next
     backend is started when the one before answers.
+    `python` is another Python than
+    this one that runs the backends, and `lent` are folders for the end of its path, the first with
+    this package.
     """
 
     topology: Topology
@@ -52,6 +55,8 @@ class Spec:
     environment: Mapping[str, str] = field(default_factory=dict)
     listen: Listen = ANYWHERE
     start: str = "together"
+    python: str | None = None
+    lent: tuple[str, ...] = ()
 
     @property
     def in_turn(self) -> bool:

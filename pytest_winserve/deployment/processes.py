@@ -32,6 +32,7 @@ from pytest_winserve.webservers.program import FrontBinary
 if TYPE_CHECKING:
     from pytest_winserve.deployment.contract import Sender
     from pytest_winserve.deployment.sampler import Sampler
+    from pytest_winserve.shipping.app_python import AppPython
 
 
 STOP_SECONDS = 5.0
@@ -40,13 +41,13 @@ NOT_INHERITED = ("ngx_unique", "NGINX")  # they would change how nginx starts
 
 
 class Processes:
-    """The deployment on the machine where this code runs; see `Deployment`."""
+    """The deployment on the machine where this code runs; see `Deployment`. `python` is what there
+    is to know of the one that the spec names, if it names one."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, python: AppPython | None = None) -> None:
         topology = spec.topology
-        require_server(
-            get_server(topology.server), sys.platform, dict(topology.options), nginx=spec.nginx
-        )
+        server = get_server(topology.server)
+        require_server(server, sys.platform, dict(topology.options), spec.nginx, python)
         if topology.server == "command":
             from pytest_winserve.servers.command import check_command
 
@@ -252,7 +253,7 @@ class Processes:
             self.nonce,
             self._folder,
             self._environment() | dict(self.spec.environment),
-            self.spec.folder,
+            self.spec,
         )
         self._backends.append(backend)
         port = 0 if self._front else self.spec.port

@@ -7,8 +7,9 @@ what this machine has for hosts of that kind; it raises MissingComponent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from pytest_winserve.deployment.contract import Deployment, Spec
 from pytest_winserve.errors import MissingComponent, UsageError
@@ -45,6 +46,18 @@ class Host(Protocol):
         """The machine as in `results.json`; empty when it is this one, or was not used yet."""
 
 
+@runtime_checkable
+class TakesPython(Protocol):
+    """A host on which another Python than the host's own can run the backends."""
+
+    def use_python(self, path: str) -> None:
+        """Have the Python of this path run the backends."""
+
+    def lend(self, server: str) -> Mapping[str, str]:
+        """Have ready what that Python lacks to run a server; the versions of what it is lent. May
+        take minutes. Raises MissingComponent, and UsageError for a Python that cannot be."""
+
+
 def require_host(host: Host) -> None:
     """Raise what keeps a host from being used with any server; `host.about` tells of it then."""
     host.require("command")  # it needs nothing
@@ -64,15 +77,23 @@ def host_names() -> list[str]:
     return list(names(__name__))
 
 
-def open_host(text: str, *, provision: bool = False) -> Host:
+def open_host(text: str, *, provision: bool = False, python: str | None = None) -> Host:
     """The host that `NAME` or `NAME:ARGUMENT` names; UsageError when there is none.
 
-    With `provision` this package is brought there when it is needed.
+    With `provision` this package is brought there when it is needed. `python` is the Python that
+    runs the backends, where it is not the host's own.
     """
     name, _, argument = text.partition(":")
     module = member(__name__, "host", name, "open_host", given=text)
     host = cast(Host, module.open_host(argument))
     host.provision = provision
+    if python is not None:
+        if not isinstance(host, TakesPython):
+            raise UsageError(
+                f"--python={python}: the host {host.name} has a Python of its own, which runs the "
+                "app there; --python is for the host local"
+            )
+        host.use_python(python)
     return host
 
 

@@ -11,7 +11,7 @@ from pytest_winserve.backend.app_names import parse_app
 from pytest_winserve.deployment.contract import Deployment, Spec
 from pytest_winserve.deployment.sender import FromHere
 from pytest_winserve.errors import UsageError
-from pytest_winserve.hosts import Host, open_host
+from pytest_winserve.hosts import Host, TakesPython, open_host
 from pytest_winserve.lab.observer import Lines, Observer, ShownOn, on_stderr
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.criteria import Criterion, parse_all
@@ -34,10 +34,11 @@ class Lab:
             print(site.url, site.load(users=100, duration=5).summary())
 
     With `provision` a host that needs this package gets it. `load_from` is `here` or `host`: where
-    probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
-    `start_timeout` the seconds that a site may take to come up. `hold` is for how many seconds a
-    request is held where no slow path is named. Apps run in the folder `chdir`, and with these
-    variables in their `environment`. `start` is `together` or
+    probes and loads are sent from. `python` is the Python of the app's own virtual environment, or
+    its folder, for the host `local`; unless given, the lab's own serves. `nginx` is a path,
+    `system`, `wheel`, `container` or `auto`; `start_timeout` the seconds that a site may take to
+    come up. `hold` is for how many seconds a request is held where no slow path is named. Apps run
+    in the folder `chdir`, and with these variables in their `environment`. `start` is `together` or
     `one-by-one`, where the next backend is started when the one before answers. The criteria of
     `require` are applied to every measurement; on a load whose generator was the limit they fail
     unless `allow_limited`. What takes long is told to `observer`, or else on the standard error.
@@ -50,6 +51,7 @@ class Lab:
         *,
         provision: bool = False,
         load_from: str = "here",
+        python: str | None = None,
         nginx: str = "auto",
         engine: str = "builtin",
         start_timeout: float = START_SECONDS,
@@ -69,7 +71,7 @@ class Lab:
         if start not in ("together", "one-by-one"):
             raise UsageError(f"start={start!r}: together or one-by-one is needed")
         get_engine(engine)
-        self.host: Host = open_host(host, provision=provision)
+        self.host: Host = open_host(host, provision=provision, python=python)
         self._load_from = load_from
         self._nginx = nginx
         self._engine = engine
@@ -135,10 +137,15 @@ class Lab:
             environment=self._environment,
             start=self._start,
         )
+        what = f"what {topology.server} needs is installed for the app's Python, into a cache"
+        lent: Mapping[str, str] = {}
+        if isinstance(self.host, TakesPython):
+            with told(self._observer.waiting, what):
+                lent = self.host.lend(topology.server)
         with told(self._observer.waiting, f"{topology} is brought up"):
             deployment = self.host.deploy(spec)
             deployment.start()
-            machine = self._machine(topology, deployment)
+            machine = self._machine(topology, deployment, lent)
         return Site(
             topology=topology,
             host=self.host.name,
@@ -155,9 +162,14 @@ class Lab:
             observer=self._observer,
         )
 
-    def _machine(self, topology: Topology, deployment: Deployment) -> dict[str, Any]:
-        """Where the site runs, with the front that serves it; empty when that is this machine."""
+    def _machine(
+        self, topology: Topology, deployment: Deployment, lent: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Where the site runs, with the front that serves it, and what its Python was lent; empty
+        when that is this machine in this Python."""
         about = self.host.about()
+        if lent:
+            about = about | {"lent": dict(lent)}
         if not about or topology.front is None:
             return about
         return about | {"versions": about["versions"] | {topology.front: str(deployment.binary)}}

@@ -133,6 +133,7 @@ def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> 
         "cpu": there["cpu"],
         "cores": there["cores"],
         "python": there["python"],
+        "environment of the app": there.get("python_prefix"),
         "pytest-winserve": there["pytest_winserve"],
         "versions": there["versions"],
         "fronts": dict(environment.fronts),

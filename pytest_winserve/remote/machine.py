@@ -81,12 +81,12 @@ class Machine(Protocol):
 
 
 def own_path() -> list[Path]:
-    """The entries of Python's path that are the user's own: not this Python's libraries, which
-    are of no use to another."""
+    """The entries of Python's path that are the user's own: not this Python's libraries and
+    programs, which are of no use to another."""
     import site
     import sysconfig
 
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    names = ("stdlib", "platstdlib", "purelib", "platlib", "scripts")
     libraries = [sysconfig.get_path(name) for name in names]
     libraries += [*site.getsitepackages(), site.getusersitepackages(), sys.base_prefix + "/lib"]
     found = [Path(entry).absolute() for entry in sys.path if entry]

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.options import Option, Options, defaults
-from pytest_winserve.registry import member, names, own_names
+from pytest_winserve.registry import member, names, own_names, owner
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from pytest_winserve.shipping.app_python import AppPython
     from pytest_winserve.system.ports import Address
 
 Concurrency = int | None | Literal["unknown"]
@@ -106,6 +107,14 @@ class Package:
     oldest: str
     optional: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.name}>={self.oldest}"
+
+
+FILELOCK = Package("filelock", "3.13")
+JINJA = Package("jinja2", "3.1")
+PSUTIL = Package("psutil", "5.9.6")
+
 
 class Server(Protocol):
     """A kind of WSGI server."""
@@ -158,6 +167,15 @@ class SeveralProcesses(Protocol):
 
 
 @runtime_checkable
+class Helped(Protocol):
+    """A server whose backend process uses packages of the lab's own, beside the server's."""
+
+    @property
+    def helpers(self) -> tuple[Package, ...]:
+        """What another Python that lacks it is lent together with the server."""
+
+
+@runtime_checkable
 class Complaining(Protocol):
     """A server, or a front, whose log has words of its own for what is wrong."""
 
@@ -195,13 +213,14 @@ def server_module(name: str) -> str:
 
 
 def require_server(
-    server: Server, platform: str, given: Options | None = None, nginx: str = "auto"
+    server: Server,
+    platform: str,
+    given: Options | None = None,
+    nginx: str = "auto",
+    python: AppPython | None = None,
 ) -> None:
     """Raise what keeps `server` from running in this Python with the options that are `given`, if
-    anything does."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    from packaging.version import Version
+    anything does; or in `python`, which is lent what it lacks."""
 
     reason = server.unsupported(platform, defaults(server.options, {}))
     if reason:
@@ -210,25 +229,78 @@ def require_server(
     if reason:
         options = "".join(f":{key}={value}" for key, value in (given or {}).items())
         raise UsageError(f"{server.name}{options.lower()} cannot be: {reason}")
+    if python is None:
+        _require_packages(server, _version_here, "", _pip(server))
+    else:
+        _require_file(server, python)
+        by_hand = f"{python.command} -m pip install {_needed(server)}"
+        _require_packages(server, _versions_in(python, server), f" in {python.prefix}", by_hand)
+    if isinstance(server, NeedsPrograms):
+        server.require(nginx)
+
+
+def lent(server: Server, python: AppPython) -> list[str]:
+    """The requirements of what another Python lacks to run the server."""
+    helpers = server.helpers if isinstance(server, Helped) else ()
+    return [
+        str(package)
+        for package in (*server.packages, *helpers)
+        if not package.optional and python.version_of(package.name) is None
+    ]
+
+
+def _require_file(server: Server, python: AppPython) -> None:
+    """This package's own servers go with it, but one that another package adds does not."""
+    adds = owner(__name__, server.name)
+    if adds is not None and python.version_of(adds) is None:
+        raise MissingComponent(
+            server.name,
+            f"the package {adds}, which adds this server, is not installed in {python.prefix}",
+            f"{python.command} -m pip install {adds}",
+        )
+
+
+def _require_packages(
+    server: Server, version_of: Callable[[str], str | None], where: str, mend: str
+) -> None:
+    from packaging.version import Version
+
     for package in server.packages:
-        try:
-            found = version(package.name)
-        except PackageNotFoundError:
+        found = version_of(package.name)
+        if found is None:
             if package.optional:
                 continue
-            reason = f"the Python package {package.name} is not installed"
+            reason = f"the Python package {package.name} is not installed{where}"
         else:
             if Version(found) >= Version(package.oldest):
                 continue
-            reason = f"{package.name} {found} is too old, {package.oldest} or later is needed"
-        raise MissingComponent(server.name, reason, _pip(server))
-    if isinstance(server, NeedsPrograms):
-        server.require(nginx)
+            reason = (
+                f"{package.name} {found}{where} is too old, {package.oldest} or later is needed"
+            )
+        raise MissingComponent(server.name, reason, mend)
+
+
+def _version_here(distribution: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _versions_in(python: AppPython, server: Server) -> Callable[[str], str | None]:
+    """The versions there; of what can be lent, one that works."""
+    oldest = {package.name: package.oldest for package in server.packages if not package.optional}
+    return lambda name: python.version_of(name) or oldest.get(name)
+
+
+def _needed(server: Server) -> str:
+    return " ".join(f'"{package}"' for package in server.packages)
 
 
 def _pip(server: Server) -> str:
     """The one line that gets what a server needs."""
     if server.name in own_names(__name__):
         return f'python -m pip install "pytest-winserve[{server.name}]"'
-    needed = " ".join(f'"{package.name}>={package.oldest}"' for package in server.packages)
-    return f"python -m pip install {needed}"
+    return f"python -m pip install {_needed(server)}"

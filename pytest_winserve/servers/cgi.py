@@ -8,7 +8,7 @@ import shlex
 import sys
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import FILELOCK, JINJA, PSUTIL, Concurrency, Job, Package, Running
 from pytest_winserve.webservers.apache import (
     ERROR_LOG,
     PID_FILE,
@@ -41,6 +41,7 @@ class CgiServer:
     summary = "CGI, a new Python for each request, by Apache"
     development = False
     packages: tuple[Package, ...] = ()
+    helpers = (FILELOCK, JINJA, PSUTIL)
     options = (Option("processes", 16, "requests that Apache takes at once", 1, 400),)
 
     def unsupported(self, platform: str, options: Options) -> str | None:

@@ -19,7 +19,7 @@ class CherootServer:
     name = "cheroot"
     summary = "cheroot"
     development = False
-    packages = (Package("cheroot", "10.0"),)
+    packages = (Package("cheroot", "8.6"),)
     options = (
         Option("threads", 10, "threads that run the app", minimum=1, maximum=1000),
         Option("request_queue_size", 5, "length of the listen queue", 1, maximum=65_535),

@@ -19,7 +19,7 @@ import psutil
 
 from pytest_winserve.errors import StartError, UsageError
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import FILELOCK, PSUTIL, Concurrency, Job, Package, Running
 from pytest_winserve.system.ports import ADDRESS, holder_of
 from pytest_winserve.system.windows import tells_who_listens
 
@@ -92,6 +92,7 @@ class CommandServer:
     summary = "your own command line with {port}"
     development = False
     packages: tuple[Package, ...] = ()
+    helpers = (FILELOCK, PSUTIL)
     options: tuple[Option, ...] = ()
 
     def unsupported(self, platform: str, options: Options) -> str | None:

@@ -12,7 +12,7 @@ import threading
 from pytest_winserve.fronts import get_front
 from pytest_winserve.fronts.nginx import NginxFront
 from pytest_winserve.options import Option, Options, defaults
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import FILELOCK, JINJA, PSUTIL, Concurrency, Job, Package, Running
 from pytest_winserve.system.ports import ADDRESS, bound_socket
 from pytest_winserve.webservers.kept_program import Kept
 from pytest_winserve.webservers.nginx import complaint
@@ -31,6 +31,7 @@ class FastCgiServer:
     summary = "FastCGI by flup, with an nginx of its own"
     development = False
     packages = (Package("flup6", "1.1.1"),)
+    helpers = (FILELOCK, JINJA, PSUTIL)
     options = (Option("spare", 5, "threads kept idle at most", 1, 1000),)
 
     def unsupported(self, platform: str, options: Options) -> str | None:

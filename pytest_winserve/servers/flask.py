@@ -12,7 +12,7 @@ class FlaskServer:
     name = "flask"
     summary = "Flask's development server (Werkzeug)"
     development = True
-    packages = (Package("flask", "3.0"),)
+    packages = (Package("flask", "2.0"),)
     options = (Option("threaded", True, "a thread for each connection"),)
 
     def unsupported(self, platform: str, options: Options) -> str | None:

@@ -29,7 +29,7 @@ class HypercornServer:
     name = "hypercorn"
     summary = "Hypercorn, WSGI mode"
     development = False
-    packages = (Package("hypercorn", "0.15"),)
+    packages = (Package("hypercorn", "0.14"),)
     options = (
         Option(
             "threads", 0, "threads that run the app; 0: asyncio's default, processors + 4", 0, 1000

@@ -14,7 +14,7 @@ from textwrap import indent
 
 from pytest_winserve.errors import MissingComponent
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import FILELOCK, JINJA, PSUTIL, Concurrency, Job, Package, Running
 from pytest_winserve.webservers.apache import (
     ERROR_LOG,
     PID_FILE,
@@ -49,6 +49,7 @@ class ModWsgiServer:
     development = False
     # Where it is not installed, Apache's own module may do.
     packages = (Package("mod_wsgi", "5.0", optional=True),)
+    helpers = (FILELOCK, JINJA, PSUTIL)
     options = (
         Option("processes", 1, "daemon processes that run the app; on Windows 1", 1, 64),
         Option("threads", 15, "threads of each process; on Windows ThreadsPerChild", 1, 1000),

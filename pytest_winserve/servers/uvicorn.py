@@ -17,7 +17,7 @@ class UvicornServer:
     name = "uvicorn"
     summary = "uvicorn with a2wsgi"
     development = False
-    packages = (Package("uvicorn", "0.23"), Package("a2wsgi", "1.8"))
+    packages = (Package("uvicorn", "0.17"), Package("a2wsgi", "1.6"))
     options = (
         Option("threads", 10, "threads of a2wsgi that run the app", minimum=1, maximum=1000),
         Option("access_log", True, "a line in the log for each request"),

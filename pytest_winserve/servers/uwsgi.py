@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import PSUTIL, Concurrency, Job, Package, Running
 from pytest_winserve.system.program import describe_exit
 from pytest_winserve.system.threads import Flag
 
@@ -36,6 +36,7 @@ class UwsgiServer:
     summary = "uWSGI (pyuwsgi)"
     development = False
     packages = (Package("pyuwsgi", "2.0.22"),)
+    helpers = (PSUTIL,)
     options = (
         Option("processes", 1, "processes that run the app", minimum=1, maximum=64),
         Option("threads", 1, "threads of each process", minimum=1, maximum=1000),

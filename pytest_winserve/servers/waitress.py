@@ -16,7 +16,7 @@ class WaitressServer:
     name = "waitress"
     summary = "waitress"
     development = False
-    packages = (Package("waitress", "3.0"),)
+    packages = (Package("waitress", "1.4.4"),)
     options = (
         Option("threads", 4, "threads that run the app", minimum=1, maximum=1000),
         Option(

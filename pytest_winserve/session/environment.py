@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.session.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_winserve.shipping.app_python import AppPython
 
 
 class RunEnvironment:
@@ -23,6 +26,21 @@ class RunEnvironment:
 
         return front_versions(self.settings.nginx)
 
+    @cached_property
+    def python(self) -> AppPython | None:
+        """The Python that runs the app on this machine, where it is not the lab's own."""
+        from pytest_winserve.session.labs import LOCAL, other_python
+
+        return other_python(self.settings, LOCAL) if LOCAL in self.settings.host else None
+
+    def _served_by(self, told: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What is told of the app's Python on this machine, also where no site came up."""
+        from pytest_winserve.session.labs import LOCAL, host_of
+
+        if told is not None or self.python is None:
+            return dict(told or {})
+        return host_of(self.settings, LOCAL).about()
+
     def data(self, machines: Mapping[str, Any]) -> dict[str, Any]:
         """The `environment` of `results.json`; `machines` are the other ones, by host."""
         from pytest_winserve.deployment.this_machine import machine
@@ -33,13 +51,15 @@ class RunEnvironment:
         # Names only: secrets are in the values.
         del values["environment"], values["why_app"]
         values["env"] = sorted(settings.environment)
-        here = machine()
+        others = dict(machines)
+        # What serves here may be another Python than the lab's.
+        here = machine() | self._served_by(others.pop("local", None))
         fronts = self.fronts if "local" in settings.host else {}
         return {
             **here,
             "versions": {**here["versions"], **fronts},
             "hosts": list(settings.host),
-            "machines": dict(machines),
+            "machines": others,
             "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()},
         }
 
@@ -52,6 +72,11 @@ class RunEnvironment:
         lines = [f"winserve: {served}; app {settings.app}"]
         if settings.why_app:
             lines.append(f"winserve: app: {settings.why_app}")
+        if self.python is not None:
+            given = "" if settings.python else ": the active virtual environment"
+            lines.append(
+                f"winserve: app's Python {self.python.version} ({self.python.prefix})" + given
+            )
         if "local" in settings.host:
             lines += [
                 f"winserve: {name} {version}"

@@ -1,14 +1,21 @@
-"""The lab that the settings describe."""
+"""The lab and the hosts that the settings describe."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_winserve.lab.lab import Lab
+from pytest_winserve.errors import UsageError
+from pytest_winserve.hosts import Host, open_host
+from pytest_winserve.lab.lab import SAMPLE_APP, Lab
 from pytest_winserve.lab.observer import Live, ShownOn
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.session.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_winserve.shipping.app_python import AppPython
+
+LOCAL = "local"
 
 
 def lab_of(
@@ -23,6 +30,7 @@ def lab_of(
     return Lab(
         host,
         provision=settings.provision,
+        python=python_of(settings, host),
         load_from=settings.load_from,
         nginx=settings.nginx,
         engine=settings.engine,
@@ -35,3 +43,38 @@ def lab_of(
         allow_limited=settings.limited == "allow",
         **shown,
     )
+
+
+def host_of(settings: Settings, host: str) -> Host:
+    """The host, with the settings. Raises UsageError."""
+    return open_host(host, provision=settings.provision, python=python_of(settings, host))
+
+
+def python_of(settings: Settings, host: str) -> str | None:
+    """The path of the Python that is to run the app: the setting, or on this machine that of an
+    active virtual environment, unless the lab itself runs in that. The sample app is the lab's."""
+    from pytest_winserve.shipping.app_python import active_environment
+
+    if settings.python is None and host == LOCAL and settings.app != SAMPLE_APP:
+        return active_environment()
+    return settings.python
+
+
+def other_python(settings: Settings, host: str) -> AppPython | None:
+    """The Python that runs the app on a host, where the settings make it another than the host's
+    own. Raises UsageError when it cannot be."""
+    from pytest_winserve.shipping.app_python import look_at
+
+    path = python_of(settings, host)
+    if path is None:
+        return None
+    try:
+        python = look_at(path)
+    except UsageError as error:
+        if settings.python is None:
+            raise UsageError(
+                f"the active virtual environment (VIRTUAL_ENV={path}) cannot run the app: {error}; "
+                "deactivate it, or name another Python by --python"
+            ) from None
+        raise UsageError(f"--python={settings.python}: {error}") from None
+    return None if python.is_own else python

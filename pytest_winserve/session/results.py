@@ -39,8 +39,15 @@ class RunResults:
         """Take in one test's record on one site, in place of an earlier one of that name."""
         machine = record.machine
         if machine:
-            known = self._machines.get(record.host, {}).get("versions", {})
-            self._machines[record.host] = {**machine, "versions": known | machine["versions"]}
+            known = self._machines.get(record.host, {})
+            self._machines[record.host] = {
+                **machine,
+                **{
+                    name: {**known.get(name, {}), **machine.get(name, {})}
+                    for name in ("versions", "lent")
+                    if name in machine or name in known
+                },
+            }
         self._records[name or f"{len(self._records)}"] = replace(record, machine=None)
         self._report = None
 
@@ -77,12 +84,27 @@ class RunResults:
         self._report = Report.of(run)
         return self._report
 
+    @property
+    def whose_python(self) -> list[str]:
+        """In which Python the app ran where that was not the lab's, and what it was lent."""
+        found = []
+        for machine in self._machines.values():
+            if "python_prefix" in machine:
+                lent = ", ".join(f"{name} {v}" for name, v in machine.get("lent", {}).items())
+                text = (
+                    f"winserve: the app ran in {machine['python_prefix']}, Python "
+                    f"{machine['python']}; lent to it: {lent or 'nothing'}"
+                )
+                found += wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False)
+        return found
+
     def hints(self, option: str) -> list[str]:
-        """What the reader should know: of other machines, and of failed requests that no criterion
-        judged."""
-        notes = [
+        """What the reader should know: of other machines, of the app's Python, and of failed
+        requests that no criterion judged."""
+        notes = self.whose_python + [
             line
             for host, machine in self._machines.items()
+            if "note" in machine
             for line in wrap(
                 f"winserve: host {host}: {machine['note']}", 80, subsequent_indent="  "
             )
@@ -124,8 +146,8 @@ class RunResults:
 
 def not_tried(environment: RunEnvironment, surveys: Surveys) -> list[NotTried]:
     """For the sets that are of what a host can run: what it cannot, by host, and why."""
-    from pytest_winserve.hosts import open_host
     from pytest_winserve.report.record import NotTried
+    from pytest_winserve.session.labs import host_of
     from pytest_winserve.topology import SURVEYS
 
     settings = environment.settings
@@ -134,9 +156,7 @@ def not_tried(environment: RunEnvironment, surveys: Surveys) -> list[NotTried]:
     return [
         NotTried.from_dict({"host": name, **one.to_dict()})
         for name in settings.host
-        for one in surveys.of(
-            open_host(name, provision=settings.provision), settings.command
-        ).left_out
+        for one in surveys.of(host_of(settings, name), settings.command).left_out
     ]
 
 

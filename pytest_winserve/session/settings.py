@@ -178,6 +178,11 @@ SETTINGS = (
         "env_file", "FILE", "a file of such variables, as python-dotenv reads it; repeatable", (),
         "each",
     ),
+    Setting(
+        "python", "PATH",
+        "the Python of the app's own virtual environment, or its folder; an active environment "
+        "that is not the lab's is taken by itself",
+    ),
     Setting("command", "CMD", "command line of the server `command`, with {port}"),
     Setting(
         "start_timeout", "S", "seconds that a site may take to come up, with the app loaded", 30.0,
@@ -231,6 +236,7 @@ class Settings(NamedTuple):
     chdir: str | None
     env: tuple[str, ...]
     env_file: tuple[str, ...]
+    python: str | None
     command: str | None
     start_timeout: float
     start: str

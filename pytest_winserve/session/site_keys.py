@@ -11,6 +11,7 @@ from pytest_winserve.errors import AppError, UsageError
 from pytest_winserve.lab.available import Surveys, expand
 from pytest_winserve.load.plan import Request
 from pytest_winserve.servers.command import check_command
+from pytest_winserve.session.labs import host_of, other_python
 from pytest_winserve.session.settings import Settings, seconds_of
 from pytest_winserve.topology import Topology
 
@@ -58,7 +59,6 @@ class SiteKey:
 
 def site_keys(settings: Settings, marker: dict[str, Any], surveys: Surveys) -> list[SiteKey]:
     """What a test with these marker arguments asks for, hosts outermost. Raises UsageError."""
-    from pytest_winserve.hosts import open_host
 
     def several(name: str) -> Sequence[str]:
         value = marker.get(name, getattr(settings, name))
@@ -85,9 +85,7 @@ def site_keys(settings: Settings, marker: dict[str, Any], surveys: Surveys) -> l
         )
         for host in several("host")
         for text in several("topology")
-        for topology in expand(
-            text.strip(), open_host(host, provision=settings.provision), command, surveys
-        )
+        for topology in expand(text.strip(), host_of(settings, host), command, surveys)
     ]
     if any(Topology.parse(key.topology).server == "command" for key in keys):
         check_command(command)
@@ -120,6 +118,8 @@ def validate(settings: Settings, surveys: Surveys) -> None:
     from pytest_winserve.report import make_folder
 
     site_keys(settings, {}, surveys)
+    for host in settings.host:
+        other_python(settings, host)
     get_engine(settings.engine)
     for criterion in settings.require:
         Criterion.parse(criterion)

@@ -44,14 +44,20 @@ def fingerprint(package: Path = PACKAGE) -> str:
     return digest.hexdigest()[:12]
 
 
-def copy_to(folder: Path) -> None:
-    """Put a copy of the package, as if installed, into `folder`, which does not have one yet."""
-    import importlib.metadata
-
+def copy_files_to(folder: Path) -> None:
+    """Put a copy of the package into `folder`, which does not have one yet: to be imported from
+    there, not known as installed."""
     for name, path in files().items():
         place = folder / PACKAGE.name / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
+
+
+def copy_to(folder: Path) -> None:
+    """Put a copy of the package, as if installed, into `folder`, which does not have one yet."""
+    import importlib.metadata
+
+    copy_files_to(folder)
     (folder / INFO).mkdir()
     here = importlib.metadata.distribution(DISTRIBUTION)
     for name in ("METADATA", "entry_points.txt"):

@@ -79,7 +79,7 @@ def command_line(tool: str, *arguments: str | Path) -> list[str]:
 
 def clean_environment() -> dict[str, str]:
     """This process's environment without what would change a run inside of a test."""
-    dropped = ("WINSERVE_", "PYTEST_", "COLUMNS", "COV_", "SHOP_")
+    dropped = ("WINSERVE_", "VIRTUAL_ENV", "PYTEST_", "COLUMNS", "COV_", "SHOP_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     return kept | {"PYTEST_ADDOPTS": INNER_OPTIONS}
 

@@ -53,7 +53,7 @@ def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith("WINSERVE_"):
+        if name.startswith("WINSERVE_") or name == "VIRTUAL_ENV":
             monkeypatch.delenv(name)
 
 

@@ -37,7 +37,7 @@ def test_every_server_has_settings_that_can_be() -> None:
 
 
 def test_what_a_host_cannot_run_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def require(server: object, platform: str) -> None:
+    def require(server: object, platform: str, python: object = None) -> None:
         name = getattr(server, "name")  # noqa: B009
         if name == "tornado":
             raise MissingComponent(name, "it is not installed", "get it")
@@ -57,7 +57,8 @@ def test_what_a_host_cannot_run_is_told_with_the_reason(monkeypatch: pytest.Monk
 def test_a_host_is_asked_once_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(
-        "pytest_winserve.hosts.local.require_server", lambda server, _: asked.append(server.name)
+        "pytest_winserve.hosts.local.require_server",
+        lambda server, _, **__: asked.append(server.name),
     )
     surveys = Surveys()
     # Another object of the same host each time, as for each test that is collected.

@@ -22,6 +22,7 @@ TEXTS = {
     "chdir": ("a", "b", "c", ""),
     "env": ("A=1", "A=2;3", "A=4", ""),
     "env_file": ("a", "b", "c", ""),
+    "python": ("/a", "/b", "/c", ""),
     "command": ("a {port}", "b {port}", "c {port}", "d {port}"),
     "start_timeout": ("0.5", "60", "120", ""),
     "start": ("one-by-one", "together", "one-by-one", ""),

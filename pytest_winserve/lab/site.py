@@ -14,6 +14,7 @@ from pytest_winserve.deployment.contract import READY_RUN, Deployment, Sender
 from pytest_winserve.errors import CriterionFailed, HostLost, StopError, UsageError
 from pytest_winserve.fronts import get_front
 from pytest_winserve.lab.observer import MeasurementKind, Observer, Silent, progress_text
+from pytest_winserve.lab.refused_bodies import refused_bodies
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.engines import get_engine
@@ -368,6 +369,7 @@ class Site:
         if self.deployment.in_flight(tag):
             notes.append(f"{self.deployment.in_flight(tag)} requests still run in the backends")
         front = self.deployment.front_counts(tag)
+        notes += refused_bodies(self.topology, front, result.plan)
         places = {info.address for info in self.deployment.backends}
         for address, tries in (front.unanswered if front is not None else {}).items():
             if address not in places:

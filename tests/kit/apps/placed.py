@@ -22,7 +22,7 @@ def place() -> dict[str, Any]:
         "address": request.remote_addr,
         "url": request.url,
         "forwarded": request.headers.get("X-Forwarded-For"),
-        "others": [name for name in request.headers.keys() if name.startswith("Forwarded")],
+        "others": [name for name, _ in request.headers if name.startswith("Forwarded")],
         "before": before["REMOTE_ADDR"],
         "connection": request.headers.get("Connection"),
     }
@@ -33,7 +33,7 @@ def upload() -> str:
     return str(len(request.get_data()))
 
 
-@app.get("/to")
+@app.route("/to", methods=["GET", "POST"])
 def to() -> Response:
     answer = Response(status=302, headers={"Location": request.args["place"]})
     answer.autocorrect_location_header = False
@@ -56,7 +56,7 @@ def cookies() -> Response:
     return answer
 
 
-@sock.route("/echo")
+@sock.route("/echo")  # type: ignore[untyped-decorator]
 def echo(socket: Any) -> None:
     while True:
         socket.send(socket.receive())

@@ -25,7 +25,7 @@ def read_requirements(file: Path) -> list[str]:
 
     Raises UsageError with the file, the line and what would be right.
     """
-    return list(_read(file, (), f"--requirements={file}"))
+    return list(_read(file, (), "--requirements"))
 
 
 def _read(file: Path, open_files: tuple[Path, ...], asked: str) -> Iterator[str]:

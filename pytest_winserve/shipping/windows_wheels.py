@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from pytest_winserve.errors import StartError
+from pytest_winserve.errors import StartError, UsageError
 from pytest_winserve.shipping.wheels import pip
 
 APP, LAB = "the app", "the lab"
@@ -76,7 +76,7 @@ class WindowsWheels:
     def gather(self, requirements: Iterable[str], by: str = APP) -> None:
         """Have all that is required `by` somebody, and what that requires. What was gathered before
         stays as it is where it will do."""
-        self._want(map(Requirement, requirements), by, {""})
+        self._want(map(_named, requirements), by, {""})
         while True:
             lacking = [
                 one
@@ -178,6 +178,18 @@ class WindowsWheels:
             else:
                 reason = "only its source, which needs a compiler there"
                 self.problems[key] = f"{who}: {NO_WHEEL}, {reason}"
+
+
+def _named(text: str) -> Requirement:
+    """A requirement, or the path of a wheel, as pip takes it on its command line. Raises
+    UsageError."""
+    path = Path(text)
+    try:
+        if path.suffix == ".whl" and path.is_file():
+            return Requirement(f"{parse_wheel_filename(path.name)[0]} @ {path.absolute().as_uri()}")
+        return Requirement(text)
+    except (InvalidRequirement, InvalidWheelFilename) as error:
+        raise UsageError(f"{text!r} is no package: {error}") from None
 
 
 def required_by(wheel: Path) -> list[Requirement]:

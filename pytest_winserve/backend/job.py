@@ -63,6 +63,11 @@ class BackendJob:
         return nginx
 
     @property
+    def behind_front(self) -> bool:
+        behind_front: bool = self.spec["behind_front"]
+        return behind_front
+
+    @property
     def patience(self) -> float:
         timeout: float = self.spec["start_timeout"]
         deadline: float = self.spec["deadline"]

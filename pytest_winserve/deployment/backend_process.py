@@ -70,6 +70,7 @@ class BackendProcess:
             "app": spec.app,
             "command": spec.command,
             "nginx": spec.nginx,
+            "behind_front": spec.topology.front is not None,
             "path": spec.path,
             "port": port,
             "listen": asdict(spec.listen),

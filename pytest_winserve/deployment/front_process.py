@@ -158,6 +158,7 @@ class FrontLog:
         self._statuses: dict[str, Counter[int]] = {}
         self._answered: dict[str, Counter[str]] = {}
         self._unanswered: dict[str, Counter[str]] = {}
+        self._own: dict[str, Counter[int]] = {}
 
     def read(self, front: Front, path: Path) -> None:
         """Take in what has been written since the last time."""
@@ -168,6 +169,8 @@ class FrontLog:
         self._position += len(lines) + len(newline)
         for line in front.read_log(lines.decode("utf-8", "replace").splitlines()):
             self._statuses.setdefault(line.tag, Counter())[line.status] += 1
+            if not any(attempt.answered for attempt in line.attempts):
+                self._own.setdefault(line.tag, Counter())[line.status] += 1
             for attempt in line.attempts:
                 side = self._answered if attempt.answered else self._unanswered
                 side.setdefault(line.tag, Counter())[attempt.address] += 1
@@ -177,4 +180,5 @@ class FrontLog:
             self._statuses.get(tag, Counter()),
             self._answered.get(tag, Counter()),
             self._unanswered.get(tag, Counter()),
+            self._own.get(tag, Counter()),
         )

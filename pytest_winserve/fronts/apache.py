@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from packaging.version import Version
+
 from pytest_winserve.fronts import Attempt, LogLine
 from pytest_winserve.options import Option, Options
 from pytest_winserve.system.ports import Address
@@ -27,7 +29,11 @@ MODULES = (
     "lbmethod_byrequests",
     "slotmem_shm",
     "headers",
+    "rewrite",
 )
+
+UPGRADES = Version("2.4.47")
+"""The first whose mod_proxy_http passes on the upgrade to a WebSocket."""
 
 _TAKEN = re.compile(r"AH00072: make_sock: could not bind")
 _STARTED = re.compile(r"\[pid (\d+)[^\n]*AH02471: start_threads")
@@ -46,6 +52,9 @@ class ApacheFront:
         Option("fail_timeout", 10, "seconds that a failed backend is left out", 1, 3600),
         Option("retry", True, "try the next backend where one cannot be connected to"),
         Option("sticky", False, "a user stays with one backend, by a cookie of the front's"),
+        Option(
+            "body_limit", 0, "megabytes of a request's body; a larger one is 413; 0: any", 0, 2047
+        ),
     )
 
     def find(self, which: str) -> FrontBinary:
@@ -71,6 +80,7 @@ class ApacheFront:
             int(options["threads"]),
             httpd.files(MODULES),
             backends=backends,
+            upgrades=Version(httpd.version) >= UPGRADES,
             options={k: v if isinstance(v, bool) else int(v) for k, v in options.items()},
         )
 

@@ -47,6 +47,9 @@ class NginxFront:
         Option("max_fails", 1, "failures that take a backend out; 0: never", 0, 1000),
         Option("fail_timeout", 10, "seconds that a failed backend is left out", 1, 3600),
         Option("retry", True, "try the next backend after an error or a timeout"),
+        Option(
+            "body_limit", 1, "megabytes of a request's body; a larger one is 413; 0: any", 0, 2047
+        ),
         Option("localhost", False, "name the backends localhost, to see what that costs"),
         Option("sticky", False, "a user stays with one backend, by a cookie of the front's"),
     )

@@ -14,6 +14,7 @@ from pytest_winserve.deployment.contract import READY_RUN, Deployment, Sender
 from pytest_winserve.errors import AppError, CriterionFailed, HostLost, StopError, UsageError
 from pytest_winserve.fronts import get_front
 from pytest_winserve.lab.observer import MeasurementKind, Observer, Silent, progress_text
+from pytest_winserve.lab.refused_bodies import refused_bodies
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.engines import get_engine
@@ -25,6 +26,7 @@ from pytest_winserve.load.results.complaints import logged_dict
 from pytest_winserve.load.results.ledger import Ledger, reconcile
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import BackendShare
+from pytest_winserve.load.results.whereabouts import Asked, Told, astray
 from pytest_winserve.load.sending import with_singles
 from pytest_winserve.probe.probe import ROUNDS
 from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
@@ -276,7 +278,7 @@ class Site:
                 usage = self.deployment.usage()
                 self.observer.progress("")
             result = replace(
-                with_singles(self._with_ledger(result, tag, before), single),
+                self._placed(with_singles(self._with_ledger(result, tag, before), single)),
                 site=usage,
                 logged=self.deployment.complaints(positions),
             )
@@ -380,6 +382,30 @@ class Site:
         }
         return tuple(replace(one, cookies=one.request in more) for one in found)
 
+    def _placed(self, result: Result) -> Result:
+        """With what in its answers leads elsewhere than to where the client asked."""
+        if result.answers is None:
+            return result
+        scheme, _, address = result.url.partition("://")
+        asked = {
+            label: Asked(
+                scheme,
+                {name.lower(): value for name, value in request.headers.items()}.get(
+                    "host", address
+                ),
+                request.path,
+            )
+            for label, request in zip(result.plan.labels, result.plan.requests, strict=True)
+        }
+        told = [
+            *(Told(one.request, one.location, one.set_cookies) for one in result.answers.before),
+            *(Told(kind.request, kind.location) for kind in result.answers.kinds),
+        ]
+        backends = [info.address for info in self.deployment.backends]
+        return replace(
+            result, answers=replace(result.answers, astray=astray(asked, told, backends))
+        )
+
     def _told(self, what: str) -> AbstractContextManager[Callable[[], None]]:
         """Tells of a measurement that takes long; calling what it gives is the end of it."""
         return told(self.observer.waiting, f"{self.topology}: {what}")
@@ -419,6 +445,7 @@ class Site:
         if self.deployment.in_flight(tag):
             notes.append(f"{self.deployment.in_flight(tag)} requests still run in the backends")
         front = self.deployment.front_counts(tag)
+        notes += refused_bodies(self.topology, front, result.plan)
         places = {info.address for info in self.deployment.backends}
         for address, tries in (front.unanswered if front is not None else {}).items():
             if address not in places:

@@ -16,6 +16,7 @@ from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.wire import Route, place_of
 from pytest_winserve.load.results.answers import Answers, Reference
 from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.whereabouts import MOST_COOKIES, attributes
 
 LEAST_COUNT = 10
 """A load of fewer requests is not compared: others would weigh as much as it does."""
@@ -73,7 +74,10 @@ def _single(label: str, route: Route, address: tuple[str, int], seconds: float) 
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Reference(label, None, error=f"{type(error).__name__}: {error}"[:200])
     place = place_of(response.getheader("Location", ""))
-    return Reference(label, str(response.status), place, size)
+    cookies = response.headers.get_all("Set-Cookie", [])[:MOST_COOKIES]
+    return Reference(
+        label, str(response.status), place, size, set_cookies=tuple(map(attributes, cookies))
+    )
 
 
 @contextlib.contextmanager

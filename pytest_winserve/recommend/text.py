@@ -241,7 +241,10 @@ def _not_the_page(candidate: Candidate) -> list[str]:
     """What of its answers was something else than the page that was asked for, in its first run."""
     results = list(candidate.results.values())[:1]
     return [
-        words for result in results for words in (result.redirected, *result.differences) if words
+        words
+        for result in results
+        for words in (result.redirected, *result.differences, *result.astray)
+        if words
     ]
 
 

@@ -52,7 +52,7 @@ class FromThere:
         return Capacity(**found | {"per_backend": None if peaks is None else tuple(peaks)})
 
     def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
-        return tuple(Reference(**one) for one in self._link.work("singles", plan.to_dict(), tag))
+        return tuple(map(Reference.from_dict, self._link.work("singles", plan.to_dict(), tag)))
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
         def show(told: dict[str, Any]) -> None:

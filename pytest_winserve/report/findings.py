@@ -210,6 +210,7 @@ def load_warnings(result: Result) -> list[Sentence]:
     if result.redirected:
         warnings.append(f"REDIRECTS: {result.redirected}")
     warnings += [f"NOT THE SAME: {words}" for words in result.differences]
+    warnings += [f"LEADS ELSEWHERE: {words}" for words in result.astray]
     if result.sent == 0:
         warnings.append("nothing was sent: every number of this load is not measured")
     sentences = [Sentence(text, good=False) for text in warnings]

@@ -82,6 +82,10 @@ class Job(Protocol):
         """Which nginx the user wants, as in `--winserve-nginx`."""
 
     @property
+    def behind_front(self) -> bool:
+        """Whether a front of the lab, on this machine, is before it."""
+
+    @property
     def address(self) -> str:
         """Where such a server has to listen on that port."""
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pytest_winserve.options import Option, Options
 from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.system.ports import ADDRESS
 
 _QUEUE = "Task queue depth is "
 BACKLOG = 1024  # waitress.adjustments.Adjustments.backlog
+FORWARDED = {f"x-forwarded-{what}" for what in ("for", "proto", "host")}
+"""What the fronts say of the client."""
 OWN_CONNECTIONS = 2  # its listener and its trigger count as well: waitress.server.readable
 
 
@@ -21,6 +24,9 @@ class WaitressServer:
         Option("threads", 4, "threads that run the app", minimum=1, maximum=1000),
         Option(
             "connection_limit", 100, "connections beyond which none is accepted", 3, maximum=100_000
+        ),
+        Option(
+            "trusted_proxy", True, "believe X-Forwarded-* of a front; false: waitress drops them"
         ),
     )
 
@@ -48,12 +54,17 @@ class WaitressServer:
         job.bind(BACKLOG)
         app, sock = job.app(), job.listener()
         connections: dict[int, Any] = {}
+        trust: dict[str, Any] = {}
+        if job.behind_front and job.options["trusted_proxy"]:
+            trust = {"trusted_proxy": ADDRESS, "trusted_proxy_headers": FORWARDED}
         server: Any = create_server(
             app,
             map=connections,
             sockets=[sock],
             threads=int(job.options["threads"]),
             connection_limit=int(job.options["connection_limit"]),
+            clear_untrusted_proxy_headers=True,
+            **trust,
         )
 
         def stop() -> None:

@@ -16,6 +16,8 @@ from pytest_winserve.errors import StartError
 from pytest_winserve.shipping.contents import DISTRIBUTION
 from pytest_winserve.system.commands import run
 
+INTO = ("--no-compile", "--target")
+"""pip's options for what another Python is to import from a folder."""
 HERE_ONLY = {"container", "vagrant"}
 """Extras of what the lab itself uses, and no server."""
 
@@ -64,7 +66,7 @@ def install(
     options = wheels_for(markers["python_version"], platforms)
     todo = set(wanted)
     while todo:
-        pip("install", *options, "--target", str(folder), *sorted(todo), lock=lock)
+        pip("install", *options, *INTO, str(folder), *sorted(todo), lock=lock)
         todo = _missing(folder, markers)
 
 
@@ -75,7 +77,6 @@ def wheels_for(version: str, platforms: Iterable[str]) -> list[str]:
         f"--python-version={version}",
         "--implementation=cp",
         "--only-binary=:all:",
-        "--no-compile",
     ]
 
 

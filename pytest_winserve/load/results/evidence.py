@@ -69,6 +69,8 @@ class ResultFacts(Protocol):
     @property
     def differences(self) -> list[str]: ...
     @property
+    def astray(self) -> tuple[str, ...]: ...
+    @property
     def site(self) -> SiteUsage | None: ...
 
 
@@ -78,7 +80,7 @@ def evidence(result: ResultFacts, failed: Sequence[Criterion]) -> list[str]:
     lines += [result.redirected] if result.redirected else []
     if nothing_but_redirects(result.outcomes):
         lines.append("where redirects are what is measured, a criterion says so: status(302) >= 0")
-    lines += result.differences
+    lines += [*result.differences, *result.astray]
     if result.errors:
         bad = {name: n for name, n in result.outcomes.items() if not is_good(name)}
         lost = {"lost with a worker": result.unfinished} if result.unfinished else {}
@@ -126,7 +128,7 @@ def summary(result: ResultFacts) -> str:
             + ("late not measured" if late is None else f"{late} late by more than 10 ms")
         )
     lines.append(f"outcomes: {_counts(result.outcomes)}")
-    lines += [*filter(None, [result.redirected]), *result.differences]
+    lines += [*filter(None, [result.redirected]), *result.differences, *result.astray]
     for name in ("connect", "first_byte", "total"):
         lines.append(f"{name}: {_times(result, name)}")
     if set(result.by_backend) - {NO_BACKEND}:

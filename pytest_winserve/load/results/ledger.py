@@ -18,11 +18,13 @@ MAYBE_SERVED = ("reset", "timeout", "closed_early", "bad_response")
 @dataclass(frozen=True, slots=True)
 class FrontCounts:
     """What a front's log holds of one load: a count per status, and per backend's address the
-    tries that got a response header and those that did not."""
+    tries that got a response header and those that did not; `own` has a count per status of the
+    answers that no backend gave."""
 
     statuses: Mapping[int, int] = field(default_factory=dict)
     answered: Mapping[str, int] = field(default_factory=dict)
     unanswered: Mapping[str, int] = field(default_factory=dict)
+    own: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def logged(self) -> int:

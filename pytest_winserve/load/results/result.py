@@ -228,6 +228,11 @@ class Result:
         """How the answers differ from what a single request got just before the load."""
         return differences(self.outcomes, self.answers)
 
+    @property
+    def astray(self) -> tuple[str, ...]:
+        """What in the answers leads elsewhere than to where the client asked, once per kind."""
+        return () if self.answers is None else self.answers.astray
+
     def _interval(self, criterion: Criterion) -> str:
         """Where a criterion's percentile lies, if the answers are independent; empty for others."""
         q = quantile_of(criterion.metric)

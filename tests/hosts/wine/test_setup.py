@@ -27,6 +27,7 @@ from pytest_winserve.system.process_tree import alive
 from pytest_winserve.version import __version__
 from tests.kit.commands import Started, clean_environment, winserve, without_waits
 from tests.kit.components import needs
+from tests.kit.packages import source_package
 
 from .conftest import ALL, COMMAND_SECONDS, OwnWine, ended, over_there
 
@@ -537,6 +538,34 @@ def test_packages_for_the_app(own_wine: OwnWine, tmp_path: Path) -> None:
     assert done.status == 0, done.err
     was_mended(own_wine, done.out, {"site": "flask/app.py"})
     assert over_there(own_wine, says) == "here"
+
+
+def test_what_the_app_requires(
+    own_wine: OwnWine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source_package(tmp_path, "winservetiny")
+    links = f"{os.environ.get('PIP_FIND_LINKS', '')} {tmp_path}".strip()
+    monkeypatch.setenv("PIP_FIND_LINKS", links)
+    file = tmp_path / "requirements.txt"
+    file.write_text("winservetiny\nuvloop\nno-such-package-of-winserve>=1\n")
+    before = own_wine.layout.read_state()
+    done = winserve("setup", "wine", "--requirements", str(file))
+    assert done.status == 1
+    assert "uvloop: there is no wheel of it for Windows, only for other systems" in done.err
+    assert "no-such-package-of-winserve>=1: there is no such package" in done.err
+    assert "winservetiny" not in done.err
+    assert own_wine.layout.read_state() == before
+    # An older Jinja than the lab's: the app's version is what counts.
+    file.write_text("winservetiny\nuvloop; sys_platform != 'win32'\nJinja2==3.1.4\n")
+    done = winserve("setup", "wine", "--requirements", str(file))
+    assert done.status == 0, done.err
+    assert "        winservetiny has only its source, built here" in done.out.splitlines()
+    says = "import winservetiny, jinja2; print(winservetiny.SAYS, jinja2.__version__)"
+    assert over_there(own_wine, says) == "here 3.1.4"
+    works(own_wine)
+    done = winserve("setup", "wine", "--requirements", str(tmp_path / "none.txt"))
+    assert done.status == 2
+    assert "none.txt cannot be read" in done.err
 
 
 # -- which packages Windows needs ----------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.session import labs
+from pytest_winserve.session.app_search import SAMPLE_APP
 from pytest_winserve.session.settings import Settings, resolve
 from tests.kit.platforms import not_on_windows
 
@@ -84,7 +85,7 @@ def test_an_active_environment_runs_the_app_on_this_machine(
     assert labs.python_of(settings, "local") == str(tmp_path)
     assert labs.python_of(settings, "wine") is None
     assert lab_of(settings, "local").arguments["python"] == str(tmp_path)
-    sample = resolve({}, lambda key: None)
+    sample = resolve({}, lambda key: None)._replace(app=SAMPLE_APP)
     assert labs.python_of(sample, "local") is None
     given = resolve({"python": "/shop/venv"}, lambda key: None)
     assert labs.python_of(given, "local") == "/shop/venv"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_winserve import Lab
-from pytest_winserve.errors import StartError, UsageError, WinserveError
+from pytest_winserve.errors import AppError, StartError, WinserveError
 from tests.kit.commands import run_pytest, winserve
 from tests.kit.components import needs
 from tests.kit.platforms import WINE, not_on_windows
@@ -18,8 +18,8 @@ from tests.kit.traces import Serve, Traces
 pytestmark = pytest.mark.usefixtures("traces")
 
 LOADING = {
-    "no module": ("", "absent:app", UsageError, "there is no module 'absent'", 0),
-    "no module in a package": ("", "shop.absent:app", UsageError, "there is no module 'shop", 0),
+    "no module": ("", "absent:app", AppError, "there is no module 'absent'", 0),
+    "no module in a package": ("", "shop.absent:app", AppError, "there is no module 'shop", 0),
     "imports what is absent": (
         "import absent_library\n", "shop:app", StartError,
         "could not be loaded: ModuleNotFoundError: No module named 'absent_library'", 1,
@@ -31,11 +31,11 @@ LOADING = {
     "syntax error": ("def app(:\n", "shop:app", StartError, "could not be loaded: SyntaxError", 0),
     "raises": ("1 / 0\n", "shop:app", StartError, "could not be loaded: ZeroDivisionError", 1),
     "no attribute": (
-        "application = print\n", "shop:aplication", UsageError,
+        "application = print\n", "shop:aplication", AppError,
         "shop has no 'aplication'; nearest: application", 0,
     ),
-    "not callable": ("app = 5\n", "shop:app", UsageError, "is not callable, but int", 0),
-    "a class": ("class App: pass\n", "shop:App", UsageError, "is a class; name an instance", 0),
+    "not callable": ("app = 5\n", "shop:app", AppError, "is not callable, but int", 0),
+    "a class": ("class App: pass\n", "shop:App", AppError, "is a class; name an instance", 0),
     "exits": (
         "raise SystemExit(0)\n", "shop:app", StartError, "could not be loaded: SystemExit: 0", 1,
     ),
@@ -52,15 +52,67 @@ LOADING = {
         "could not be loaded: OSError: no disk", 1,
     ),
     "factory needs an argument": (
-        "def make(config):\n    return config\n", "shop:make()", StartError,
-        "missing 1 required positional argument: 'config'", 0,
+        "def make(config):\n    return config\n", "shop:make()", AppError,
+        "it is make(config): write its arguments, as in shop:make('text', key=1)", 0,
     ),
-    "factory gives no app": ("def make(): pass\n", "shop:make()", UsageError, "but NoneType", 0),
+    "factory gives nothing": (
+        "def make(): pass\n", "shop:make()", AppError,
+        "make returned None; it has to return the app", 0,
+    ),
+    "factory gives no app": ("def make(): return 5\n", "shop:make", AppError, "but int", 0),
+    "factory is called with too much": (
+        "def make(): pass\n", "shop:make(1)", AppError, "too many positional arguments", 0,
+    ),
+    "factory of two arguments": (
+        "def create_app(config, debug): pass\n", "shop:create_app", AppError,
+        "'shop:create_app()': missing a required argument: 'config'", 0,
+    ),
+    "an ASGI app": (
+        "class App:\n    async def __call__(self, scope, receive, send): pass\napp = App()\n",
+        "shop:app", AppError,
+        "winserve check command --command 'uvicorn shop:app --port {port}' --slow PATH", 0,
+    ),
+    "an ASGI app of one function": (
+        "async def app(scope, receive, send): pass\n", "shop:app", AppError, "is an ASGI app", 0,
+    ),
+    "an older ASGI app": (
+        "def app(scope, receive, send): pass\n", "shop:app", AppError, "is an ASGI app", 0,
+    ),
+    "a function of one argument": (
+        "app = lambda environ: []\n", "shop:app", AppError,
+        "it takes (environ), and not environ and start_response", 0,
+    ),
+    "an object that has an app": (
+        "class Dash:\n    def server(self, environ, start_response): pass\napp = Dash()\n",
+        "shop:app", AppError,
+        "is not callable, but shop.Dash; it has one: shop:app.server", 0,
+    ),
+    "a blueprint": (
+        "import flask\npart = flask.Blueprint('part', __name__)\n", "shop:part", AppError,
+        "is not callable, but flask.", 0,
+    ),
+    "two Flask objects": (
+        "import flask\none = flask.Flask('one')\ntwo = flask.Flask('two')\n", "shop.py", AppError,
+        "shop.py has 2 apps; name one of them: shop.py:one or shop.py:two", 0,
+    ),
+    "no app in a module": (
+        "def serve(): pass\n", "shop", AppError,
+        "shop has none of app, application, no Flask object and none of create_app, make_app", 0,
+    ),
+    "no file": ("", "shep.py", AppError, "there is no file 'shep.py' in", 0),
+    "a dot for the colon": (
+        "app = 5\n", "shop.app", AppError, "for app in the module shop, write shop:app", 0,
+    ),
     "ends the process": (
         "import os\nos._exit(7)\n", "shop:app", StartError, "exited with status 7 while", 0,
     ),
-    "no attribute named": ("", "shop", UsageError, "neither module:attribute nor", 0),
-    "an expression": ("", "shop:make(1)", UsageError, "neither module:attribute nor", 0),
+    "no name": ("", "", AppError, "a module or a file is needed before the colon", 0),
+    "a folder": ("", "shop/app", AppError, "is no Python file; write path/to/file.py", 0),
+    "an expression": ("", "shop:make() or 1", AppError, "what can be named is module:attribute", 0),
+    "half a call": ("", "shop:make(", AppError, "is neither a name nor a call", 0),
+    "arguments that are no literals": (
+        "", "shop:make(config)", AppError, "the arguments of a factory are literals", 0,
+    ),
 }  # fmt: skip
 
 PATIENCE = 20 if WINE else 5  # its processes need seconds to start on a busy machine
@@ -166,7 +218,7 @@ def test_pytest_shows_the_lines_of_an_app_that_is_not_there(tmp_path: Path) -> N
     (tmp_path / "test_shop.py").write_text("def test_one(winserve): ...\n")
     done = run_pytest("--winserve-app=absent:app", "--winserve-topology=flask")
     assert done.status == 1
-    assert "UsageError: the app 'absent:app': there is no module 'absent'" in done.out
+    assert "AppError: the app 'absent:app': there is no module 'absent'" in done.out
 
 
 RAISES = "def app(environ, start_response):\n    raise LookupError('no such shop')\n"
@@ -178,14 +230,14 @@ def test_raising_on_the_first_request(tmp_path: Path, serve: Serve, topology: st
     with pytest.raises(StartError) as caught:
         serve(topology, "shop:app")
     text = str(caught.value)
-    assert text.startswith("the app raised on its first request, GET /test")
+    assert text.startswith("the app raised on its first request, GET /")
     assert text.count("LookupError: no such shop") == 1
 
 
 def test_a_view_that_raises_on_the_first_request(tmp_path: Path, serve: Serve) -> None:
     (tmp_path / "shop.py").write_text(
         "import flask\napp = flask.Flask('shop')\n"
-        "@app.get('/test')\ndef test():\n    return str(1 / 0)\n"
+        "@app.get('/')\ndef test():\n    return str(1 / 0)\n"
     )
     with pytest.raises(StartError) as caught:
         serve("flask", "shop:app")
@@ -194,10 +246,16 @@ def test_a_view_that_raises_on_the_first_request(tmp_path: Path, serve: Serve) -
     assert text.count("ZeroDivisionError") == 1
 
 
-def test_a_factory_named_without_its_call(tmp_path: Path, serve: Serve) -> None:
-    (tmp_path / "shop.py").write_text("def make():\n    return print\n")
-    with pytest.raises(StartError, match="takes 0 positional arguments but 2 were given"):
-        serve("flask", "shop:make")
+def test_a_factory_named_without_its_call_is_called(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "shop.py").write_text(
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [('Content-Length', '0')])\n"
+        "    return []\n"
+        "def make():\n    return app\n"
+    )
+    with serve("flask", "shop:make") as site:
+        assert site.app == "shop:make()"
+        assert site.get("/").status_code == 200
 
 
 def test_hanging_while_it_loads(tmp_path: Path, serve: Serve) -> None:
@@ -227,7 +285,7 @@ def test_hanging_on_the_first_request(tmp_path: Path, serve: Serve) -> None:
     (tmp_path / "shop.py").write_text(
         "import time\ndef app(environ, start_response):\n    time.sleep(600)\n"
     )
-    with pytest.raises(StartError, match=r"no answer to GET /test .* in time: connected, but"):
+    with pytest.raises(StartError, match=r"no answer to GET / .* in time: connected, but"):
         serve("flask", "shop:app", start_timeout=PATIENCE)
 
 

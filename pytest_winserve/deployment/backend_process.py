@@ -226,10 +226,11 @@ def _command(spec: Spec) -> list[str]:
 def _activated(spec: Spec, environment: Mapping[str, str]) -> dict[str, str]:
     """What is set while a virtual environment is active: for a command of the user's, and for what
     the app starts by its name."""
-    if spec.python is None or not (home := Path(spec.python).parents[1] / "pyvenv.cfg").is_file():
+    programs = Path(spec.python or "").parent
+    if spec.python is None or not (programs.parent / "pyvenv.cfg").is_file():
         return {}
-    programs = f"{Path(spec.python).parent}{os.pathsep}{environment.get('PATH', '')}"
-    return {"VIRTUAL_ENV": str(home.parent), "PATH": programs}
+    path = f"{programs}{os.pathsep}{environment.get('PATH', '')}"
+    return {"VIRTUAL_ENV": str(programs.parent), "PATH": path}
 
 
 def _addresses(addresses: set[Address]) -> str:

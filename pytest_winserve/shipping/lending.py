@@ -26,8 +26,8 @@ from pytest_winserve.shipping.contents import copy_files_to, fingerprint
 from pytest_winserve.system.cache import cache_folder
 from pytest_winserve.system.commands import run
 
-NOT_PASSED = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON")
-"""Where else pip would install to, which contradicts a folder of our own."""
+NOT_PASSED = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_REQUIRE_VIRTUALENV")
+"""Where else pip would install to, which contradicts a folder of our own; so does PIP_USER."""
 OFFLINE = ("Failed to establish a new connection", "Failed to fetch")
 """What pip and uv say when they do not reach the package index."""
 NO_WHEEL = re.compile(r"No matching distribution found for (\S+)|Because (\S+) (?:has no|was not) ")
@@ -51,7 +51,7 @@ def package_folder() -> Path:
 def lend(python: AppPython, component: str, wanted: Sequence[str]) -> Loan:
     """Have this package, and what is `wanted` as requirements, ready for `python`. What is not in
     the cache yet is installed, which may take minutes. Raises MissingComponent, for `component`,
-    when it cannot be."""
+    when it cannot be, and StartError when there is no place for it."""
     folders = [str(package_folder())]
     if not wanted:
         return Loan(tuple(folders), {})
@@ -113,18 +113,21 @@ def _made(name: str, fill: Callable[[Path], None]) -> Path:
     folder = base / name
     if folder.is_dir():
         return folder
-    base.mkdir(parents=True, exist_ok=True)
-    with FileLock(base / f"{name}.lock"):
-        if not folder.is_dir():
-            with tempfile.TemporaryDirectory(dir=base, prefix="new-") as new:
-                fill(Path(new) / name)
-                (Path(new) / name).rename(folder)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        with FileLock(base / f"{name}.lock"):
+            if not folder.is_dir():
+                with tempfile.TemporaryDirectory(dir=base, prefix="new-") as new:
+                    fill(Path(new) / name)
+                    (Path(new) / name).rename(folder)
+    except OSError as error:
+        raise StartError(f"what is lent cannot be kept in {base}: {error}") from None
     return folder
 
 
 def _install(python: AppPython, component: str, wanted: Sequence[str], folder: Path) -> None:
     command = [*_installer(python, component), "--target", str(folder), *wanted]
-    environment = {k: v for k, v in os.environ.items() if k not in NOT_PASSED}
+    environment = {k: v for k, v in os.environ.items() if k not in NOT_PASSED} | {"PIP_USER": "0"}
     by_hand = _by_hand(python, wanted)
     try:
         done = run(command, environment)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_winserve import Lab
-from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.errors import MissingComponent, StartError, UsageError
 from pytest_winserve.shipping.app_python import look_at
 from tests.kit.commands import winserve
 from tests.kit.components import needs
@@ -127,6 +127,13 @@ def test_a_python_that_is_too_old(project: Path) -> None:
     script.chmod(0o755)
     with pytest.raises(UsageError, match=r"is Python 3\.9\.7; 3\.10 or later is needed"):
         look_at("python")
+
+
+def test_a_cache_without_a_place(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_environment(project / "venv")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project / "hello.py"))
+    with pytest.raises(StartError, match=r"what is lent cannot be kept in "):
+        Lab(python="venv").serve("waitress", "hello:app", fast="/")
 
 
 def test_the_labs_own_python_is_no_other(project: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_wider_front_lets_it_through(lab: Lab, topology: str) -> None:
     adds_up(result)
     assert result.outcomes == {"200": 20}
     assert result.ledger is not None
-    assert result.ledger.notes == ()
+    assert not any(note.startswith("413") for note in result.ledger.notes)
 
 
 @needs("apache")

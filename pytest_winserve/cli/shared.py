@@ -62,7 +62,8 @@ SERVING = (
     "host",
     "provision",
 )
-LOADING = ("load_from", "engine", "users", "duration", "require", "limited", "report")
+ASKING = ("header", "cookie", "auth", "host_header")
+LOADING = (*ASKING, "load_from", "engine", "users", "duration", "require", "limited", "report")
 
 
 def setting_named(name: str) -> Setting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_winserve.deployment.contract import Tell
@@ -35,7 +36,8 @@ class FromHere:
         __tracebackhide__ = True
         address = self._deployment.address
         counting = self._counting()
-        return probe(address, slow, fast, sleepers, backends, tags, counting, self._look)
+        headers = self._deployment.headers
+        return probe(address, slow, fast, sleepers, backends, tags, counting, self._look, headers)
 
     def capacity(
         self,
@@ -48,17 +50,22 @@ class FromHere:
         __tracebackhide__ = True
         address, next_tag = self._deployment.address, iter(tags).__next__
         counting = self._counting()
-        return capacity(address, slow, limit, backends, declared, next_tag, counting, self._look)
+        return capacity(
+            address, slow, limit, backends, declared, next_tag, counting, self._look,
+            self._deployment.headers,
+        )  # fmt: skip
 
     def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
         # Not through the front: one that gets no answer tries the next backend, and the next, and
         # takes them all for down when the load begins.
         backend = self._deployment.reach(self._deployment.backends[0].port)
-        return singles(plan, Target(self._url, warmup_tag=tag), backend)
+        sent = plan.with_headers(self._deployment.headers)
+        return singles(sent, Target(self._url, warmup_tag=tag), backend)
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
         target = Target(self._url, tag, warmup_tag, self._deployment.nonce)
-        return get_engine(engine).run(plan, target, tell)
+        result = get_engine(engine).run(plan.with_headers(self._deployment.headers), target, tell)
+        return replace(result, plan=plan)  # the headers of the run may be secrets
 
     @property
     def _url(self) -> str:

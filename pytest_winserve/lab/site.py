@@ -130,7 +130,7 @@ class Site:
             # Not before it is wanted: a site is up sooner without it.
             from pytest_winserve.lab.client import Client
 
-            self._client = Client(self.url)
+            self._client = Client(self.url, self.deployment.headers)
         return self._client
 
     def get(self, path: str, **kw: Any) -> Response:
@@ -201,7 +201,9 @@ class Site:
         with self._alone("the look at its processes"), self._told("the look at its processes"):
             urls = [_url(self.deployment.reach(info.port)) for info in self.deployment.backends]
             front = self.url if topology.keeps_users else None
-            cookies = look(urls, front, self.fast, self._lab_tag(), topology.processes)
+            cookies = look(
+                urls, front, self.fast, self._lab_tag(), topology.processes, self.deployment.headers
+            )
             found = judged(
                 self.deployment.own_states(),
                 cookies,

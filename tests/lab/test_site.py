@@ -406,7 +406,7 @@ def test_the_lab_without_pytest(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(
         "from pytest_winserve import Lab\n"
         "if __name__ == '__main__':\n"
-        "    with Lab(host='local').serve('nginx2', app='shop:create_app()') as site:\n"
+        "    with Lab(host='local').serve('nginx2', 'shop:create_app()', fast='/test') as site:\n"
         "        print(site.url, site.load(users=5, count=50).summary())\n"
         "    import sys\n"
         "    assert 'pytest' not in sys.modules\n",

@@ -19,15 +19,16 @@ from pytest_winserve.lab.available import Surveys
 from pytest_winserve.recommend.search import SearchRules, candidates, chosen
 from pytest_winserve.report.store import read_json
 from tests.kit.commands import Done, clean_environment, command_line, winserve
+from tests.kit.components import needs
 from tests.kit.platforms import not_on_windows
 from tests.kit.waiting import eventually
+
+pytestmark = needs("minutes")
 
 SHORT = ("--users=5", "--duration=0.3", "--slow=/sleep?seconds=0.4")
 APP = """
 import time
 from flask import Flask
-
-pytestmark = needs("minutes")
 
 app = Flask(__name__)
 
@@ -39,6 +40,14 @@ def fast():
 def slow():
     time.sleep(0.4)
     return "slow"
+"""
+TIRED = """
+import itertools
+number = itertools.count()
+
+def app(environ, start_response):
+    start_response("404 Not Found" if next(number) > 5 else "200 OK", [("Content-Length", "0")])
+    return []
 """
 OWN_APP = ("--app=shop:app", "--fast=/fast", "--slow=/slow", "--users=5", "--duration=0.3")
 Recommend = Callable[..., Done]
@@ -103,9 +112,10 @@ def test_nothing_meets_the_criteria(recommend: Recommend) -> None:
     assert "non_blocking" not in done.out
 
 
-def test_errors_are_told_with_their_side(recommend: Recommend) -> None:
+def test_errors_are_told_with_their_side(recommend: Recommend, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(TIRED, "utf-8")
     done = recommend("flask", "nginx2", "--rounds=1", "--require=error_rate < 1%",
-                     "--fast=/misbehave?status=404", "--users=5", "--duration=0.3")  # fmt: skip
+                     "--app=shop:app", "--users=5", "--duration=0.3")  # fmt: skip
     assert done.status == 1, done.err
     assert done.out.count("from the app in the backends") == 2
 
@@ -113,8 +123,15 @@ def test_errors_are_told_with_their_side(recommend: Recommend) -> None:
 def test_an_app_that_is_not_there_is_wrong_usage_at_once(recommend: Recommend) -> None:
     done = recommend("flask", "tornado", "waitress", "nginx4", "--app=nothing:app", *SHORT)
     assert done.status == 2, done.out + done.err
+    assert done.err.startswith("winserve: the app 'nothing:app': there is no module 'nothing'")
+    assert "tornado" not in done.out
+
+
+def test_an_app_that_fails_for_one_reason_is_given_up(recommend: Recommend, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("raise ValueError('no database')\n", "utf-8")
+    done = recommend("flask", "tornado", "waitress", "nginx4", *OWN_APP)
+    assert done.status == 1, done.out + done.err
     assert "3 different servers fail for one reason" in done.err
-    assert "there is no module 'nothing'" in done.err
     assert "nginx4" not in done.out
 
 

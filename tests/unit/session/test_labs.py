@@ -26,6 +26,7 @@ GIVEN = {
     "hold": "2",
     "chdir": "shop",
     "start": "one-by-one",
+    "header": ["X-Key: 1"],
 }
 
 
@@ -63,6 +64,7 @@ def test_a_lab_has_all_that_the_settings_say_of_it() -> None:
         "hold": 2.0,
         "chdir": "shop",
         "environment": {},
+        "headers": {"X-Key": "1"},
         "start": "one-by-one",
     }
 

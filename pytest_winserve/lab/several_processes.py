@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import PureWindowsPath  # takes both kinds of paths
 from urllib.parse import urlsplit
 
 import requests
@@ -204,10 +204,10 @@ def _apart(states: Sequence[OwnState]) -> Iterator[str]:
             f"{_each(count, states)} has an SQLite database in memory: what one writes the others "
             "do not see"
         )
-    for path, count in _logs(states, rotates=True):
+    for name, count in _logs(states, rotates=True):
         yield (
-            f"the log {PurePath(path).name} is rotated by {count} processes: on Windows none can "
-            "rename it while another has it open, elsewhere lines are lost. A log for each "
+            f"the log {name} is rotated by {count} processes: on Windows none "
+            "can rename it while another has it open, elsewhere lines are lost. A log for each "
             "process, or one that the service rotates, mends it"
         )
 
@@ -225,15 +225,19 @@ def _own(states: Sequence[OwnState]) -> Iterator[str]:
     listening = [address for state in states for address in state.listens or ()]
     if listening:
         yield f"the app listens by itself at {', '.join(dict.fromkeys(listening))}"
-    for path, count in _logs(states, rotates=False):
-        yield f"the log {PurePath(path).name} is written by {count} processes"
+    for name, count in _logs(states, rotates=False):
+        yield f"the log {name} is written by {count} processes"
 
 
 def _logs(states: Sequence[OwnState], *, rotates: bool) -> list[tuple[str, int]]:
-    """Files that several processes write their logs to."""
+    """The names of files that several processes write their logs to, and of how many."""
     turning = {log.path for state in states for log in state.logs if log.rotates}
     counts = Counter(log.path for state in states for log in state.logs)
-    return [(path, n) for path, n in counts.items() if n > 1 and (path in turning) is rotates]
+    return [
+        (PureWindowsPath(path).name, count)
+        for path, count in counts.items()
+        if count > 1 and (path in turning) is rotates
+    ]
 
 
 def _each(count: int, states: Sequence[OwnState]) -> str:

@@ -192,6 +192,16 @@ def test_what_logs_and_answers_say_over_there_is_told_here(
     eventually(lambda: not relays())
 
 
+def test_what_processes_over_there_have_is_told_here(beside: Lab) -> None:
+    with beside.serve("nginx2-waitress", "tests.kit.apps.keeps:new_key()") as site:
+        found = site.several_processes()
+        states = site.deployment.own_states()
+        pids = {backend.pid for backend in site.backends}
+    assert found.processes == 2
+    assert [why.partition(" ")[0] for why in found.lost] == ["SECRET_KEY", "the"]
+    assert {state.pid for state in states} == pids
+
+
 def test_a_gateway_closes_with_its_last_site_unless_the_lab_is_held_open(
     host: RemoteHost, machine: Beside
 ) -> None:

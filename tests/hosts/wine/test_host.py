@@ -57,6 +57,13 @@ def lab(workers_wine: WorkersWine) -> Iterator[Lab]:
         yield lab
 
 
+def test_several_processes_tell_what_they_have(lab: Lab) -> None:
+    with lab.serve("nginx2-waitress:front.sticky=true") as site:
+        found = site.several_processes()
+        assert (found.processes, found.lost, found.apart) == (2, (), ())
+        assert {site.get("/test").json()["pid"] for _ in range(4)} < {b.pid for b in site.backends}
+
+
 @pytest.mark.parametrize("topology", ARTICLE | WHEELS)
 def test_topologies_do_what_they_do_on_linux(lab: Lab, topology: str) -> None:
     blocked, at_once = (ARTICLE | WHEELS)[topology]

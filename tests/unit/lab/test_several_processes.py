@@ -51,6 +51,9 @@ def test_logs() -> None:
     found = judged(processes(state, state, state), (), keeps_users=False, processes=3)
     assert found.apart[0].startswith("the log turning.log is rotated by 3 processes: on Windows")
     assert found.told == ("the log plain.log is written by 3 processes",)
+    windows = replace(NOTHING, logs=(Log("C:\\shop\\app.log", rotates=False),))
+    found = judged(processes(windows, windows), (), keeps_users=False, processes=2)
+    assert found.told == ("the log app.log is written by 2 processes",)
     own = [replace(NOTHING, logs=(Log(f"/a/{n}.log", rotates=True),)) for n in range(2)]
     assert judged(processes(*own), (), keeps_users=False, processes=2).apart == ()
 

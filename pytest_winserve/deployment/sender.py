@@ -46,7 +46,10 @@ class FromHere:
         return capacity(address, slow, limit, backends, declared, next_tag, counting, self._look)
 
     def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
-        return singles(plan, Target(self._url, warmup_tag=tag))
+        # Not through the front: one that gets no answer tries the next backend, and the next, and
+        # takes them all for down when the load begins.
+        backend = self._deployment.reach(self._deployment.backends[0].port)
+        return singles(plan, Target(self._url, warmup_tag=tag), backend)
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
         target = Target(self._url, tag, warmup_tag, self._deployment.nonce)

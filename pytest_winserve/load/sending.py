@@ -33,17 +33,19 @@ def with_singles(result: Result, before: tuple[Reference, ...]) -> Result:
     return replace(result, answers=replace(result.answers or Answers(), before=before))
 
 
-def singles(plan: Plan, target: Target) -> tuple[Reference, ...]:
+def singles(
+    plan: Plan, target: Target, address: tuple[str, int] | None = None
+) -> tuple[Reference, ...]:
     """What each GET of a plan gets when it is sent once, as the load sends it, without being
     followed; as many as are answered in MOST_SECONDS, and none for a load of a few requests.
     Requests of other methods may have effects, and are not sent.
 
-    They carry the tag of the target's warm-up: they are no part of the load. LoadError when its
-    name is not known.
+    They are sent to `address`, or to the target's own, and carry the tag of the target's warm-up:
+    they are no part of the load. LoadError when its name is not known.
     """
     if plan.count is not None and plan.count < LEAST_COUNT:
         return ()
-    address = resolve(target)
+    address = address or resolve(target)
     host = urlsplit(target.url).netloc
     requests = [
         (label, Route(index, request, host, target.warmup_tag, keepalive=False))

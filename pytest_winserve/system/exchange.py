@@ -80,6 +80,9 @@ class Get:
             self._judge_connect(self._socket.connect_ex(address))
         except OSError as error:
             self._fail(_text(error))
+        except BaseException:  # Ctrl-C
+            self.close()
+            raise
 
     @property
     def connection(self) -> socket.socket | None:

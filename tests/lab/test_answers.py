@@ -144,3 +144,14 @@ def test_the_single_request_has_the_cookies_of_the_client_as_a_get_has(site: Sit
     )
     own = site.load(users=1, count=10, requests=[Request("/report", headers={"Cookie": "user=2"})])
     assert own.differences == []
+
+
+def test_a_single_request_without_an_answer_takes_no_backend_out_of_service(lab: Lab) -> None:
+    """nginx has tried each backend in vain, and would take all of them for down in the load."""
+    requests = [Request("/misbehave?reset=headers"), Request("/test", weight=1e6)]
+    with lab.serve("nginx2") as site:
+        result = site.load(users=2, count=200, requests=requests)
+    adds_up(result)
+    assert result.outcomes["200"] >= 199
+    assert result.answers is not None
+    assert [one.status for one in result.answers.before] == [None, "200"]

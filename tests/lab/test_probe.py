@@ -95,3 +95,50 @@ def test_a_fast_path_that_is_broken_is_refused_before_anything_slow_is_sent(lab:
                 site.probe(fast=fast)
         with pytest.raises(ProbeError, match=r"the fast path .*closed connection"):
             site.probe(fast="/misbehave?size=9&declare=99")
+
+
+def test_a_wave_that_was_over_before_its_last_began_is_sent_again(lab: Lab) -> None:
+    """What the backends count is scripted: on a busy machine the first wave of four, and the
+    second of sixteen, are short of one."""
+    counted = iter([(3,), (4,), (15,), (16,), (64,)])
+    tags = iter("abcdefgh")
+    with lab.serve("flask") as site:
+        found = probe.capacity(
+            site.deployment.address,
+            "/sleep?seconds=0.25",
+            64,
+            1,
+            None,
+            lambda: next(tags),
+            probe.Counting(lambda tag: None, lambda tag: next(counted)),
+        )
+    assert (found.value, found.at_least) == (64, True)
+    assert list(counted) == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "counts", "value"),
+    [
+        (4, [3, 2, 3], 3),  # it does run fewer: the most of three counts
+        (4, [3, 4], 4),
+        (4, [5, 7], 7),  # more than it declares
+        (None, [4, 9, 8, 10], 10),
+    ],
+)
+def test_the_most_of_several_waves_counts(
+    lab: Lab, declared: int | None, counts: list[int], value: int
+) -> None:
+    given = iter(counts)
+    tags = iter("abcdefgh")
+    with lab.serve("flask") as site:
+        found = probe.capacity(
+            site.deployment.address,
+            "/sleep?seconds=0.25",
+            64,
+            1,
+            declared,
+            lambda: next(tags),
+            probe.Counting(lambda tag: None, lambda tag: (next(given),)),
+        )
+    assert found.value == value
+    assert list(given) == []

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from pytest_winserve.deployment.contract import Tell
 from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines import get_engine
-from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.plan import Plan, Request
 from pytest_winserve.load.results.answers import Reference
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.sending import singles
 from pytest_winserve.probe.probe import Counting, Look, capacity, probe
 from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
+from pytest_winserve.system.ports import ADDRESS
 
 if TYPE_CHECKING:
     from pytest_winserve.deployment.contract import Deployment
@@ -57,7 +58,10 @@ class FromHere:
 
     def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
         # Not through the front: one that gets no answer tries the next backend, and the next, and
-        # takes them all for down when the load begins.
+        # takes them all for down when the load begins. But with what the front says of a client.
+        if self._deployment.binary is not None:
+            requests = tuple(as_from_front(request, self._url) for request in plan.requests)
+            plan = replace(plan, requests=requests)
         backend = self._deployment.reach(self._deployment.backends[0].port)
         sent = plan.with_headers(self._deployment.headers)
         return singles(sent, Target(self._url, warmup_tag=tag), backend)
@@ -80,3 +84,17 @@ class FromHere:
             return tuple(count.peak_in_flight for count in deployment.backend_counts(tag))
 
         return Counting(deployment.in_flight, peaks)
+
+
+def as_from_front(request: Request, url: str) -> Request:
+    """A request of a client of this machine as a front at `url` passes it on."""
+    scheme, _, host = url.partition("://")
+    given = {name.lower(): value for name, value in request.headers.items()}
+    forwarded = {
+        "X-Forwarded-For": ADDRESS,
+        "X-Forwarded-Proto": scheme,
+        "X-Forwarded-Host": given.get("host", host),
+    }
+    own = {name.lower() for name in forwarded}
+    kept = {name: value for name, value in request.headers.items() if name.lower() not in own}
+    return replace(request, headers={**kept, **forwarded})

@@ -390,13 +390,7 @@ class Site:
             return result
         scheme, _, address = result.url.partition("://")
         asked = {
-            label: Asked(
-                scheme,
-                {name.lower(): value for name, value in request.headers.items()}.get(
-                    "host", address
-                ),
-                request.path,
-            )
+            label: Asked(scheme, _host(request, address), request.path)
             for label, request in zip(result.plan.labels, result.plan.requests, strict=True)
         }
         told = [
@@ -502,6 +496,12 @@ class Site:
 
 def _url(address: Address) -> str:
     return "http://{}:{}".format(*address)
+
+
+def _host(request: Request, address: str) -> str:
+    """What a request calls the host that it is sent to."""
+    given = {name.lower(): value for name, value in request.headers.items()}
+    return given.get("host", address)
 
 
 def _path(path: str, what: str) -> str:

@@ -66,7 +66,7 @@ def test_the_nginx_of_fastcgi_is_no_front_and_has_no_limit(lab: Lab) -> None:
     "topology",
     [
         "nginx2",
-        "nginx2:front.keepalive=0",
+        pytest.param("nginx2:front.keepalive=0", marks=needs("minutes")),
         "nginx2-gevent",
         pytest.param("apache2", marks=needs("apache")),
         pytest.param("apache2-gevent", marks=needs("apache")),

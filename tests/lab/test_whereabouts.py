@@ -34,6 +34,15 @@ def test_a_redirect_to_a_backend(site: Site) -> None:
     assert f"the client asked {site.url}. " in words
 
 
+def test_an_app_that_believes_its_front_leads_nowhere_else(site: Site) -> None:
+    result = site.load(users=2, count=20, path="/environ-port")
+    assert result.answers is not None
+    (single,) = result.answers.before
+    assert single.location == f"{site.url}/login"  # though it was not sent through the front
+    assert result.outcomes == {"302": 20}
+    assert result.astray == ()
+
+
 def test_a_redirect_to_another_scheme(site: Site) -> None:
     place = f"{site.url.replace('http', 'https')}/login"
     words = told(site.load(users=2, count=20, path=f"/to?place={place}"))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_winserve import Lab, Site
+from pytest_winserve import Lab, Request, Site
 from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import require_host, why_missing
 from tests.kit.commands import clean_environment, winserve
@@ -155,6 +155,38 @@ def test_an_app_in_a_folder_of_here(
     with lab.serve("nginx1-waitress", "hello:app") as site:
         assert site.get("/").text == "Z:" + str(folder).replace("/", "\\")
         assert "served → nt" in site.logs()["backend-0"]
+
+
+def test_behind_nginx_the_app_is_told_of_its_client(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "who.py").write_text(
+        "from flask import Flask, redirect, request\n"
+        "from werkzeug.middleware.proxy_fix import ProxyFix\n"
+        "app = Flask(__name__)\n"
+        "app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)\n"
+        "@app.route('/', methods=['GET', 'POST'])\n"
+        "def who():\n"
+        "    return {'address': request.remote_addr, 'url': request.url}\n"
+        "@app.get('/old')\n"
+        "def old():\n"
+        "    return redirect('https://' + request.host + '/new')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with lab.serve("nginx2-waitress", "who:app", fast="/") as site:
+        asked = http.client.HTTPConnection(
+            *site.deployment.address, source_address=("127.0.0.2", 0), timeout=60
+        )
+        asked.request("GET", "/", headers={"Host": "shop.example", "X-Forwarded-For": "192.0.2.1"})
+        seen = json.loads(asked.getresponse().read())
+        asked.close()
+        assert seen == {"address": "127.0.0.2", "url": "http://shop.example/"}
+        upload = Request("/", method="POST", body=bytes(2_000_000))
+        refused = site.load(users=1, count=10, requests=[upload])
+        assert refused.ledger is not None
+        assert any("front.body_limit=2 lets" in note for note in refused.ledger.notes)
+        (words,) = site.load(users=1, count=10, path="/old").astray
+        assert "another scheme" in words
 
 
 def test_a_command_of_ones_own(lab: Lab) -> None:

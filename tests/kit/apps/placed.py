@@ -48,6 +48,13 @@ def own_port() -> Response:
     return Response(status=302, headers={"Location": place})
 
 
+@app.get("/environ-port")
+def environ_port() -> Response:
+    """As one that builds its URLs from what ProxyFix has mended."""
+    place = f"http://{request.environ['SERVER_NAME']}:{request.environ['SERVER_PORT']}/login"
+    return Response(status=302, headers={"Location": place})
+
+
 @app.get("/cookies")
 def cookies() -> Response:
     answer = Response("page")

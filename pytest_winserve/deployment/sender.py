@@ -59,12 +59,12 @@ class FromHere:
     def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
         # Not through the front: one that gets no answer tries the next backend, and the next, and
         # takes them all for down when the load begins. But with what the front says of a client.
+        plan = plan.with_headers(self._deployment.headers)
         if self._deployment.binary is not None:
             requests = tuple(as_from_front(request, self._url) for request in plan.requests)
             plan = replace(plan, requests=requests)
         backend = self._deployment.reach(self._deployment.backends[0].port)
-        sent = plan.with_headers(self._deployment.headers)
-        return singles(sent, Target(self._url, warmup_tag=tag), backend)
+        return singles(plan, Target(self._url, warmup_tag=tag), backend)
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
         target = Target(self._url, tag, warmup_tag, self._deployment.nonce)

@@ -1,0 +1,167 @@
+"""Somebody's own app, as it is: what the first commands say of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_winserve import Lab, Request
+from pytest_winserve.report.store import read_json
+from tests.kit.commands import winserve
+from tests.kit.components import needs
+
+HOME = """
+from flask import Flask
+{name} = Flask(__name__)
+
+@{name}.get("/")
+def home():
+    return "hello"
+"""
+API = """
+import time
+from flask import Flask
+app = Flask(__name__)
+
+@app.get("/api/items")
+def items():
+    return []
+
+@app.get("/api/items/<int:n>")
+def item(n):
+    return {}
+
+@app.post("/api/items")
+def add():
+    return {}
+
+@app.get("/report")
+def report():
+    time.sleep(0.3)
+    return "slow"
+"""
+SHORT = ("--users=5", "--duration=0.5")
+KEYS = {
+    "Host": "shop.example",
+    "X-Api-Key": "s3cret",
+    "Cookie": "user=ann",
+    "Authorization": "Basic YW5uOnMzY3JldA==",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "options"),
+    [
+        ("app.py", "app", ()),
+        ("wsgi.py", "application", ()),
+        ("myapp.py", "app", ("--app", "myapp:app")),
+    ],
+)
+def test_an_app_with_one_route_needs_no_option(
+    tmp_path: Path, file: str, name: str, options: tuple[str, ...]
+) -> None:
+    (tmp_path / file).write_text(HOME.format(name=name))
+    done = winserve("check", "waitress", "tornado", *SHORT, *options, cwd=tmp_path)
+    assert done.status == 0, done.out + done.err
+    assert "8 passed" in done.out
+    assert ("found in this folder" in done.out) is (not options)
+    assert "all 2 fast requests were answered during / (held 1 s)" in done.out
+    assert "runs 4 requests at once; waitress declares 4" in done.out
+    assert "BLOCKS: 2 of 2 fast requests (100 %) had to wait for / (held 1 s)" in done.out
+
+
+def test_an_app_without_a_first_page_is_told_once_with_its_routes(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(API)
+    told = (
+        "GET / is answered 404 by app.py:app: name another path by --fast; its GET routes are "
+        "/api/items, /report"
+    )
+    done = winserve("check", "waitress", "flask", *SHORT, cwd=tmp_path)
+    assert done.status == 2, done.out + done.err
+    assert done.out.count(told) == 1
+    assert "1 error" in done.out
+    assert "Traceback" not in done.out + done.err
+    for command in (["recommend", "waitress", "flask"], ["load", "waitress"], ["compare", "flask",
+                     "waitress"]):  # fmt: skip
+        done = winserve(*command, *SHORT, cwd=tmp_path)
+        assert (done.status, done.err) == (2, f"winserve: {told}\n"), done.out
+    assert winserve("load", "waitress", "--path=/api/items", *SHORT, cwd=tmp_path).status == 0
+
+
+def test_the_command_asks_for_a_slow_path_before_anything_starts(tmp_path: Path) -> None:
+    line = "winserve_never_started --port={port}"
+    for command in ("check", "recommend"):
+        done = winserve(command, "waitress", "command", "--command", line, cwd=tmp_path)
+        assert done.status == 2, done.out + done.err
+        assert (done.out + done.err).count("--slow /report") == 1
+        assert "did not start" not in done.out
+
+
+def test_routes(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(API)
+    done = winserve("routes", cwd=tmp_path)
+    assert done.status == 0, done.err
+    assert [line.split() for line in done.out.splitlines()] == [
+        ["app.py:app,", "4", "routes"],
+        ["GET", "/api/items"],
+        ["POST", "/api/items"],
+        ["GET", "/api/items/<int:n>"],
+        ["GET", "/report"],
+    ]
+    done = winserve("routes", "--measure", cwd=tmp_path)
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[1].startswith("  GET        /api/items  200, 0.")
+    assert lines[-2:] == ["--fast /api/items", "--slow /report"]
+    (tmp_path / "app.py").write_text("def app(environ, start_response): raise OSError\n")
+    done = winserve("routes", "--app=wsgiref.simple_server:demo_app", cwd=tmp_path)
+    assert (done.status, done.out) == (
+        1, "wsgiref.simple_server:demo_app does not tell its routes: it is no Flask app\n",
+    )  # fmt: skip
+
+
+def test_an_environment_and_a_folder_of_the_app_s_own(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "app.py").write_text(
+        "import os\n"
+        + HOME.format(name="app").replace('"hello"', "os.environ['WHO'] + os.getcwd()")
+    )
+    (tmp_path / "env").write_text("WHO=s3cret\n")
+    report = tmp_path / "report"
+    done = winserve(
+        "check", "waitress", *SHORT, "--chdir=shop", "--env-file=env", f"--report={report}",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.status == 0, done.out + done.err
+    for file in report.iterdir():
+        assert "s3cret" not in file.read_text("utf-8")
+    assert read_json(report / "results.json")["environment"]["settings"]["env"] == ["WHO"]
+    assert winserve("check", "waitress", *SHORT, "--chdir=none", cwd=tmp_path).status != 0
+
+
+def test_everything_that_is_asked_carries_the_headers_of_the_run(lab: Lab) -> None:
+    app = "tests.kit.apps.guarded_by_headers:app"
+    with Lab(headers=KEYS).serve("nginx1-waitress", app) as site:
+        site.check_fast_path()
+        assert site.probe().non_blocking
+        assert site.capacity().value == 4
+        for engine in ("builtin",):
+            result = site.load(users=2, count=40, engine=engine)
+            assert result.outcomes == {"200": 40}
+            assert result.differences == []
+        own = site.load(users=1, count=10, requests=[Request("/", headers={"x-api-key": "no"})])
+        assert own.outcomes == {"401": 10}
+        # Those ten, and the single one before them.
+        assert site.get("/strangers").text.splitlines() == ["/"] * 11
+        assert "s3cret" not in str(result.to_dict())
+        assert "YW5uOnMzY3JldA" not in str(result.to_dict())
+
+
+@needs("locust", "tsung")
+def test_other_engines_carry_the_headers_of_the_run() -> None:
+    app = "tests.kit.apps.guarded_by_headers:app"
+    with Lab(headers=KEYS).serve("waitress", app) as site:
+        for engine in ("locust", "tsung"):
+            assert site.load(users=2, count=20, engine=engine).outcomes == {"200": 20}
+        assert site.get("/strangers").text == ""

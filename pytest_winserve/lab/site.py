@@ -389,9 +389,10 @@ class Site:
         if result.answers is None:
             return result
         scheme, _, address = result.url.partition("://")
+        plan = result.plan.with_headers(self.deployment.headers)
         asked = {
             label: Asked(scheme, _host(request, address), request.path)
-            for label, request in zip(result.plan.labels, result.plan.requests, strict=True)
+            for label, request in zip(plan.labels, plan.requests, strict=True)
         }
         told = [
             *(Told(one.request, one.location, one.set_cookies) for one in result.answers.before),

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_winserve.cli.shared import (
-    ASKING,
-    FAILED,
-    SERVING,
-    explained,
-    options,
-    served,
-    settings_of,
-)
+from pytest_winserve.cli.shared import FAILED, SERVING, explained, options, served, settings_of
 
 if TYPE_CHECKING:
     from pytest_winserve.lab.site import Site
@@ -47,7 +39,7 @@ class Asked:
 @click.option(
     "--measure", is_flag=True, help="one GET to each route without parameters; it may have effects"
 )
-@options(*(name for name in SERVING if name != "command"), *ASKING)
+@options(*(name for name in SERVING if name != "command"))
 def routes(measure: bool, **given: Any) -> None:
     """List the routes of a Flask app, for --fast and --slow.
 
@@ -78,7 +70,7 @@ def _ask(site: Site, known: Sequence[Mapping[str, Any]]) -> Iterator[Asked]:
 
     paths = [each["rule"] for each in known if each["plain"] and "GET" in each["methods"]]
     for path in dict.fromkeys(paths):
-        with Exchanges(site.deployment.address, headers=site.deployment.headers) as exchanges:
+        with Exchanges(site.deployment.address) as exchanges:
             get = exchanges.get(path, {"Connection": "close"}, Deadline.after(TIMEOUT))
             exchanges.finish()
         assert get.ended is not None

@@ -62,8 +62,7 @@ SERVING = (
     "host",
     "provision",
 )
-ASKING = ("header", "cookie", "auth", "host_header")
-LOADING = (*ASKING, "load_from", "engine", "users", "duration", "require", "limited", "report")
+LOADING = ("load_from", "engine", "users", "duration", "require", "limited", "report")
 
 
 def setting_named(name: str) -> Setting:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_winserve.cli.shared import ASKING, SERVING, explained, options, served, settings_of
+from pytest_winserve.cli.shared import SERVING, explained, options, served, settings_of
 from pytest_winserve.errors import WinserveError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ LOOK_EVERY = 0.25
 @click.command()
 @click.argument("topology")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="the port (default: any)")
-@options(*SERVING, *ASKING)
+@options(*SERVING)
 def up(topology: str, port: int, **given: Any) -> None:
     """Serve an app in a TOPOLOGY until Ctrl-C, showing its logs.
 

@@ -34,8 +34,7 @@ class Spec:
     """What to run. `fast` is the path of the readiness request; `port` 0 is any free one.
 
     `folder` is where the app runs, or `chdir` in that, and `path` what is put on Python's path for
-    it; they are as that machine calls them. `environment` is set for the app and its server;
-    `headers` are those of every request.
+    it; they are as that machine calls them. `environment` is set for the app and its server.
     `listen` is where its servers listen. `start` is `together` or `one-by-one`: whether the next
     backend is started when the one before answers.
     `python` is another Python than
@@ -54,7 +53,6 @@ class Spec:
     path: tuple[str, ...]
     chdir: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
     listen: Listen = ANYWHERE
     start: str = "together"
     python: str | None = None
@@ -106,10 +104,6 @@ class Deployment(Protocol):
     @property
     def address(self) -> Address:
         """Where it answers, as reached from here."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What every request to it carries."""
 
     @property
     def lost(self) -> str | None:

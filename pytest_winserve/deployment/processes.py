@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,10 +97,6 @@ class Processes:
         except BaseException:
             self.abandon()
             raise
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self.spec.headers
 
     @property
     def binary(self) -> FrontBinary | None:
@@ -302,19 +298,19 @@ class Processes:
     def _wait_for_backends(self, deadline: Deadline) -> None:
         self.backends = tuple(backend.wait_for_info(deadline) for backend in self._backends)
         self.backends = tuple(
-            replace(info, status=backend.wait_for_answer(info, self.spec, deadline))
+            replace(info, status=backend.wait_for_answer(info, self.spec.fast, deadline))
             for info, backend in zip(self.backends, self._backends, strict=True)
         )
 
     def _wait_for_backend(self, backend: BackendProcess, deadline: Deadline) -> None:
         info = backend.wait_for_info(deadline)
-        backend.wait_for_answer(info, self.spec, deadline)
+        backend.wait_for_answer(info, self.spec.fast, deadline)
 
     def _wait_for_front(self, deadline: Deadline) -> None:
         if self._front is None:
             return
         mark = self.nonce if all(info.instrumented for info in self.backends) else None
-        self._front.wait_for_answer(self.spec, mark, self._look, deadline)
+        self._front.wait_for_answer(self.spec.fast, mark, self._look, deadline)
 
     def _asker(self, backend: BackendProcess) -> Callable[[], list[str]]:
         def ask() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from pytest_winserve.deployment.contract import READY_RUN, Spec
+from pytest_winserve.deployment.contract import READY_RUN
 from pytest_winserve.errors import StartError, StartTimeout
 from pytest_winserve.system.exchange import LOOK_EVERY, Answer, Exchanges
 from pytest_winserve.system.ports import ADDRESS, Address
@@ -50,15 +50,14 @@ def first_answer(
 
 
 def answer_of_app(
-    port: int, spec: Spec, deadline: Deadline, look: Callable[[], None], program: Program
+    port: int, path: str, deadline: Deadline, look: Callable[[], None], program: Program
 ) -> Answer:
-    """The answer to the spec's first request at a port of this machine.
+    """The answer to the readiness request GET `path` at a port of this machine.
 
     Raises StartTimeout at the deadline; StartError for a 5xx, which is the app's failure to come
     up. Both show the end of the log of `program`.
     """
-    path = spec.fast
-    headers = {**spec.headers, REQUEST_HEADER: lab_tag(READY_RUN)}
+    headers = {REQUEST_HEADER: lab_tag(READY_RUN)}
     try:
         answer = first_answer((ADDRESS, port), path, headers, deadline, look)
     except StartTimeout as error:

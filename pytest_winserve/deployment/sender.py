@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_winserve.deployment.contract import Tell
@@ -37,8 +36,7 @@ class FromHere:
         __tracebackhide__ = True
         address = self._deployment.address
         counting = self._counting()
-        headers = self._deployment.headers
-        return probe(address, slow, fast, sleepers, backends, tags, counting, self._look, headers)
+        return probe(address, slow, fast, sleepers, backends, tags, counting, self._look)
 
     def capacity(
         self,
@@ -51,10 +49,7 @@ class FromHere:
         __tracebackhide__ = True
         address, next_tag = self._deployment.address, iter(tags).__next__
         counting = self._counting()
-        return capacity(
-            address, slow, limit, backends, declared, next_tag, counting, self._look,
-            self._deployment.headers,
-        )  # fmt: skip
+        return capacity(address, slow, limit, backends, declared, next_tag, counting, self._look)
 
     def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
         # Not through the front: one that gets no answer tries the next backend, and the next, and
@@ -68,8 +63,7 @@ class FromHere:
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
         target = Target(self._url, tag, warmup_tag, self._deployment.nonce)
-        result = get_engine(engine).run(plan.with_headers(self._deployment.headers), target, tell)
-        return replace(result, plan=plan)  # the headers of the run may be secrets
+        return get_engine(engine).run(plan, target, tell)
 
     @property
     def _url(self) -> str:

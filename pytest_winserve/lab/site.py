@@ -130,7 +130,7 @@ class Site:
             # Not before it is wanted: a site is up sooner without it.
             from pytest_winserve.lab.client import Client
 
-            self._client = Client(self.url, self.deployment.headers)
+            self._client = Client(self.url)
         return self._client
 
     def get(self, path: str, **kw: Any) -> Response:
@@ -201,9 +201,7 @@ class Site:
         with self._alone("the look at its processes"), self._told("the look at its processes"):
             urls = [_url(self.deployment.reach(info.port)) for info in self.deployment.backends]
             front = self.url if topology.keeps_users else None
-            cookies = look(
-                urls, front, self.fast, self._lab_tag(), topology.processes, self.deployment.headers
-            )
+            cookies = look(urls, front, self.fast, self._lab_tag(), topology.processes)
             found = judged(
                 self.deployment.own_states(),
                 cookies,
@@ -389,10 +387,9 @@ class Site:
         if result.answers is None:
             return result
         scheme, _, address = result.url.partition("://")
-        plan = result.plan.with_headers(self.deployment.headers)
         asked = {
             label: Asked(scheme, _host(request, address), request.path)
-            for label, request in zip(plan.labels, plan.requests, strict=True)
+            for label, request in zip(result.plan.labels, result.plan.requests, strict=True)
         }
         told = [
             *(Told(one.request, one.location, one.set_cookies) for one in result.answers.before),

@@ -97,12 +97,6 @@ class Request:
                 "characters is needed (Latin-1)"
             )
 
-    def with_headers(self, headers: Mapping[str, str]) -> Request:
-        """The request with these headers, too; what it has itself, it keeps."""
-        own = {name.lower() for name in self.headers}
-        more = {name: value for name, value in headers.items() if name.lower() not in own}
-        return replace(self, headers={**more, **self.headers})
-
     def to_dict(self) -> dict[str, Any]:
         return {
             "path": self.path,
@@ -272,12 +266,6 @@ class Plan:
             f"{name} #{seen + 1}" if seen else name
             for name, seen in zip(names, before, strict=True)
         )
-
-    def with_headers(self, headers: Mapping[str, str]) -> Plan:
-        """The plan whose requests have these headers, too; what a request has itself, it keeps."""
-        if not headers:
-            return self
-        return replace(self, requests=tuple(each.with_headers(headers) for each in self.requests))
 
     @property
     def open_model(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,10 +85,6 @@ class RemoteDeployment:
     @property
     def address(self) -> Address:
         return self.reach(self._port)
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._spec.headers
 
     @property
     def lost(self) -> str | None:
@@ -180,7 +175,7 @@ class RemoteDeployment:
             if deaths:
                 raise StartError("; ".join(deaths))
 
-        headers = {**self.headers, REQUEST_HEADER: lab_tag(READY_RUN)}
+        headers = {REQUEST_HEADER: lab_tag(READY_RUN)}
         address = self.address  # the way there may take seconds to make
         deadline = Deadline.after(REACH_SECONDS)
         try:

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from pytest_winserve.shipping.app_python import AppPython
 
 
-NOT_SHOWN = "(not shown)"
-
-
 class RunEnvironment:
     """The settings of one run, and what serves here. The fronts are asked once in a run: each
     tells its version only by being started."""
@@ -54,9 +51,6 @@ class RunEnvironment:
         # Names only: secrets are in the values.
         del values["environment"], values["why_app"]
         values["env"] = sorted(settings.environment)
-        values["header"] = [text.partition(":")[0].strip() for text in settings.header]
-        values["cookie"] = [text.partition("=")[0].strip() for text in settings.cookie]
-        values["auth"] = settings.auth and NOT_SHOWN
         others = dict(machines)
         # What serves here may be another Python than the lab's.
         here = machine() | self._served_by(others.pop("local", None))

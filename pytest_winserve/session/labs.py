@@ -10,7 +10,6 @@ from pytest_winserve.hosts import Host, open_host
 from pytest_winserve.lab.lab import SAMPLE_APP, Lab
 from pytest_winserve.lab.observer import Live, ShownOn
 from pytest_winserve.load.criteria import Criterion
-from pytest_winserve.session.request_headers import headers_of
 from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ def lab_of(
         hold=settings.hold,
         chdir=settings.chdir or "",
         environment=settings.environment,
-        headers=headers_of(settings),
         start=settings.start,
         require=settings.require if require is None else require,
         allow_limited=settings.limited == "allow",

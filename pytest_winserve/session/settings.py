@@ -210,16 +210,6 @@ SETTINGS = (
         "the sample app)",
     ),
     Setting(
-        "header", "NAME: VALUE",
-        "a header of every request, also env:NAME as the value; repeatable", (), "each",
-    ),
-    Setting(
-        "cookie", "NAME=VALUE", "a cookie of every request, also env:NAME as the value; repeatable",
-        (), "each",
-    ),
-    Setting("auth", "USER:PASSWORD", "basic authorization of every request; also USER:env:NAME"),
-    Setting("host_header", "NAME", "the host that every request names"),
-    Setting(
         "require", "CRITERION",
         "a condition on every result, such as 'error_rate < 1%'; repeatable", (), "lines",
     ),
@@ -256,10 +246,6 @@ class Settings(NamedTuple):
     slow: str | None
     hold: float
     fast: str | None
-    header: tuple[str, ...]
-    cookie: tuple[str, ...]
-    auth: str | None
-    host_header: str | None
     require: tuple[str, ...]
     limited: str
     report: str | None

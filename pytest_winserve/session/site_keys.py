@@ -12,7 +12,6 @@ from pytest_winserve.lab.available import Surveys, expand
 from pytest_winserve.load.plan import Request
 from pytest_winserve.servers.command import check_command
 from pytest_winserve.session.labs import host_of, other_python
-from pytest_winserve.session.request_headers import headers_of
 from pytest_winserve.session.settings import Settings, seconds_of
 from pytest_winserve.topology import Topology
 
@@ -119,7 +118,6 @@ def validate(settings: Settings, surveys: Surveys) -> None:
     from pytest_winserve.report import make_folder
 
     site_keys(settings, {}, surveys)
-    headers_of(settings)
     for host in settings.host:
         other_python(settings, host)
     get_engine(settings.engine)

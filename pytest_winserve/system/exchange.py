@@ -192,17 +192,11 @@ class Get:
 class Exchanges:
     """Exchanges with one address that go on beside each other; leaving the context ends them all.
 
-    `look` is called every moment, and ends them by what it raises. All carry `headers`.
+    `look` is called every moment, and ends them by what it raises.
     """
 
-    def __init__(
-        self,
-        address: Address,
-        look: Callable[[], None] = lambda: None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, address: Address, look: Callable[[], None] = lambda: None) -> None:
         self._address = address
-        self._headers = dict(headers or {})
         self._look = look
         self._look_at = 0.0
         self._open: dict[Get, selectors.BaseSelector] = {}
@@ -227,8 +221,7 @@ class Exchanges:
     ) -> Get:
         """Begin a GET, which is to be over at `deadline`, and connected at `connect_by` if given:
         the listen queue of a busy server may make it wait long."""
-        all_headers = {**self._headers, **headers}
-        get = Get(self._address, path, all_headers, deadline, connect_by or deadline)
+        get = Get(self._address, path, headers, deadline, connect_by or deadline)
         if get.connection is not None:
             selector = self._roomy_selector()
             selector.register(get.connection, get.waits_for, get)

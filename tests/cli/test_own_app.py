@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_winserve import Lab, Request
 from pytest_winserve.report.store import read_json
 from tests.kit.commands import winserve
-from tests.kit.components import needs
 
 HOME = """
 from flask import Flask
@@ -42,12 +40,6 @@ def report():
     return "slow"
 """
 SHORT = ("--users=5", "--duration=0.5")
-KEYS = {
-    "Host": "shop.example",
-    "X-Api-Key": "s3cret",
-    "Cookie": "user=ann",
-    "Authorization": "Basic YW5uOnMzY3JldA==",
-}
 
 
 @pytest.mark.parametrize(
@@ -138,30 +130,3 @@ def test_an_environment_and_a_folder_of_the_app_s_own(tmp_path: Path) -> None:
         assert "s3cret" not in file.read_text("utf-8")
     assert read_json(report / "results.json")["environment"]["settings"]["env"] == ["WHO"]
     assert winserve("check", "waitress", *SHORT, "--chdir=none", cwd=tmp_path).status != 0
-
-
-def test_everything_that_is_asked_carries_the_headers_of_the_run(lab: Lab) -> None:
-    app = "tests.kit.apps.guarded_by_headers:app"
-    with Lab(headers=KEYS).serve("nginx1-waitress", app) as site:
-        site.check_fast_path()
-        assert site.probe().non_blocking
-        assert site.capacity().value == 4
-        for engine in ("builtin",):
-            result = site.load(users=2, count=40, engine=engine)
-            assert result.outcomes == {"200": 40}
-            assert result.differences == []
-        own = site.load(users=1, count=10, requests=[Request("/", headers={"x-api-key": "no"})])
-        assert own.outcomes == {"401": 10}
-        # Those ten, and the single one before them.
-        assert site.get("/strangers").text.splitlines() == ["/"] * 11
-        assert "s3cret" not in str(result.to_dict())
-        assert "YW5uOnMzY3JldA" not in str(result.to_dict())
-
-
-@needs("locust", "tsung")
-def test_other_engines_carry_the_headers_of_the_run() -> None:
-    app = "tests.kit.apps.guarded_by_headers:app"
-    with Lab(headers=KEYS).serve("waitress", app) as site:
-        for engine in ("locust", "tsung"):
-            assert site.load(users=2, count=20, engine=engine).outcomes == {"200": 20}
-        assert site.get("/strangers").text == ""

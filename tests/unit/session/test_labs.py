@@ -26,7 +26,6 @@ GIVEN = {
     "hold": "2",
     "chdir": "shop",
     "start": "one-by-one",
-    "header": ["X-Key: 1"],
 }
 
 
@@ -64,7 +63,6 @@ def test_a_lab_has_all_that_the_settings_say_of_it() -> None:
         "hold": 2.0,
         "chdir": "shop",
         "environment": {},
-        "headers": {"X-Key": "1"},
         "start": "one-by-one",
     }
 

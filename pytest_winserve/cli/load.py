@@ -85,8 +85,10 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     from pytest_winserve.load.engine import Target
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.load.plan import Plan
+    from pytest_winserve.load.run_headers import not_shown
     from pytest_winserve.load.sending import singles, with_singles
     from pytest_winserve.report.record import Record
+    from pytest_winserve.session.labs import headers_of
     from pytest_winserve.system.locks import measuring, wait_text
     from pytest_winserve.tags import lab_tag
 
@@ -95,14 +97,16 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     own_path = urlunsplit(("", "", parts.path, parts.query, "")) or "/"
     target = Target(base)
     made = Plan.make(**{**plan, "path": plan["path"] or own_path})
+    headers = headers_of(settings)
+    sent = made.with_headers(headers)
     live = Watch()
     with measuring(lambda seconds: live.waiting(wait_text(seconds))):
         # Where it is a lab that serves there, it does not count this as its traffic.
-        single = singles(made, Target(base, warmup_tag=lab_tag(1)))
-        result = get_engine(settings.engine).run(made, target, live.follow)
+        single = singles(sent, Target(base, warmup_tag=lab_tag(1)))
+        result = get_engine(settings.engine).run(sent, target, live.follow)
     live.progress("")
     record = Record(NAME, "passed", topology=base, host="-", app="-", declared="unknown")
-    result = with_singles(result, single)
+    result = with_singles(replace(result, plan=made.with_headers(not_shown(headers))), single)
     return judged(record, result, settings), result
 
 

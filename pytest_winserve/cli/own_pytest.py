@@ -51,7 +51,7 @@ def ini_values(folder: Path) -> Iterator[str]:
             absolute = [shlex.quote((ini.parent / path).as_posix()) for path in paths]
             yield f"{key}={' '.join(absolute)}"
         elif key in known and isinstance(value, list):
-            separator = {"commas": ",", "lines": "\n", "no": " "}[known[key].many]
+            separator = {"commas": ",", "no": " "}.get(known[key].many, "\n")
             yield f"{key}={separator.join(map(str, value))}"
         elif key in known:
             yield f"{key}={value}"

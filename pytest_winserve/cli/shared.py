@@ -47,7 +47,10 @@ def plan_options(command: Command) -> Command:
     return command
 
 
-SERVING = ("app", "command", "start_timeout", "fast", "nginx", "host", "provision")
+SERVING = (
+    "app", "command", "start_timeout", "fast", "header", "cookie", "auth", "host_header", "nginx",
+    "host", "provision",
+)  # fmt: skip
 LOADING = ("load_from", "engine", "users", "duration", "require", "limited", "report")
 
 

@@ -6,8 +6,8 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pytest_winserve.load.engine import Progress
@@ -33,7 +33,8 @@ class Spec:
     """What to run. `fast` is the path of the readiness request; `port` 0 is any free one.
 
     `folder` is where the app runs, and `path` what is put on Python's path for it; both are as
-    that machine calls them. `listen` is where its servers listen.
+    that machine calls them. `listen` is where its servers listen. `headers` are those that every
+    request of the lab carries; their values may be secrets.
     """
 
     topology: Topology
@@ -46,6 +47,7 @@ class Spec:
     folder: str
     path: tuple[str, ...]
     listen: Listen = ANYWHERE
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

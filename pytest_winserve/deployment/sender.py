@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pytest_winserve.deployment.contract import Tell
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 class FromHere:
     """Sends from this machine to where a site is reached from here.
 
-    `look` is called while a probe or a capacity is under way; what it raises ends that.
+    `headers` are those of every request of a probe or a capacity; a plan's requests have them
+    already. `look` is called while a probe or a capacity is under way; what it raises ends that.
     """
 
-    def __init__(self, deployment: Deployment, look: Look = lambda: None) -> None:
+    def __init__(
+        self, deployment: Deployment, headers: Mapping[str, str], look: Look = lambda: None
+    ) -> None:
         self._deployment = deployment
+        self._headers = headers
         self._look = look
 
     def probe(
@@ -35,7 +40,8 @@ class FromHere:
         __tracebackhide__ = True
         address = self._deployment.address
         counting = self._counting()
-        return probe(address, slow, fast, sleepers, backends, tags, counting, self._look)
+        look, headers = self._look, self._headers
+        return probe(address, slow, fast, sleepers, backends, tags, counting, look, headers)
 
     def capacity(
         self, slow: str, limit: int, backends: int, declared: Concurrency, tags: tuple[str, ...]
@@ -43,7 +49,8 @@ class FromHere:
         __tracebackhide__ = True
         address, next_tag = self._deployment.address, iter(tags).__next__
         counting = self._counting()
-        return capacity(address, slow, limit, backends, declared, next_tag, counting, self._look)
+        look, headers = self._look, self._headers
+        return capacity(address, slow, limit, backends, declared, next_tag, counting, look, headers)
 
     def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
         return singles(plan, Target(self._url, warmup_tag=tag))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,6 +16,7 @@ from pytest_winserve.lab.site import Site
 from pytest_winserve.load.criteria import Criterion, parse_all
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Request
+from pytest_winserve.load.run_headers import checked
 from pytest_winserve.system.waits import told
 from pytest_winserve.topology import Topology
 
@@ -32,10 +33,12 @@ class Lab:
 
     With `provision` a host that needs this package gets it. `load_from` is `here` or `host`: where
     probes and loads are sent from. `nginx` is a path, `system`, `wheel`, `container` or `auto`;
-    `start_timeout` the seconds that a site may take to come up. The criteria of `require` are
-    applied to every measurement; on a load whose generator was the limit they fail unless
+    `start_timeout` the seconds that a site may take to come up. `headers` (a mapping, or pairs) are
+    those of every request of the lab, such as a key or the Host that the app insists on; what a
+    request of a load names itself stays, and their values are not shown. The criteria of `require`
+    are applied to every measurement; on a load whose generator was the limit they fail unless
     `allow_limited`. What takes long is told to `observer`, or else on the standard error. Raises
-    UsageError for a host, engine or criterion that cannot be.
+    UsageError for a host, engine, header or criterion that cannot be.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Lab:
         nginx: str = "auto",
         engine: str = "builtin",
         start_timeout: float = START_SECONDS,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         require: Sequence[Criterion | str] = (),
         allow_limited: bool = False,
         observer: Observer | None = None,
@@ -60,6 +64,7 @@ class Lab:
         self._nginx = nginx
         self._engine = engine
         self._start_timeout = start_timeout
+        self._headers = checked(headers)
         self._require = tuple(parse_all(require))
         self._allow_limited = allow_limited
         self._observer = observer or ShownOn(Lines(on_stderr))
@@ -109,6 +114,7 @@ class Lab:
             port=port,
             folder=self.host.folder(),
             path=self.host.path(),
+            headers=self._headers,
         )
         with told(self._observer.waiting, f"{topology} is brought up"):
             deployment = self.host.deploy(spec)
@@ -123,7 +129,12 @@ class Lab:
             fast=fast,
             engine=self._engine,
             deployment=deployment,
-            sender=deployment.beside() if self._load_from == "host" else FromHere(deployment),
+            sender=(
+                deployment.beside()
+                if self._load_from == "host"
+                else FromHere(deployment, self._headers)
+            ),
+            headers=self._headers,
             require=self._require,
             allow_limited=self._allow_limited,
             observer=self._observer,

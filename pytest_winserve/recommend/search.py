@@ -28,7 +28,7 @@ from pytest_winserve.recommend.trials import Trials, app_fingerprint
 from pytest_winserve.report.record import Record
 from pytest_winserve.session.display import Watch
 from pytest_winserve.session.environment import RunEnvironment
-from pytest_winserve.session.labs import lab_of
+from pytest_winserve.session.labs import headers_of, lab_of
 from pytest_winserve.session.recorder import Recorder, attach
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import SiteKey
@@ -114,6 +114,8 @@ def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> 
         "duration": settings.duration,
         "slow": settings.slow,
         "fast": settings.fast,
+        "headers": list(headers_of(settings)),
+        "host header": settings.host_header,
         "load from": settings.load_from,
         "engine": settings.engine,
         "limited": settings.limited,

@@ -8,7 +8,13 @@ from typing import Any
 from pytest_winserve.lab.lab import Lab
 from pytest_winserve.lab.observer import Live, ShownOn
 from pytest_winserve.load.criteria import Criterion
+from pytest_winserve.load.run_headers import run_headers
 from pytest_winserve.session.settings import Settings
+
+
+def headers_of(settings: Settings) -> dict[str, str]:
+    """The headers that every request of the run carries, by the settings. Raises UsageError."""
+    return run_headers(settings.header, settings.cookie, settings.auth, settings.host_header)
 
 
 def lab_of(
@@ -27,6 +33,7 @@ def lab_of(
         nginx=settings.nginx,
         engine=settings.engine,
         start_timeout=settings.start_timeout,
+        headers=headers_of(settings),
         require=settings.require if require is None else require,
         allow_limited=settings.limited == "allow",
         **shown,

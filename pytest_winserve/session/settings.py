@@ -16,8 +16,9 @@ from typing import Any, Literal, NamedTuple
 
 from pytest_winserve.errors import UsageError
 
-Many = Literal["no", "commas", "lines"]
-"""Whether a setting takes several values, and what separates them in one text."""
+Many = Literal["no", "commas", "lines", "whole lines"]
+"""Whether a setting takes several values, and what separates them in one text: a line ends with `;`
+too, a whole line does not."""
 
 
 class Setting(NamedTuple):
@@ -76,9 +77,9 @@ class Setting(NamedTuple):
                 raise UsageError(f"{source}: {error}") from None
         parts: list[str] = []
         for text in texts:
-            parts += (
-                text.replace(";", "\n").split("\n") if self.many == "lines" else text.split(",")
-            )
+            if self.many == "lines":
+                text = text.replace(";", "\n")
+            parts += text.split("," if self.many == "commas" else "\n")
         values = tuple(part.strip() for part in parts if part.strip())
         if not values:
             raise UsageError(f"{source}: {self.metavar} is empty")
@@ -162,6 +163,16 @@ SETTINGS = (
     Setting("slow", "PATH", "slow path of the concurrency probe", "/sleep?seconds=1"),
     Setting("fast", "PATH", "fast path of the concurrency probe", "/test"),
     Setting(
+        "header", "'NAME: VALUE'",
+        "a header of every request, such as 'X-Api-Key: env:MY_KEY'; repeatable", (), "whole lines",
+    ),
+    Setting(
+        "cookie", "NAME=VALUE",
+        "a cookie of every request, such as session=env:MY_SESSION; repeatable", (), "whole lines",
+    ),
+    Setting("auth", "USER:PASSWORD", "Basic authorization of every request; USER:env:MY_PASSWORD"),
+    Setting("host_header", "NAME", "the Host that every request names, for an app that insists"),
+    Setting(
         "require", "CRITERION",
         "a condition on every result, such as 'error_rate < 1%'; repeatable", (), "lines",
     ),
@@ -192,6 +203,10 @@ class Settings(NamedTuple):
     duration: float
     slow: str
     fast: str
+    header: tuple[str, ...]
+    cookie: tuple[str, ...]
+    auth: str | None
+    host_header: str | None
     require: tuple[str, ...]
     limited: str
     report: str | None

@@ -99,13 +99,15 @@ def _start_timeout(marker: dict[str, Any]) -> float | None:
 
 
 def validate(settings: Settings, surveys: Surveys) -> None:
-    """Raise UsageError for names, criteria and paths that cannot be, before anything starts."""
+    """Raise UsageError for names, criteria, headers and paths that cannot be, before a start."""
     from pytest_winserve.load.criteria import Criterion
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.report import make_folder
+    from pytest_winserve.session.labs import headers_of
 
     site_keys(settings, {}, surveys)
     get_engine(settings.engine)
+    headers_of(settings)
     for criterion in settings.require:
         Criterion.parse(criterion)
     if settings.report is not None:

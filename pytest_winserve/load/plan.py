@@ -97,7 +97,7 @@ class Request:
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
             raise UsageError(f"header name {name!r}: a word such as 'Accept' is needed")
         if name.lower() in _ENGINE_HEADERS:
-            raise UsageError(f"header {name!r}: {_ENGINE_HEADERS[name.lower()]}")
+            raise UsageError(f"header {name!r} cannot be given: {_ENGINE_HEADERS[name.lower()]}")
         if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
             raise UsageError(
                 f"header {name}: text without line breaks, NUL or other control characters is "

@@ -26,7 +26,7 @@ def test_every_request_of_the_lab_carries_them(load_from: str) -> None:
     adds_up(result)
     assert result.outcomes == {"200": 50}
     assert result.answers is not None
-    assert [single.outcome for single in result.answers.before] == ["200"]
+    assert [single.status for single in result.answers.before] == ["200"]
     for text in (repr(result), repr(site), json.dumps(result.to_dict()), result.summary()):
         assert not [value for value in HEADERS.values() if value in text]
     (kept, _) = result.plan.requests

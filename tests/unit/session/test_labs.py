@@ -17,6 +17,10 @@ GIVEN = {
     "require": ["error_rate < 1%"],
     "limited": "allow",
     "start_timeout": "90",
+    "header": ["X-Api-Key: key"],
+    "cookie": ["session=abc"],
+    "auth": "shop:pass",
+    "host_header": "shop.example",
 }
 
 
@@ -50,6 +54,12 @@ def test_a_lab_has_all_that_the_settings_say_of_it() -> None:
         "require": ("error_rate < 1%",),
         "allow_limited": True,
         "start_timeout": 90.0,
+        "headers": {
+            "X-Api-Key": "key",
+            "Cookie": "session=abc",
+            "Authorization": "Basic c2hvcDpwYXNz",
+            "Host": "shop.example",
+        },
     }
 
 

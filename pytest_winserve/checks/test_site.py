@@ -6,6 +6,7 @@ import pytest
 
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.measures.outcomes import is_good
+from pytest_winserve.session.load_arguments import load_arguments
 from pytest_winserve.session.settings import Settings
 
 
@@ -43,7 +44,7 @@ def test_load(winserve: Site, pytestconfig: pytest.Config) -> None:
     from pytest_winserve.plugin import SETTINGS_KEY
 
     settings: Settings = pytestconfig.stash[SETTINGS_KEY]
-    result = winserve.load(users=settings.users, duration=settings.duration)
+    result = winserve.load(**load_arguments(settings))
     assert result.answered, result.summary()
     assert not result.broken, result.summary()
     assert result.ledger is not None

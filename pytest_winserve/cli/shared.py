@@ -51,7 +51,10 @@ SERVING = (
     "app", "command", "start_timeout", "fast", "header", "cookie", "auth", "host_header", "nginx",
     "host", "provision",
 )  # fmt: skip
-LOADING = ("load_from", "engine", "users", "duration", "require", "limited", "report")
+LOADING = (
+    "load_from", "engine", "users", "duration", "method", "data", "json", "requests", "think",
+    "warmup", "timeout", "stages", "require", "limited", "report",
+)  # fmt: skip
 
 
 def setting_named(name: str) -> Setting:

@@ -102,6 +102,22 @@ def _duration(text: str) -> float:
     return seconds_of("duration", text)
 
 
+def _think(text: str) -> float:
+    return _pause("think", text)
+
+
+def _warmup(text: str) -> float:
+    return _pause("warmup", text)
+
+
+def _pause(name: str, text: str) -> float:
+    return 0.0 if text.strip() in {"0", "0.0"} else seconds_of(name, text)
+
+
+def _timeout(text: str) -> float:
+    return seconds_of("timeout", text)
+
+
 def _start_timeout(text: str) -> float:
     return seconds_of("start_timeout", text)
 
@@ -160,6 +176,18 @@ SETTINGS = (
     Setting("engine", "E", "what sends the load: builtin, locust, tsung", "builtin"),
     Setting("users", "N", "users of the stock checks' load", 500, convert=_users),
     Setting("duration", "S", "seconds of the stock checks' load", 10.0, convert=_duration),
+    Setting("method", "METHOD", "method of a load's requests: GET, or POST with data or json"),
+    Setting("data", "TEXT|@FILE", "body of a load's requests, sent as a form"),
+    Setting("json", "TEXT|@FILE", "body of a load's requests, sent as JSON"),
+    Setting("requests", "FILE", "a load's weighted requests, in TOML"),
+    Setting("think", "S", "seconds that a user waits after each answer", 0.0, convert=_think),
+    Setting("warmup", "S", "seconds of the load that are not counted", 0.0, convert=_warmup),
+    Setting("timeout", "S", "seconds that a request of a load may take", 10.0, convert=_timeout),
+    Setting(
+        "stages", "LEVEL:S[,LEVEL:S...]",
+        "users that the load moves to, and in how many seconds, instead of users and duration",
+        (), "commas",
+    ),
     Setting("slow", "PATH", "slow path of the concurrency probe", "/sleep?seconds=1"),
     Setting("fast", "PATH", "fast path of the concurrency probe", "/test"),
     Setting(
@@ -201,6 +229,14 @@ class Settings(NamedTuple):
     engine: str
     users: int
     duration: float
+    method: str | None
+    data: str | None
+    json: str | None
+    requests: str | None
+    think: float
+    warmup: float
+    timeout: float
+    stages: tuple[str, ...]
     slow: str
     fast: str
     header: tuple[str, ...]

@@ -104,10 +104,12 @@ def validate(settings: Settings, surveys: Surveys) -> None:
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.report import make_folder
     from pytest_winserve.session.labs import headers_of
+    from pytest_winserve.session.load_arguments import load_arguments
 
     site_keys(settings, {}, surveys)
     get_engine(settings.engine)
     headers_of(settings)
+    load_arguments(settings)
     for criterion in settings.require:
         Criterion.parse(criterion)
     if settings.report is not None:

@@ -52,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                 "action": "store" if setting.many == "no" else "append",
             }
         group.addoption(setting.option, dest=setting.key, help=text, **shape)
-        kind = "linelist" if setting.many in ("lines", "each") else "string"
+        kind = "linelist" if setting.many in ("lines", "whole lines") else "string"
         parser.addini(setting.key, setting.described, type=kind, default=None)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ import pytest
 from pytest_winserve.errors import AppError
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.measures.outcomes import is_good
+from pytest_winserve.session.load_arguments import load_arguments
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import check_slow
 from pytest_winserve.session.wanted import SITE_KEY, only_with_several_processes
@@ -60,7 +61,7 @@ def test_load(winserve: Site, pytestconfig: pytest.Config) -> None:
     from pytest_winserve.plugin import SETTINGS_KEY
 
     settings: Settings = pytestconfig.stash[SETTINGS_KEY]
-    result = winserve.load(users=settings.users, duration=settings.duration)
+    result = winserve.load(**load_arguments(settings))
     assert result.answered, result.summary()
     assert not result.broken, result.summary()
     assert result.ledger is not None

@@ -22,6 +22,7 @@ from pytest_winserve.cli.shared import (
 )
 from pytest_winserve.errors import CriterionFailed, HostLost
 from pytest_winserve.session.display import Watch
+from pytest_winserve.session.load_arguments import load_arguments
 from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def load(
     """Send a load to an app in a TOPOLOGY, or to a URL that is served already."""
     with explained():
         settings = settings_of(given)
+        if path is None and "://" in target and settings.requests is None:
+            path = path_of(target)
         plan = plan_of(settings, path, count, rate, no_keepalive)
         if "://" in target:
             status = show(*load_url(target, plan, settings), settings)
@@ -67,17 +70,24 @@ def plan_of(
     """The arguments of a plan from the command line's. UsageError when it cannot be."""
     from pytest_winserve.load.plan import Plan
 
-    plan: dict[str, Any] = {
-        # In the open model it limits the requests in flight, and only if it was given.
-        "users": settings.users if rate is None or "users" in settings.given else None,
-        "duration": None if count is not None else settings.duration,
+    plan = load_arguments(settings, path) | {
         "count": count,
         "rate": rate,
-        "path": path,
         "keepalive": not no_keepalive,
     }
+    # In the open model it limits the requests in flight, and only if it was given.
+    if rate is not None and "users" not in settings.given:
+        plan["users"] = None
+    if count is not None:
+        plan["duration"] = None
     Plan.make(**plan)  # now, and not only when all is up
     return plan
+
+
+def path_of(url: str) -> str:
+    """The path of a URL, with the query."""
+    parts = urlsplit(url)
+    return urlunsplit(("", "", parts.path, parts.query, "")) or "/"
 
 
 def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Record, Result]:
@@ -85,24 +95,27 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     from pytest_winserve.load.engine import Target
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.load.plan import Plan
+    from pytest_winserve.load.run_headers import not_shown
     from pytest_winserve.load.sending import singles, with_singles
     from pytest_winserve.report.record import Record
+    from pytest_winserve.session.labs import headers_of
     from pytest_winserve.system.locks import measuring, wait_text
     from pytest_winserve.tags import lab_tag
 
     parts = urlsplit(url)
     base = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
-    own_path = urlunsplit(("", "", parts.path, parts.query, "")) or "/"
     target = Target(base)
-    made = Plan.make(**{**plan, "path": plan["path"] or own_path})
+    made = Plan.make(**plan)
+    headers = headers_of(settings)
+    sent = made.with_headers(headers)
     live = Watch()
     with measuring(lambda seconds: live.waiting(wait_text(seconds))):
         # Where it is a lab that serves there, it does not count this as its traffic.
-        single = singles(made, Target(base, warmup_tag=lab_tag(1)))
-        result = get_engine(settings.engine).run(made, target, live.follow)
+        single = singles(sent, Target(base, warmup_tag=lab_tag(1)))
+        result = get_engine(settings.engine).run(sent, target, live.follow)
     live.progress("")
     record = Record(NAME, "passed", topology=base, host="-", app="-", declared="unknown")
-    result = with_singles(result, single)
+    result = with_singles(replace(result, plan=made.with_headers(not_shown(headers))), single)
     return judged(record, result, settings), result
 
 
@@ -113,7 +126,7 @@ def load_site(
     what is shown. The error is of a host that was lost when the load was over."""
     from pytest_winserve.session.recorder import attach
 
-    if plan["path"] is None:
+    if plan.get("path") is None and "requests" not in plan:
         site.check_fast_path()
     recorder = attach(site, Watch(before))
     lost = None

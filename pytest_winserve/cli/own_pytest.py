@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.plugin import SETTINGS_KEY
+from pytest_winserve.session.load_arguments import check_load
 from pytest_winserve.session.settings import SETTINGS
 
 CHECKS = "pytest_winserve.checks"
@@ -78,6 +80,14 @@ class OwnEnvironment:
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self) -> None:
         self._set_back()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Refuse a load that cannot be, before anything starts."""
+        try:
+            check_load(config.stash[SETTINGS_KEY])
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
 
     def _set_back(self) -> None:
         for name, value in self._before.items():

@@ -49,20 +49,13 @@ def plan_options(command: Command) -> Command:
 
 
 SERVING = (
-    "app",
-    "chdir",
-    "env",
-    "env_file",
-    "python",
-    "command",
-    "start_timeout",
-    "start",
-    "fast",
-    "nginx",
-    "host",
-    "provision",
-)
-LOADING = ("load_from", "engine", "users", "duration", "require", "limited", "report")
+    "app", "chdir", "env", "env_file", "python", "command", "start_timeout", "start", "fast",
+    "header", "cookie", "auth", "host_header", "nginx", "host", "provision",
+)  # fmt: skip
+LOADING = (
+    "load_from", "engine", "users", "duration", "method", "data", "json", "requests", "think",
+    "warmup", "timeout", "stages", "require", "limited", "report",
+)  # fmt: skip
 
 
 def setting_named(name: str) -> Setting:

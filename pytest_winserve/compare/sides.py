@@ -68,7 +68,9 @@ def _collect(records: Iterable[Record]) -> dict[ComparedTest, SideMeasurements]:
 
 def _add(measured: SideMeasurements, record: Record) -> None:
     for result in (load.result for load in record.results):
-        how = json.dumps({"engine": result.engine, **result.plan.to_dict()}, sort_keys=True)
+        how = json.dumps(
+            {"engine": result.engine, **result.plan.without_secrets().to_dict()}, sort_keys=True
+        )
         measured.loads.setdefault(how, []).append(ComparedLoad(result, record.pair))
     for verdict in record.verdicts:
         sleepers = plural(verdict.sleepers, "slow request")

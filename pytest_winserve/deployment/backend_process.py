@@ -117,18 +117,18 @@ class BackendProcess:
                 )
             )
 
-    def wait_for_answer(self, info: BackendInfo, fast: str, deadline: Deadline) -> int:
-        """The status with which it answers GET `fast` itself. Raises StartError, StartTimeout."""
+    def wait_for_answer(self, info: BackendInfo, spec: Spec, deadline: Deadline) -> int:
+        """The status of its own answer to the first request. Raises StartError, StartTimeout."""
 
         def look() -> None:
             self.check()
             if info.instrumented and self.counts(lab_tag(READY_RUN)).raised:
                 self._wait_for_traceback()
                 raise StartError(
-                    self.program.blame(f"the app raised on its first request, GET {fast}")
+                    self.program.blame(f"the app raised on its first request, GET {spec.fast}")
                 )
 
-        answer = answer_of_app(info.port, fast, deadline, look, self.program)
+        answer = answer_of_app(info.port, spec, deadline, look, self.program)
         mark = f"{self.nonce}.{info.index}"
         if info.instrumented and answer.headers.get(BACKEND_HEADER.lower()) != mark:
             look()

@@ -36,10 +36,9 @@ class Spec:
     `folder` is where the app runs, or `chdir` in that, and `path` what is put on Python's path for
     it; they are as that machine calls them. `environment` is set for the app and its server.
     `listen` is where its servers listen. `start` is `together` or `one-by-one`: whether the next
-    backend is started when the one before answers.
-    `python` is another Python than
-    this one that runs the backends, and `lent` are folders for the end of its path, the first with
-    this package.
+    backend is started when the one before answers. `python` is another Python than this one that
+    runs the backends, and `lent` are folders for the end of its path, the first with this package.
+    `headers` are those that every request of the lab carries; their values may be secrets.
     """
 
     topology: Topology
@@ -57,6 +56,7 @@ class Spec:
     start: str = "together"
     python: str | None = None
     lent: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def in_turn(self) -> bool:

@@ -98,17 +98,17 @@ class FrontProcess:
             raise StartError(self.program.blame(f"{death} while starting") + more)
 
     def wait_for_answer(
-        self, fast: str, mark: str | None, look: Callable[[], None], deadline: Deadline
+        self, spec: Spec, mark: str | None, look: Callable[[], None], deadline: Deadline
     ) -> None:
-        """Return when it answers GET `fast`, from a backend whose mark begins with `mark`, if one
-        is given. Raises StartError, StartTimeout."""
+        """Return when it answers the first request, from a backend whose mark begins with `mark`,
+        if one is given. Raises StartError, StartTimeout."""
         assert self.program is not None
 
         def check() -> None:
             look()
             self.check()
 
-        answer = answer_of_app(self.port, fast, deadline, check, self.program)
+        answer = answer_of_app(self.port, spec, deadline, check, self.program)
         if mark is not None and not answer.headers.get(BACKEND_HEADER.lower(), "").startswith(mark):
             raise StartError(
                 f"port {self.port} is answered by somebody else, not by "

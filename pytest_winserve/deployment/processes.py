@@ -112,7 +112,7 @@ class Processes:
     def beside(self) -> Sender:
         from pytest_winserve.deployment.sender import FromHere
 
-        return FromHere(self)
+        return FromHere(self, self.spec.headers)
 
     # -- what it knows while it runs ------------------------------------------------------------
 
@@ -298,19 +298,19 @@ class Processes:
     def _wait_for_backends(self, deadline: Deadline) -> None:
         self.backends = tuple(backend.wait_for_info(deadline) for backend in self._backends)
         self.backends = tuple(
-            replace(info, status=backend.wait_for_answer(info, self.spec.fast, deadline))
+            replace(info, status=backend.wait_for_answer(info, self.spec, deadline))
             for info, backend in zip(self.backends, self._backends, strict=True)
         )
 
     def _wait_for_backend(self, backend: BackendProcess, deadline: Deadline) -> None:
         info = backend.wait_for_info(deadline)
-        backend.wait_for_answer(info, self.spec.fast, deadline)
+        backend.wait_for_answer(info, self.spec, deadline)
 
     def _wait_for_front(self, deadline: Deadline) -> None:
         if self._front is None:
             return
         mark = self.nonce if all(info.instrumented for info in self.backends) else None
-        self._front.wait_for_answer(self.spec.fast, mark, self._look, deadline)
+        self._front.wait_for_answer(self.spec, mark, self._look, deadline)
 
     def _asker(self, backend: BackendProcess) -> Callable[[], list[str]]:
         def ask() -> list[str]:

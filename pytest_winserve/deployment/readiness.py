@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from pytest_winserve.deployment.contract import READY_RUN
+from pytest_winserve.deployment.contract import READY_RUN, Spec
 from pytest_winserve.errors import StartError, StartTimeout
 from pytest_winserve.system.exchange import LOOK_EVERY, Answer, Exchanges
 from pytest_winserve.system.ports import ADDRESS, Address
@@ -49,17 +49,22 @@ def first_answer(
         time.sleep(0.01)
 
 
+def ready_headers(spec: Spec) -> dict[str, str]:
+    """The headers of the readiness request of a site."""
+    return {**spec.headers, REQUEST_HEADER: lab_tag(READY_RUN)}
+
+
 def answer_of_app(
-    port: int, path: str, deadline: Deadline, look: Callable[[], None], program: Program
+    port: int, spec: Spec, deadline: Deadline, look: Callable[[], None], program: Program
 ) -> Answer:
-    """The answer to the readiness request GET `path` at a port of this machine.
+    """The answer to the readiness request of a site at a port of this machine.
 
     Raises StartTimeout at the deadline; StartError for a 5xx, which is the app's failure to come
     up. Both show the end of the log of `program`.
     """
-    headers = {REQUEST_HEADER: lab_tag(READY_RUN)}
+    path = spec.fast
     try:
-        answer = first_answer((ADDRESS, port), path, headers, deadline, look)
+        answer = first_answer((ADDRESS, port), path, ready_headers(spec), deadline, look)
     except StartTimeout as error:
         mend = "--start-timeout gives it longer, --fast names another path"
         raise StartTimeout(program.blame(f"{error}; {mend}")) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_winserve.deployment.contract import Tell
@@ -23,11 +25,15 @@ if TYPE_CHECKING:
 class FromHere:
     """Sends from this machine to where a site is reached from here.
 
-    `look` is called while a probe or a capacity is under way; what it raises ends that.
+    `headers` are those of every request of a probe or a capacity; a plan's requests have them
+    already. `look` is called while a probe or a capacity is under way; what it raises ends that.
     """
 
-    def __init__(self, deployment: Deployment, look: Look = lambda: None) -> None:
+    def __init__(
+        self, deployment: Deployment, headers: Mapping[str, str], look: Look = lambda: None
+    ) -> None:
         self._deployment = deployment
+        self._headers = headers
         self._look = look
 
     def probe(
@@ -36,7 +42,8 @@ class FromHere:
         __tracebackhide__ = True
         address = self._deployment.address
         counting = self._counting()
-        return probe(address, slow, fast, sleepers, backends, tags, counting, self._look)
+        look, headers = self._look, self._headers
+        return probe(address, slow, fast, sleepers, backends, tags, counting, look, headers)
 
     def capacity(
         self,
@@ -49,12 +56,12 @@ class FromHere:
         __tracebackhide__ = True
         address, next_tag = self._deployment.address, iter(tags).__next__
         counting = self._counting()
-        return capacity(address, slow, limit, backends, declared, next_tag, counting, self._look)
+        look, headers = self._look, self._headers
+        return capacity(address, slow, limit, backends, declared, next_tag, counting, look, headers)
 
     def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
         # Not through the front: one that gets no answer tries the next backend, and the next, and
         # takes them all for down when the load begins. But with what the front says of a client.
-        plan = plan.with_headers(self._deployment.headers)
         if self._deployment.binary is not None:
             requests = tuple(as_from_front(request, self._url) for request in plan.requests)
             plan = replace(plan, requests=requests)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -12,13 +14,21 @@ class Client(requests.Session):
     """A requests session that resolves paths against the site, and ignores proxy settings.
 
     A redirect to another scheme, host or port is not followed, but is the answer itself: what is
-    there is not what was asked, and may be anybody's.
+    there is not what was asked, and may be anybody's. It begins with `headers`; their cookies are
+    in its jar, so that those of a login come beside them.
     """
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__()
         self._base = base
         self.trust_env = False
+        for name, text in headers.items():
+            if name.lower() == "cookie":
+                for cookie in text.split(";"):
+                    cookie_name, _, value = cookie.strip().partition("=")
+                    self.cookies.set(cookie_name, value)
+            else:
+                self.headers[name] = text
 
     def cookie_of(self, path: str) -> dict[str, str]:
         """The header with the cookies that it would send for a path; none when there are none."""

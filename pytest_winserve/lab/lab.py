@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,6 +17,7 @@ from pytest_winserve.lab.site import Site
 from pytest_winserve.load.criteria import Criterion, parse_all
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Request
+from pytest_winserve.load.run_headers import checked
 from pytest_winserve.system.waits import told
 from pytest_winserve.topology import Topology
 
@@ -39,10 +40,12 @@ class Lab:
     `system`, `wheel`, `container` or `auto`; `start_timeout` the seconds that a site may take to
     come up. `hold` is for how many seconds a request is held where no slow path is named. Apps run
     in the folder `chdir`, and with these variables in their `environment`. `start` is `together` or
-    `one-by-one`, where the next backend is started when the one before answers. The criteria of
-    `require` are applied to every measurement; on a load whose generator was the limit they fail
-    unless `allow_limited`. What takes long is told to `observer`, or else on the standard error.
-    Raises UsageError for a host, engine or criterion that cannot be.
+    `one-by-one`, where the next backend is started when the one before answers. `headers` (a
+    mapping, or pairs) are those of every request of the lab, such as a key or the Host that the app
+    insists on; what a request of a load names itself stays, and their values are not shown. The
+    criteria of `require` are applied to every measurement; on a load whose generator was the limit
+    they fail unless `allow_limited`. What takes long is told to `observer`, or else on the standard
+    error. Raises UsageError for a host, engine, header or criterion that cannot be.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Lab:
         chdir: str = "",
         environment: Mapping[str, str] | None = None,
         start: str = "together",
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         require: Sequence[Criterion | str] = (),
         allow_limited: bool = False,
         observer: Observer | None = None,
@@ -80,6 +84,7 @@ class Lab:
         self._chdir = chdir
         self._environment = dict(environment or {})
         self._start = start
+        self._headers = checked(headers)
         self._require = tuple(parse_all(require))
         self._allow_limited = allow_limited
         self._observer = observer or ShownOn(Lines(on_stderr))
@@ -118,8 +123,7 @@ class Lab:
         _check_start_timeout(start_timeout)
         if isinstance(topology, str):
             topology = Topology.parse(topology)
-        if fast is None:
-            fast = FAST_OF_SAMPLE if app == SAMPLE_APP else FAST
+        fast = fast_path(fast, app)
         for path in (fast,) if slow is None else (fast, slow):
             Request(path)
         parse_app(app)
@@ -136,6 +140,7 @@ class Lab:
             chdir=self._chdir,
             environment=self._environment,
             start=self._start,
+            headers=self._headers,
         )
         what = f"what {topology.server} needs is installed for the app's Python, into a cache"
         lent: Mapping[str, str] = {}
@@ -156,7 +161,12 @@ class Lab:
             hold=self._hold,
             engine=self._engine,
             deployment=deployment,
-            sender=deployment.beside() if self._load_from == "host" else FromHere(deployment),
+            sender=(
+                deployment.beside()
+                if self._load_from == "host"
+                else FromHere(deployment, self._headers)
+            ),
+            headers=self._headers,
             require=self._require,
             allow_limited=self._allow_limited,
             observer=self._observer,
@@ -173,6 +183,13 @@ class Lab:
         if not about or topology.front is None:
             return about
         return about | {"versions": about["versions"] | {topology.front: str(deployment.binary)}}
+
+
+def fast_path(given: str | None, app: str) -> str:
+    """The fast path of an app: the given one, `/`, or `/test` of the sample app."""
+    if given is not None:
+        return given
+    return FAST_OF_SAMPLE if app == SAMPLE_APP else FAST
 
 
 def _check_start_timeout(seconds: float) -> None:

@@ -6,7 +6,7 @@ What is certain to lose users is told apart from what may be harmless.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,12 +60,20 @@ class Answer:
         )
 
 
-def ask(url: str, path: str, tag: str, cookies: Sequence[tuple[str, str]] = ()) -> Answer:
-    """One GET on a connection of its own, no redirect followed, the body not read."""
+def ask(
+    url: str,
+    path: str,
+    tag: str,
+    run: Mapping[str, str],
+    cookies: Sequence[tuple[str, str]] = (),
+) -> Answer:
+    """One GET on a connection of its own with the headers of the run, no redirect followed, the
+    body not read."""
     headers = {REQUEST_HEADER: tag, "Connection": "close"}
     if cookies:
-        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies)
-    with Client(url) as client:
+        own = [run[name] for name in run if name.lower() == "cookie"]
+        headers["Cookie"] = "; ".join([*own, *(f"{name}={value}" for name, value in cookies)])
+    with Client(url, run) as client:
         # Every cookie goes back, also one for HTTPS only.
         answer = client.get(
             path, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
@@ -91,14 +99,20 @@ def _cookies(answer: requests.Response) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def in_turns(urls: Sequence[str], path: str, tag: str, processes: int,
-             cookies: Sequence[tuple[str, str]] = ()) -> dict[str, list[Answer]]:  # fmt: skip
+def in_turns(
+    urls: Sequence[str],
+    path: str,
+    tag: str,
+    processes: int,
+    run: Mapping[str, str],
+    cookies: Sequence[tuple[str, str]] = (),
+) -> dict[str, list[Answer]]:
     """The answers of each process, until each of so many has given two."""
     found: dict[str, list[Answer]] = {}
     each = max(1, AT_ONCE * processes // len(urls))
     with ThreadPoolExecutor(each * len(urls)) as pool:
         for _ in range(ROUNDS):
-            for answer in pool.map(lambda url: ask(url, path, tag, cookies), [*urls] * each):
+            for answer in pool.map(lambda url: ask(url, path, tag, run, cookies), [*urls] * each):
                 found.setdefault(answer.who, []).append(answer)
             # More than there are, where each request has a process of its own.
             each_twice = all(len(answers) > 1 for answers in found.values())
@@ -107,14 +121,16 @@ def in_turns(urls: Sequence[str], path: str, tag: str, processes: int,
     return found
 
 
-def lost_cookies(urls: Sequence[str], path: str, tag: str, processes: int) -> str | None:
+def lost_cookies(
+    urls: Sequence[str], path: str, tag: str, processes: int, run: Mapping[str, str]
+) -> str | None:
     """Why the cookies that one process sets with GET `path` are not understood by another one; None
     when they are, or when nothing can be concluded."""
     try:
-        first = ask(urls[0], path, tag)
+        first = ask(urls[0], path, tag, run)
         if not first.cookies:
             return None
-        found = in_turns(urls, path, tag, processes, first.cookies)
+        found = in_turns(urls, path, tag, processes, run, first.cookies)
     except requests.RequestException:
         return None
     own = found.pop(first.who, [])
@@ -230,11 +246,19 @@ def _each(count: int, states: Sequence[OwnState]) -> str:
     return f"one of {len(states)} processes" if count == 1 else f"each of {count} of the processes"
 
 
-def look(urls: Sequence[str], front: str | None, fast: str, tag: str, processes: int) -> list[str]:
+def look(
+    urls: Sequence[str],
+    front: str | None,
+    fast: str,
+    tag: str,
+    processes: int,
+    run: Mapping[str, str],
+) -> list[str]:
     """Have each process tell what it has, and look what becomes of the cookies of the fast path and
-    the first page: at the backends, or through a front that keeps a user at one of them."""
+    the first page: at the backends, or through a front that keeps a user at one of them. All
+    requests carry the headers of the run."""
     with suppress(requests.RequestException):  # those that have told are known
-        in_turns(urls, fast, STATE_TAG, processes)
+        in_turns(urls, fast, STATE_TAG, processes, run)
     where = urls if front is None else [front]
-    lost = (lost_cookies(where, path, tag, processes) for path in dict.fromkeys((fast, "/")))
+    lost = (lost_cookies(where, path, tag, processes, run) for path in dict.fromkeys((fast, "/")))
     return [why for why in lost if why is not None][:1]

@@ -27,6 +27,7 @@ from pytest_winserve.load.results.ledger import Ledger, reconcile
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import BackendShare
 from pytest_winserve.load.results.whereabouts import Asked, Told, astray
+from pytest_winserve.load.run_headers import not_shown
 from pytest_winserve.load.sending import with_singles
 from pytest_winserve.probe.probe import ROUNDS
 from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
@@ -86,6 +87,7 @@ class Site:
     engine: str
     deployment: Deployment
     sender: Sender
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     require: tuple[Criterion, ...] = ()
     allow_limited: bool = False
     observer: Observer = field(default_factory=Silent)
@@ -125,12 +127,12 @@ class Site:
 
     @property
     def client(self) -> Client:
-        """A `requests.Session` that resolves paths against the site."""
+        """A `requests.Session` that resolves paths against the site, with the lab's headers."""
         if self._client is None:
             # Not before it is wanted: a site is up sooner without it.
             from pytest_winserve.lab.client import Client
 
-            self._client = Client(self.url)
+            self._client = Client(self.url, self.headers)
         return self._client
 
     def get(self, path: str, **kw: Any) -> Response:
@@ -201,7 +203,9 @@ class Site:
         with self._alone("the look at its processes"), self._told("the look at its processes"):
             urls = [_url(self.deployment.reach(info.port)) for info in self.deployment.backends]
             front = self.url if topology.keeps_users else None
-            cookies = look(urls, front, self.fast, self._lab_tag(), topology.processes)
+            cookies = look(
+                urls, front, self.fast, self._lab_tag(), topology.processes, self.headers
+            )
             found = judged(
                 self.deployment.own_states(),
                 cookies,
@@ -270,7 +274,13 @@ class Site:
             positions = self.deployment.log_positions()
             self.deployment.watch()
             try:
-                result = self.sender.load(engine or self.engine, plan, tag, self._lab_tag(), follow)
+                result = self.sender.load(
+                    engine or self.engine,
+                    plan.with_headers(self.headers),
+                    tag,
+                    self._lab_tag(),
+                    follow,
+                )
             except HostLost as error:
                 last = progress_text(known[0]) if known else "nothing of the load"
                 raise HostLost(f"{error}\nwhat is known: {last}") from None
@@ -278,7 +288,8 @@ class Site:
                 usage = self.deployment.usage()
                 self.observer.progress("")
             result = replace(
-                self._placed(with_singles(self._with_ledger(result, tag, before), single)),
+                self._placed(with_singles(self._with_ledger(result, tag, before), single), plan),
+                plan=plan.with_headers(not_shown(self.headers)),
                 site=usage,
                 logged=self.deployment.complaints(positions),
             )
@@ -374,22 +385,25 @@ class Site:
             else replace(request, headers={**request.headers, **jar(request.path)})
             for request in plan.requests
         ]
-        found = self.sender.singles(replace(plan, requests=tuple(requests)), self._lab_tag())
+        own = plan.with_headers(self.headers)
+        sent = replace(plan, requests=tuple(requests)).with_headers(self.headers)
+        found = self.sender.singles(sent, self._lab_tag())
         more = {
             label
-            for label, mine, own in zip(plan.labels, requests, plan.requests, strict=True)
-            if mine.headers != own.headers
+            for label, mine, usual in zip(plan.labels, sent.requests, own.requests, strict=True)
+            if mine.headers != usual.headers
         }
         return tuple(replace(one, cookies=one.request in more) for one in found)
 
-    def _placed(self, result: Result) -> Result:
+    def _placed(self, result: Result, plan: Plan) -> Result:
         """With what in its answers leads elsewhere than to where the client asked."""
         if result.answers is None:
             return result
         scheme, _, address = result.url.partition("://")
+        plan = plan.with_headers(self.headers)
         asked = {
             label: Asked(scheme, _host(request, address), request.path)
-            for label, request in zip(result.plan.labels, result.plan.requests, strict=True)
+            for label, request in zip(plan.labels, plan.requests, strict=True)
         }
         told = [
             *(Told(one.request, one.location, one.set_cookies) for one in result.answers.before),

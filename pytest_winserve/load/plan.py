@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.system.header_fields import merged
 from pytest_winserve.tags import REQUEST_HEADER
 
 DEFAULT_PATH = "/test"
@@ -33,6 +34,8 @@ _ENGINE_HEADERS = {
     "transfer-encoding": "bodies are sent with their length",
     REQUEST_HEADER.lower(): "the lab marks its requests with it",
 }
+NOT_SHOWN = "(not shown)"
+_SECRET_NAME = re.compile(r"auth|cookie|credential|csrf|key|pass|secret|session|signature|token")
 
 
 def _number(name: str, value: object, *, above_zero: bool) -> float:
@@ -59,7 +62,7 @@ class Request:
 
     path: str
     method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = b""
     weight: float = 1.0
 
@@ -79,6 +82,10 @@ class Request:
             raise UsageError(f"headers={self.headers!r}: a mapping of names to values is needed")
         for name, value in self.headers.items():
             self._check_header(name, value)
+        names = [name.lower() for name in self.headers]
+        for name in self.headers:
+            if names.count(name.lower()) > 1:
+                raise UsageError(f"the header {name} is given twice: one value is needed")
         if not isinstance(self.body, bytes):
             raise UsageError(f"body={self.body!r}: bytes are needed")
         weight = _number("weight", self.weight, above_zero=True)
@@ -90,12 +97,26 @@ class Request:
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
             raise UsageError(f"header name {name!r}: a word such as 'Accept' is needed")
         if name.lower() in _ENGINE_HEADERS:
-            raise UsageError(f"header {name!r}: {_ENGINE_HEADERS[name.lower()]}")
+            raise UsageError(f"header {name!r} cannot be given: {_ENGINE_HEADERS[name.lower()]}")
         if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
             raise UsageError(
-                f"header {name}: {value!r}: text without line breaks, NUL or other control "
-                "characters is needed (Latin-1)"
+                f"header {name}: text without line breaks, NUL or other control characters is "
+                "needed (Latin-1); its value may be a secret and is not shown"
             )
+
+    def with_headers(self, headers: Mapping[str, str]) -> Request:
+        """This request with more headers; what it names itself stays."""
+        return replace(self, headers=merged(headers, self.headers))
+
+    def without_secrets(self) -> Request:
+        """This request without the values of headers that are secrets by their names."""
+        return replace(
+            self,
+            headers={
+                name: NOT_SHOWN if _SECRET_NAME.search(name.lower()) else value
+                for name, value in self.headers.items()
+            },
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -357,6 +378,14 @@ class Plan:
             total += (level + end) / 2 * part
             level, begin = stage.level, begin + stage.seconds
         return total
+
+    def with_headers(self, headers: Mapping[str, str]) -> Plan:
+        """This plan with more headers in every request; what a request names itself stays."""
+        return replace(self, requests=tuple(each.with_headers(headers) for each in self.requests))
+
+    def without_secrets(self) -> Plan:
+        """This plan as it may be shown."""
+        return replace(self, requests=tuple(each.without_secrets() for each in self.requests))
 
     def split(self, n: int) -> tuple[Plan, ...]:
         """Plans for n workers; users, count, rates and levels add up to this plan's.

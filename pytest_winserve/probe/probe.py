@@ -7,7 +7,7 @@ requests run at the same time. Both keep what each request met: when, and who se
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_winserve.errors import ProbeError
@@ -58,17 +58,18 @@ def probe(
     backends: int,
     tags: tuple[str, str],
     counting: Counting,
-    look: Look = lambda: None,
+    look: Look,
+    headers: Mapping[str, str],
 ) -> Verdict:
     """Send `sleepers` slow requests and, while they are in flight, two fast ones per backend.
 
     The same fast ones are sent before, to a site that does nothing else. `tags` mark the slow and
-    the fast requests. Raises ProbeError when the paths cannot show anything: an error status, an
-    answer that does not end, or a slow path that is not slow.
+    the fast requests, and all of them carry `headers`. Raises ProbeError when the paths cannot show
+    anything: an error status, an answer that does not end, or a slow path that is not slow.
     """
     __tracebackhide__ = True
     count = backends * FAST_PER_BACKEND
-    with Exchanges(address, look) as exchanges:
+    with Exchanges(address, look, headers) as exchanges:
         idle = _idle(exchanges, fast, tags[1], count)
         slow_ones = [_get(exchanges, slow.path, tags[0], slow.hold) for _ in range(sleepers)]
         _wait_until_running(exchanges, sleepers, lambda: counting.in_flight(tags[0]))
@@ -95,7 +96,8 @@ def capacity(
     declared: Concurrency,
     next_tag: Callable[[], str],
     counting: Counting,
-    look: Look = lambda: None,
+    look: Look,
+    headers: Mapping[str, str],
 ) -> Capacity:
     """How many slow requests run at once, up to `limit`.
 
@@ -108,7 +110,7 @@ def capacity(
     again = AGAIN
     while True:
         tag = next_tag()
-        with Exchanges(address, look) as exchanges:
+        with Exchanges(address, look, headers) as exchanges:
             answers = _one_after_another(exchanges, slow, tag, wanted)
         good = [answer for answer in answers if _good(answer)]
         _judge_slow([answer for answer in answers if answer.endless] or good or answers, slow)

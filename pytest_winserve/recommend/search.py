@@ -6,6 +6,8 @@ within a round, until it is decided. Each run is on a site of its own that is st
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,13 +27,15 @@ from pytest_winserve.lab.lab import Lab
 from pytest_winserve.lab.observer import Live
 from pytest_winserve.lab.several_processes import Findings
 from pytest_winserve.lab.site import Site
+from pytest_winserve.load.plan import Plan
 from pytest_winserve.recommend.ranking import Ranking, rank
 from pytest_winserve.recommend.several import Several
 from pytest_winserve.recommend.trials import Trials, app_fingerprint
 from pytest_winserve.report.record import Record
 from pytest_winserve.session.display import Watch
 from pytest_winserve.session.environment import RunEnvironment
-from pytest_winserve.session.labs import lab_of
+from pytest_winserve.session.labs import headers_of, lab_of
+from pytest_winserve.session.load_arguments import load_arguments
 from pytest_winserve.session.recorder import Recorder, attach
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import SiteKey, check_slow
@@ -125,6 +129,9 @@ def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> 
         "slow": settings.slow,
         "hold": settings.hold,
         "fast": settings.fast,
+        "load": plan_digest(settings),
+        "headers": list(headers_of(settings)),
+        "host header": settings.host_header,
         "load from": settings.load_from,
         "engine": settings.engine,
         "limited": settings.limited,
@@ -138,6 +145,12 @@ def key_of(environment: RunEnvironment, criteria: Sequence[str], host: Host) -> 
         "versions": there["versions"],
         "fronts": dict(environment.fronts),
     }
+
+
+def plan_digest(settings: Settings) -> str:
+    """Twelve digits for what a load sends, without the values of secret headers."""
+    plan = Plan.make(**load_arguments(settings)).without_secrets().to_dict()
+    return hashlib.sha256(json.dumps(plan).encode()).hexdigest()[:12]
 
 
 @dataclass(slots=True)
@@ -290,8 +303,7 @@ class Search:
             steps.append(site.probe)
         if first and "capacity" in wanted:
             steps.append(site.capacity)
-        users, duration = self.settings.users, self.settings.duration
-        steps.append(lambda: site.load(users=users, duration=duration, warmup=WARMUP))
+        steps.append(lambda: site.load(**load_arguments(self.settings)))
         outcome = "passed"
         for step in steps:
             try:
@@ -327,7 +339,9 @@ def new_lab(settings: Settings, criteria: Sequence[str]) -> Lab:
 def adjusted(settings: Settings) -> Settings:
     """The settings with this command's own defaults: shorter runs, and a generator that is the
     limit does not put out who was fastest."""
-    own: Mapping[str, Any] = {"duration": DURATION, "limited": "allow", "require": CRITERIA}
+    own: Mapping[str, Any] = {
+        "duration": DURATION, "warmup": WARMUP, "limited": "allow", "require": CRITERIA,
+    }  # fmt: skip
     return settings._replace(
         **{name: value for name, value in own.items() if name not in settings.given}
     )

@@ -124,7 +124,11 @@ class Session:
         """What sends from here, until the lab closes the channel."""
         assert self._processes is not None
         # A channel that the lab has closed takes nothing any more, and raises.
-        return FromHere(self._processes, lambda: channel.send((0, "progress", {}, "", "")))
+        return FromHere(
+            self._processes,
+            self._processes.spec.headers,
+            lambda: channel.send((0, "progress", {}, "", "")),
+        )
 
     def stop(self) -> list[str]:
         """Stop what runs."""

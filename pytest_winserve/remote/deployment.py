@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_winserve.backend.own_state import OwnState
-from pytest_winserve.deployment.contract import READY_RUN, BackendInfo, Spec, Tell
-from pytest_winserve.deployment.readiness import first_answer
+from pytest_winserve.deployment.contract import BackendInfo, Spec, Tell
+from pytest_winserve.deployment.readiness import first_answer, ready_headers
 from pytest_winserve.errors import HostLost, StartError, StartTimeout
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.plan import Plan
@@ -23,7 +23,7 @@ from pytest_winserve.remote.gateway import Gateway
 from pytest_winserve.remote.link import Link
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.program import Deadline
-from pytest_winserve.tags import BACKEND_HEADER, REQUEST_HEADER, TOTALS, lab_tag
+from pytest_winserve.tags import BACKEND_HEADER, TOTALS
 from pytest_winserve.webservers.program import FrontBinary
 
 REACH_SECONDS = 10.0
@@ -175,7 +175,7 @@ class RemoteDeployment:
             if deaths:
                 raise StartError("; ".join(deaths))
 
-        headers = {REQUEST_HEADER: lab_tag(READY_RUN)}
+        headers = ready_headers(self._spec)
         address = self.address  # the way there may take seconds to make
         deadline = Deadline.after(REACH_SECONDS)
         try:

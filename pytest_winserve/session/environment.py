@@ -44,9 +44,15 @@ class RunEnvironment:
     def data(self, machines: Mapping[str, Any]) -> dict[str, Any]:
         """The `environment` of `results.json`; `machines` are the other ones, by host."""
         from pytest_winserve.deployment.this_machine import machine
+        from pytest_winserve.load.plan import NOT_SHOWN
+        from pytest_winserve.load.run_headers import shown
 
         settings = self.settings
-        values = settings._asdict()
+        values = settings._asdict() | {
+            "header": shown(settings.header, ":"),
+            "cookie": shown(settings.cookie, "="),
+            "auth": None if settings.auth is None else NOT_SHOWN,
+        }
         values["given"] = sorted(settings.given)
         # Names only: secrets are in the values.
         del values["environment"], values["why_app"]
@@ -66,6 +72,7 @@ class RunEnvironment:
     def header(self) -> list[str]:
         """What stands above a test run: the settings that count, and the versions that serve."""
         from pytest_winserve.deployment.this_machine import MISSING
+        from pytest_winserve.session.labs import headers_of
 
         settings = self.settings
         served = f"topology {', '.join(settings.topology)}; host {', '.join(settings.host)}"
@@ -84,6 +91,9 @@ class RunEnvironment:
                 if not version.startswith(MISSING)
                 or any(topology.startswith(name) for topology in settings.topology)
             ]
+        headers = headers_of(settings)
+        if headers:
+            lines.append(f"winserve: every request carries {', '.join(headers)} (values not shown)")
         if settings.require:
             lines.append(f"winserve: require {'; '.join(settings.require)}")
         return lines

@@ -10,12 +10,18 @@ from pytest_winserve.hosts import Host, open_host
 from pytest_winserve.lab.lab import SAMPLE_APP, Lab
 from pytest_winserve.lab.observer import Live, ShownOn
 from pytest_winserve.load.criteria import Criterion
+from pytest_winserve.load.run_headers import run_headers
 from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_winserve.shipping.app_python import AppPython
 
 LOCAL = "local"
+
+
+def headers_of(settings: Settings) -> dict[str, str]:
+    """The headers that every request of the run carries, by the settings. Raises UsageError."""
+    return run_headers(settings.header, settings.cookie, settings.auth, settings.host_header)
 
 
 def lab_of(
@@ -39,6 +45,7 @@ def lab_of(
         chdir=settings.chdir or "",
         environment=settings.environment,
         start=settings.start,
+        headers=headers_of(settings),
         require=settings.require if require is None else require,
         allow_limited=settings.limited == "allow",
         **shown,

@@ -19,9 +19,9 @@ from pytest_winserve.errors import UsageError
 SHORTEST_HOLD = 0.2
 """Seconds: a slow request that is shorter shows nothing."""
 
-Many = Literal["no", "commas", "lines", "each"]
-"""Whether a setting takes several values, and what separates them in one text: `lines` are ended by
-a semicolon, too; `each` may have anything in it, and on the command line is one value."""
+Many = Literal["no", "commas", "lines", "whole lines"]
+"""Whether a setting takes several values, and what separates them in one text: a line ends with `;`
+too, a whole line does not."""
 
 
 class Setting(NamedTuple):
@@ -80,10 +80,9 @@ class Setting(NamedTuple):
                 raise UsageError(f"{source}: {error}") from None
         parts: list[str] = []
         for text in texts:
-            if self.many == "commas":
-                parts += text.split(",")
-            else:
-                parts += (text.replace(";", "\n") if self.many == "lines" else text).split("\n")
+            if self.many == "lines":
+                text = text.replace(";", "\n")
+            parts += text.split("," if self.many == "commas" else "\n")
         values = tuple(part.strip() for part in parts if part.strip())
         if not values:
             raise UsageError(f"{source}: {self.metavar} is empty")
@@ -104,6 +103,22 @@ def _limited(text: str) -> str:
 
 def _duration(text: str) -> float:
     return seconds_of("duration", text)
+
+
+def _think(text: str) -> float:
+    return _pause("think", text)
+
+
+def _warmup(text: str) -> float:
+    return _pause("warmup", text)
+
+
+def _pause(name: str, text: str) -> float:
+    return 0.0 if text.strip() in {"0", "0.0"} else seconds_of(name, text)
+
+
+def _timeout(text: str) -> float:
+    return seconds_of("timeout", text)
 
 
 def _start_timeout(text: str) -> float:
@@ -172,11 +187,11 @@ SETTINGS = (
     ),
     Setting("chdir", "DIR", "the folder in which the app runs, and is looked for"),
     Setting(
-        "env", "NAME=VALUE", "a variable of the app's environment; repeatable", (), "each",
+        "env", "NAME=VALUE", "a variable of the app's environment; repeatable", (), "whole lines",
     ),
     Setting(
         "env_file", "FILE", "a file of such variables, as python-dotenv reads it; repeatable", (),
-        "each",
+        "whole lines",
     ),
     Setting(
         "python", "PATH",
@@ -196,6 +211,18 @@ SETTINGS = (
     Setting("engine", "E", "what sends the load: builtin, locust, tsung", "builtin"),
     Setting("users", "N", "users of the stock checks' load", 500, convert=_users),
     Setting("duration", "S", "seconds of the stock checks' load", 10.0, convert=_duration),
+    Setting("method", "METHOD", "method of a load's requests: GET, or POST with data or json"),
+    Setting("data", "TEXT|@FILE", "body of a load's requests, sent as a form"),
+    Setting("json", "TEXT|@FILE", "body of a load's requests, sent as JSON"),
+    Setting("requests", "FILE", "a load's weighted requests, in TOML"),
+    Setting("think", "S", "seconds that a user waits after each answer", 0.0, convert=_think),
+    Setting("warmup", "S", "seconds of the load that are not counted", 0.0, convert=_warmup),
+    Setting("timeout", "S", "seconds that a request of a load may take", 10.0, convert=_timeout),
+    Setting(
+        "stages", "LEVEL:S[,LEVEL:S...]",
+        "users that the load moves to, and in how many seconds, instead of users and duration",
+        (), "commas",
+    ),
     Setting(
         "slow", "PATH",
         "slow path of the concurrency probe; unless given, the lab holds the fast one",
@@ -209,6 +236,16 @@ SETTINGS = (
         "fast path of the concurrency probe, and the first request; unless given it is / (/test of "
         "the sample app)",
     ),
+    Setting(
+        "header", "'NAME: VALUE'",
+        "a header of every request, such as 'X-Api-Key: env:MY_KEY'; repeatable", (), "whole lines",
+    ),
+    Setting(
+        "cookie", "NAME=VALUE",
+        "a cookie of every request, such as session=env:MY_SESSION; repeatable", (), "whole lines",
+    ),
+    Setting("auth", "USER:PASSWORD", "Basic authorization of every request; USER:env:MY_PASSWORD"),
+    Setting("host_header", "NAME", "the Host that every request names, for an app that insists"),
     Setting(
         "require", "CRITERION",
         "a condition on every result, such as 'error_rate < 1%'; repeatable", (), "lines",
@@ -243,9 +280,21 @@ class Settings(NamedTuple):
     engine: str
     users: int
     duration: float
+    method: str | None
+    data: str | None
+    json: str | None
+    requests: str | None
+    think: float
+    warmup: float
+    timeout: float
+    stages: tuple[str, ...]
     slow: str | None
     hold: float
     fast: str | None
+    header: tuple[str, ...]
+    cookie: tuple[str, ...]
+    auth: str | None
+    host_header: str | None
     require: tuple[str, ...]
     limited: str
     report: str | None

@@ -112,15 +112,19 @@ def check_slow(topology: str, slow: str | None) -> None:
 
 
 def validate(settings: Settings, surveys: Surveys) -> None:
-    """Raise UsageError for names, criteria and paths that cannot be, before anything starts."""
+    """Raise UsageError for names, criteria, headers and paths that cannot be, before a start."""
     from pytest_winserve.load.criteria import Criterion
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.report import make_folder
+    from pytest_winserve.session.labs import headers_of
+    from pytest_winserve.session.load_arguments import load_arguments
 
     site_keys(settings, {}, surveys)
     for host in settings.host:
         other_python(settings, host)
     get_engine(settings.engine)
+    headers_of(settings)
+    load_arguments(settings)
     for criterion in settings.require:
         Criterion.parse(criterion)
     if settings.report is not None:

@@ -15,9 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import httptools
 
+from pytest_winserve.system.header_fields import merged
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.program import Deadline
 
@@ -69,7 +71,8 @@ class Get:
         self._connect_by = connect_by
         self._size = 0
         self._reader = _Reader()
-        fields = {"Host": "{}:{}".format(*address), "Accept-Encoding": "identity", **headers}
+        own = {"Host": "{}:{}".format(*address), "Accept-Encoding": "identity"}
+        fields = merged(own, headers)
         lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
         self._unsent = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         self._socket: socket.socket | None = None
@@ -192,12 +195,19 @@ class Get:
 class Exchanges:
     """Exchanges with one address that go on beside each other; leaving the context ends them all.
 
-    `look` is called every moment, and ends them by what it raises.
+    `look` is called every moment, and ends them by what it raises. `headers` are those of every
+    exchange, beside its own.
     """
 
-    def __init__(self, address: Address, look: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        look: Callable[[], None] = lambda: None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._address = address
         self._look = look
+        self._headers = headers
         self._look_at = 0.0
         self._open: dict[Get, selectors.BaseSelector] = {}
         self._selectors: list[selectors.BaseSelector] = []
@@ -221,7 +231,8 @@ class Exchanges:
     ) -> Get:
         """Begin a GET, which is to be over at `deadline`, and connected at `connect_by` if given:
         the listen queue of a busy server may make it wait long."""
-        get = Get(self._address, path, headers, deadline, connect_by or deadline)
+        fields = merged(self._headers, headers)
+        get = Get(self._address, path, fields, deadline, connect_by or deadline)
         if get.connection is not None:
             selector = self._roomy_selector()
             selector.register(get.connection, get.waits_for, get)

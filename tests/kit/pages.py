@@ -14,7 +14,7 @@ def rows(page: str) -> list[list[str]]:
     """The cells of every table row of a page, without the code marks."""
     lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
     return [
-        [cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        [cell.strip().strip("`").replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         for line in lines
         if line.startswith("|")
     ]

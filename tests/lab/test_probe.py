@@ -112,6 +112,8 @@ def test_a_wave_that_was_over_before_its_last_began_is_sent_again(lab: Lab) -> N
             None,
             lambda: next(tags),
             probe.Counting(lambda tag: None, lambda tag: next(counted)),
+            lambda: None,
+            {},
         )
     assert (found.value, found.at_least) == (64, True)
     assert list(counted) == []
@@ -140,6 +142,8 @@ def test_the_most_of_several_waves_counts(
             declared,
             lambda: next(tags),
             probe.Counting(lambda tag: None, lambda tag: (next(given),)),
+            lambda: None,
+            {},
         )
     assert found.value == value
     assert list(given) == []

@@ -265,7 +265,7 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able and exact."""
         return {
-            "plan": self.plan.to_dict(),
+            "plan": self.plan.without_secrets().to_dict(),
             "engine": self.engine,
             "url": self.url,
             "sent": self.sent,

@@ -26,6 +26,10 @@ GIVEN = {
     "hold": "2",
     "chdir": "shop",
     "start": "one-by-one",
+    "header": ["X-Api-Key: key"],
+    "cookie": ["session=abc"],
+    "auth": "shop:pass",
+    "host_header": "shop.example",
 }
 
 
@@ -64,6 +68,12 @@ def test_a_lab_has_all_that_the_settings_say_of_it() -> None:
         "chdir": "shop",
         "environment": {},
         "start": "one-by-one",
+        "headers": {
+            "X-Api-Key": "key",
+            "Cookie": "session=abc",
+            "Authorization": "Basic c2hvcDpwYXNz",
+            "Host": "shop.example",
+        },
     }
 
 

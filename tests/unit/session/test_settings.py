@@ -29,9 +29,21 @@ TEXTS = {
     "engine": ("builtin", "tsung", "locust", ""),
     "users": ("1", "2", "3", ""),
     "duration": ("0.5", "2", "3", ""),
+    "method": ("PUT", "POST", "GET", ""),
+    "data": ("a", "b", "c", ""),
+    "json": ("1", "2", "3", ""),
+    "requests": ("a.toml", "b.toml", "c.toml", ""),
+    "think": ("0.5", "2", "3", ""),
+    "warmup": ("0.5", "2", "3", ""),
+    "timeout": ("0.5", "2", "3", ""),
+    "stages": ("1:1", "2:2", "3:3", ""),
     "slow": ("/a", "/b", "/c", "/d"),
     "hold": ("0.2", "2", "3", ""),
     "fast": ("/a", "/b", "/c", "/d"),
+    "header": ("A: 1; a", "A: 2", "A: 3", ""),
+    "cookie": ("a=1", "a=2", "a=3", ""),
+    "auth": ("a:b", "b:b", "c:b", ""),
+    "host_header": ("a.example", "b.example", "c.example", ""),
     "require": ("p50 < 1s", "p50 < 2s", "p50 < 3s", ""),
     "limited": ("allow", "fail", "allow", ""),
     "report": ("a", "b", "c", ""),
@@ -62,7 +74,7 @@ def test_precedence(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
         assert key.startswith("winserve_")
         if key != setting.key:
             return None
-        return [ini] if setting.many in ("lines", "each") else ini
+        return [ini] if setting.many in ("lines", "whole lines") else ini
 
     def resolved(given: object, source: Ini) -> Settings:
         return resolve({setting.name: given}, source)

@@ -1,0 +1,94 @@
+"""What the settings say of a load: the arguments of `Plan.make` and `Site.load`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_winserve.errors import UsageError
+from pytest_winserve.lab.lab import fast_path
+from pytest_winserve.session.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_winserve.load.plan import Request, Stage
+
+FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def load_arguments(settings: Settings, path: str | None = None) -> dict[str, Any]:
+    """The arguments of a load of the path, or of the fast one. Raises UsageError."""
+    stages = [_stage(text) for text in settings.stages] or None
+
+    def unless_stages(name: str) -> Any:
+        # Stages say both themselves; given beside them, each is refused.
+        return getattr(settings, name) if stages is None or name in settings.given else None
+
+    requests = _requests(settings, path)
+    return {
+        "users": unless_stages("users"),
+        "duration": unless_stages("duration"),
+        "stages": stages,
+        "think_time": settings.think,
+        "warmup": settings.warmup,
+        "timeout": settings.timeout,
+        **({"path": path} if requests is None else {"requests": requests}),
+    }
+
+
+def check_load(settings: Settings) -> None:
+    """Raise UsageError for a load of the stock checks that cannot be."""
+    from pytest_winserve.load.plan import Plan
+
+    Plan.make(**load_arguments(settings))
+
+
+def _requests(settings: Settings, path: str | None) -> list[Request] | None:
+    """The requests that the settings describe; None for a GET of the path."""
+    from pytest_winserve.load.plan import Request
+    from pytest_winserve.load.request_file import JSON_TYPE, read_requests
+    from pytest_winserve.session.labs import headers_of
+
+    one = [name for name in ("method", "data", "json") if getattr(settings, name) is not None]
+    if settings.requests is not None:
+        beside = ["path"] * (path is not None) + one
+        if beside:
+            raise UsageError(f"requests with {beside[0]}: the file says it of each; leave one out")
+        return list(read_requests(settings.requests))
+    if not one:
+        return None
+    headers, body = {}, b""
+    if settings.data is not None and settings.json is not None:
+        raise UsageError("data with json: a request has one body; leave one out")
+    if settings.data is not None:
+        headers, body = FORM_TYPE, _content(settings.data, "data")
+    elif settings.json is not None:
+        headers, body = JSON_TYPE, _content(settings.json, "json")
+        try:
+            json.loads(body)
+        except ValueError as error:
+            raise UsageError(f"json: this is not JSON: {error}") from None
+    if "content-type" in map(str.lower, headers_of(settings)):
+        headers = {}
+    method = settings.method or "POST"
+    return [Request(path or fast_path(settings.fast, settings.app), method, headers, body)]
+
+
+def _content(text: str, what: str) -> bytes:
+    from pytest_winserve.load.request_file import read_bytes
+
+    return read_bytes(Path(text[1:]), what) if text.startswith("@") else text.encode()
+
+
+def _stage(text: str) -> Stage:
+    from pytest_winserve.load.plan import Stage
+
+    level, _, seconds = text.partition(":")
+    try:
+        times = float(seconds), float(level)
+    except ValueError:
+        raise UsageError(
+            f"stages: {text!r}: LEVEL:SECONDS is needed, such as 10:5,100:20 (up to 10 users in "
+            "5 s, then up to 100 in 20 s)"
+        ) from None
+    return Stage(*times)

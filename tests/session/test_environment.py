@@ -41,3 +41,25 @@ def test_a_run_on_another_machine_does_not_ask_the_fronts_here(asked: list[str])
     environment.header()
     assert "nginx" not in environment.data({})["versions"]
     assert asked == []
+
+
+def test_header_and_results_name_the_headers_of_a_run_without_their_values(
+    asked: list[str],
+) -> None:
+    given = {
+        "header": ["X-Api-Key: s3cr3t"],
+        "cookie": ["session=s3cr3t"],
+        "auth": "shop:s3cr3t",
+        "host_header": "shop.example",
+    }
+    environment = RunEnvironment(resolve(given, lambda key: None))
+    header = "\n".join(environment.header())
+    assert "every request carries X-Api-Key, Cookie, Authorization, Host" in header
+    data = environment.data({})
+    assert {name: data["settings"][name] for name in given} == {
+        "header": ["X-Api-Key: (not shown)"],
+        "cookie": ["session=(not shown)"],
+        "auth": "(not shown)",
+        "host_header": "shop.example",
+    }
+    assert "s3cr3t" not in header + str(data)

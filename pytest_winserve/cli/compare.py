@@ -47,7 +47,7 @@ SIDES = "A.json B.json | AB.json | TOPOLOGY_A TOPOLOGY_B"
 @click.option("--warmup", type=click.FloatRange(0), metavar="S",
               help="seconds before each run that are not counted (default: 1)")  # fmt: skip
 @plan_options
-@options(*SERVING, *LOADING)
+@options(*SERVING, *(name for name in LOADING if name != "warmup"))
 def compare(
     sides: tuple[str, ...], margin: str, error_margin: str, strict: bool, runs: int | None,
     warmup: float | None, path: str | None, count: int | None, rate: float | None,

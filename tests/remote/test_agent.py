@@ -64,7 +64,16 @@ def test_the_agent_imports_nothing_of_the_lab_and_of_pytest(tmp_path: Path) -> N
         ("deploy", [asdict(spec) | {"topology": str(topology)}]),
         ("start", []),
         ("probe", [{"path": slow, "hold": 0.0}, fast, 1, 2, [lab_tag(2), lab_tag(3)]]),
-        ("capacity", [slow, 2, 2, topology.declared, [lab_tag(n) for n in range(4, 20)]]),
+        (
+            "capacity",
+            [
+                {"path": slow, "hold": 0.0},
+                2,
+                2,
+                topology.declared,
+                [lab_tag(n) for n in range(4, 20)],
+            ],
+        ),
         ("watch", []),
         ("load", ["builtin", Plan.make(users=2, count=20).to_dict(), load_tag(20), load_tag(21)]),
         ("usage", []),

@@ -116,6 +116,6 @@ def show_ranking(search: Search, environment: RunEnvironment) -> bool:
     for record in search.trials.records:
         results.add(record)
     written = results.write()
-    for line in (*results.whose_python, *results.told):
+    for line in (*results.not_your_app, *results.whose_python, *results.told):
         click.echo(line)
     return written

@@ -8,6 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.session.app_search import SAMPLE_APP
 
 if TYPE_CHECKING:
     from pytest_winserve.lab.available import Surveys
@@ -98,10 +99,19 @@ class RunResults:
                 found += wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False)
         return found
 
+    @property
+    def not_your_app(self) -> list[str]:
+        """That the sample app was served, where no other was named or found."""
+        settings = self._environment.settings
+        if settings.app != SAMPLE_APP or not settings.why_app:
+            return []
+        text = f"winserve: not your app was served, but {settings.why_app}"
+        return wrap(text, 80, subsequent_indent="  ")
+
     def hints(self, option: str) -> list[str]:
-        """What the reader should know: of other machines, of the app's Python, and of failed
-        requests that no criterion judged."""
-        notes = self.whose_python + [
+        """What the reader should know: of other machines, of whose app and Python it was, and of
+        failed requests that no criterion judged."""
+        notes = [*self.not_your_app, *self.whose_python] + [
             line
             for host, machine in self._machines.items()
             if "note" in machine

@@ -130,3 +130,16 @@ def test_an_environment_and_a_folder_of_the_app_s_own(tmp_path: Path) -> None:
         assert "s3cret" not in file.read_text("utf-8")
     assert read_json(report / "results.json")["environment"]["settings"]["env"] == ["WHO"]
     assert winserve("check", "waitress", *SHORT, "--chdir=none", cwd=tmp_path).status != 0
+
+
+def test_that_the_sample_app_was_served_stands_at_the_end_too(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "wsgi.py").write_text(HOME.format(name="application"))
+    told = "winserve: not your app was served, but the sample app of this package: there is no"
+    done = winserve("load", "flask", *SHORT, cwd=tmp_path)
+    assert done.status == 0, done.out + done.err
+    assert told in done.out
+    assert "--app project.wsgi" in done.out.replace("\n  ", " ")
+    done = winserve("load", "flask", *SHORT, "--app=project.wsgi", cwd=tmp_path)
+    assert done.status == 0, done.out + done.err
+    assert told not in done.out

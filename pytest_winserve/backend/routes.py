@@ -8,7 +8,8 @@ from typing import Any
 
 AROUND = ("app", "wsgi_app", "application", "_app", "server", "wrapped", "__self__", "__wrapped__")
 """Where middleware has what it wraps."""
-DEEPEST = 5
+LOOKED_AT = 50
+"""How many objects are looked at, at most."""
 MOST = 500
 
 
@@ -25,7 +26,7 @@ class AppRoute:
 def routes_of(app: object) -> list[AppRoute] | None:
     """The routes of an app but those of static files, by their rule; None where they are not known.
     The first 500 of more."""
-    for each in _around(app, DEEPEST):
+    for each in _around(app):
         rules: Any = getattr(getattr(each, "url_map", None), "iter_rules", None)
         if rules is None:
             continue
@@ -42,12 +43,14 @@ def routes_of(app: object) -> list[AppRoute] | None:
     return None
 
 
-def _around(each: object, depth: int) -> Iterator[object]:
-    """An object, and what it wraps."""
-    yield each
-    if not depth:
-        return
-    for name in AROUND:
-        inner = getattr(each, name, None)
-        if inner is not None and inner is not each:
-            yield from _around(inner, depth - 1)
+def _around(app: object) -> Iterator[object]:
+    """An app, and what it wraps."""
+    todo, seen = [app], {id(app)}
+    while todo and len(seen) < LOOKED_AT:
+        each = todo.pop(0)
+        yield each
+        for name in AROUND:
+            inner = getattr(each, name, None)
+            if inner is not None and id(inner) not in seen:
+                seen.add(id(inner))
+                todo.append(inner)

@@ -183,7 +183,7 @@ def test_what_cannot_be_read_is_wrong_usage(
     ("options", "status"),
     [
         (("--app=no_such:app",), 2),
-        (("--fast=/none",), 1),
+        (("--fast=/none",), 2),
         (("--require=capacity > 4",), 1),
         (("--require=p95 < 9s", "--require=rate > 0"), 0),
         (("--report=taken/report",), 2),

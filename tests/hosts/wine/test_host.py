@@ -191,7 +191,7 @@ def test_behind_nginx_the_app_is_told_of_its_client(
 
 def test_a_command_of_ones_own(lab: Lab) -> None:
     command = "python -m flask --app pytest_winserve.sample_app run --port {port}"
-    with lab.serve("nginx2-command", command=command) as site:
+    with lab.serve("nginx2-command", command=command, slow="/sleep?seconds=1") as site:
         assert site.probe().non_blocking
         result = site.load(users=2, count=20)
         assert result.answered == 20

@@ -8,6 +8,9 @@ import pytest
 
 from pytest_winserve.report.store import read_json
 from tests.kit.commands import winserve
+from tests.kit.components import needs
+
+pytestmark = needs("minutes")
 
 HOME = """
 from flask import Flask

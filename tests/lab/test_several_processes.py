@@ -14,7 +14,7 @@ from tests.kit.components import needs
 from tests.kit.platforms import not_on_windows
 from tests.kit.traces import Serve
 
-pytestmark = pytest.mark.usefixtures("traces")
+pytestmark = [pytest.mark.usefixtures("traces"), needs("minutes")]
 
 forks = not_on_windows("what forks does not run on Windows")
 
@@ -109,7 +109,6 @@ def test_check_has_the_test_where_there_are_several_processes_and_else_not(tmp_p
     assert any("scheduler thread 'JobScheduler'" in event for event in asked[0]["events"])
 
 
-@needs("minutes")
 def test_recommend_proposes_one_process_and_says_why(tmp_path: Path) -> None:
     options = ("--users=2", "--duration=0.2", "--rounds=1", "--require=error_rate < 1%")
     done = winserve(
@@ -132,7 +131,6 @@ def test_recommend_proposes_one_process_and_says_why(tmp_path: Path) -> None:
     )
 
 
-@needs("minutes")
 def test_recommend_prefers_one_process_where_each_has_its_own(tmp_path: Path) -> None:
     done = winserve(
         "recommend", "waitress", "nginx2-waitress", "--app=apps.keeps:much()", "--users=2",

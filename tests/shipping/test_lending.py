@@ -17,6 +17,8 @@ from tests.kit.components import needs
 from tests.kit.environments import make_environment, make_wheel
 from tests.kit.platforms import not_on_windows, not_on_wine
 
+pytestmark = needs("minutes")
+
 APP = """
 import importlib.util, json, os, sys
 
@@ -143,7 +145,6 @@ def test_the_labs_own_python_is_no_other(project: Path) -> None:
     assert site.machine == {}
 
 
-@needs("minutes")
 @sees_its_own_only
 def test_an_app_with_an_older_flask_and_no_server(
     project: Path, monkeypatch: pytest.MonkeyPatch

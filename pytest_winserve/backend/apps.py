@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.backend.app_names import AppName, parse_app
+from pytest_winserve.backend.wrapped import is_flask
 from pytest_winserve.errors import AppError, MissingComponent, StartError, WinserveError
 
 if TYPE_CHECKING:
@@ -91,11 +92,20 @@ def load_app(spec: str) -> LoadedApp:
                 + _nearest(part, dir(value))
             ) from None
     if name.arguments is not None:
-        return LoadedApp(_judged(_called(name, value), spec), spec)
+        return _loaded(_called(name, value), spec)
     if _is_factory(value, name.attribute):
-        name = AppName(f"{spec}()", name.source, name.attribute, ((), {}))
-        return LoadedApp(_judged(_called(name, value), name.text), name.text)
-    return LoadedApp(_judged(value, spec), spec)
+        return _made_by(value, spec, name.source, name.attribute)
+    return _loaded(value, spec)
+
+
+def _loaded(value: Any, text: str) -> LoadedApp:
+    return LoadedApp(_judged(value, text), text)
+
+
+def _made_by(factory: Any, text: str, source: str, attribute: str) -> LoadedApp:
+    """What a factory makes that is named, by `text`, without its call."""
+    name = AppName(f"{text}()", source, attribute, ((), {}))
+    return _loaded(_called(name, factory), name.text)
 
 
 def _module(name: AppName) -> ModuleType:
@@ -151,9 +161,8 @@ def _only_app(name: AppName, module: ModuleType) -> LoadedApp:
     for each in NAMES:
         value = getattr(module, each, None)
         if value is not None and not isinstance(value, ModuleType):
-            text = f"{name.text}:{each}"
-            return LoadedApp(_judged(value, text), text)
-    flasks = [each for each, value in vars(module).items() if _is_flask(value)]
+            return _loaded(value, f"{name.text}:{each}")
+    flasks = [each for each, value in vars(module).items() if is_flask(value)]
     if len({id(getattr(module, each)) for each in flasks}) > 1:
         options = " or ".join(f"{name.text}:{each}" for each in flasks)
         raise AppError(
@@ -161,13 +170,11 @@ def _only_app(name: AppName, module: ModuleType) -> LoadedApp:
             f"{options}"
         )
     if flasks:
-        text = f"{name.text}:{flasks[0]}"
-        return LoadedApp(_judged(getattr(module, flasks[0]), text), text)
+        return _loaded(getattr(module, flasks[0]), f"{name.text}:{flasks[0]}")
     for each in FACTORIES:
         value = getattr(module, each, None)
         if inspect.isfunction(value):
-            called = AppName(f"{name.text}:{each}()", name.source, each, ((), {}))
-            return LoadedApp(_judged(_called(called, value), called.text), called.text)
+            return _made_by(value, f"{name.text}:{each}", name.source, each)
     raise AppError(
         f"the app {name.text!r}: {name.source} has none of {', '.join(NAMES)}, no Flask object and "
         f"none of {', '.join(FACTORIES)}; name what is the app, as in {name.text}:shop"
@@ -187,14 +194,6 @@ def _other_candidates(name: AppName, module: ModuleType) -> str:
         and not _why_not_wsgi(value)
     ]
     return f" (or {' or '.join(f'{name.text}:{each}' for each in found[:3])})" if found else ""
-
-
-def _is_flask(value: object) -> bool:
-    """Without importing Flask, which the app may not have."""
-    return any(
-        each.__name__ == "Flask" and each.__module__.partition(".")[0] == "flask"
-        for each in type(value).__mro__
-    )
 
 
 def _is_factory(value: object, attribute: str) -> bool:

@@ -23,13 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_winserve.backend.noted import Noted, children_of, made_threads
+from pytest_winserve.backend.wrapped import is_flask, objects_in
 from pytest_winserve.system.listeners import listeners_of
 from pytest_winserve.system.ports import Address
 
-LOOKED_AT = 100
-"""How many objects around an app are looked at for the Flask object in it."""
-PARTS = ("app", "_app", "application", "wsgi_app", "wrapped", "wrapped_app", "server", "mounts")
-"""Where middleware has what it wraps; `server` is Dash's."""
 LONGEST_COMMAND = 100
 NO_OWN_ROLLOVER = "concurrent_log_handler"
 """A package whose handlers rotate under a lock that processes share."""
@@ -129,35 +126,7 @@ def keys_of(app: object) -> Iterator[tuple[str, str | bytes]]:
 
 def flask_apps(app: object) -> list[Any]:
     """The Flask objects in an app, within whatever middleware wraps them."""
-    found: list[Any] = []
-    todo, seen = [app], set[int]()
-    while todo and len(seen) < LOOKED_AT:
-        each = todo.pop(0)
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        if any((base.__module__, base.__name__) == ("flask.app", "Flask")
-               for base in type(each).__mro__):  # fmt: skip
-            found.append(each)
-        todo += _within(each)
-    return found
-
-
-def _within(each: Any) -> Iterator[object]:
-    """What an object of an app may have wrapped."""
-    if isinstance(each, dict):
-        yield from each.values()
-        return
-    own: Any = getattr(each, "__dict__", None)
-    if isinstance(own, dict):
-        yield from (own[name] for name in (*PARTS, "__wrapped__") if name in own)
-    for name in ("__self__", "func"):  # of a bound method, of functools.partial
-        if type(each).__name__ in ("method", "partial") and hasattr(each, name):
-            yield getattr(each, name)
-    for cell in getattr(each, "__closure__", None) or ():
-        with suppress(ValueError):  # not filled yet
-            if callable(cell.cell_contents):
-                yield cell.cell_contents
+    return [each for each in objects_in(app) if is_flask(each)]
 
 
 # -- threads ---------------------------------------------------------------------------------------

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-AROUND = ("app", "wsgi_app", "application", "_app", "server", "wrapped", "__self__", "__wrapped__")
-"""Where middleware has what it wraps."""
-LOOKED_AT = 50
-"""How many objects are looked at, at most."""
+from pytest_winserve.backend.wrapped import objects_in
+
 MOST = 500
 
 
@@ -26,7 +23,7 @@ class AppRoute:
 def routes_of(app: object) -> list[AppRoute] | None:
     """The routes of an app but those of static files, by their rule; None where they are not known.
     The first 500 of more."""
-    for each in _around(app):
+    for each in objects_in(app):
         rules: Any = getattr(getattr(each, "url_map", None), "iter_rules", None)
         if rules is None:
             continue
@@ -41,16 +38,3 @@ def routes_of(app: object) -> list[AppRoute] | None:
         ]
         return sorted(found, key=lambda route: (route.rule, route.methods))[:MOST]
     return None
-
-
-def _around(app: object) -> Iterator[object]:
-    """An app, and what it wraps."""
-    todo, seen = [app], {id(app)}
-    while todo and len(seen) < LOOKED_AT:
-        each = todo.pop(0)
-        yield each
-        for name in AROUND:
-            inner = getattr(each, name, None)
-            if inner is not None and id(inner) not in seen:
-                seen.add(id(inner))
-                todo.append(inner)

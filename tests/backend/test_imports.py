@@ -28,6 +28,7 @@ NEEDED = {
     "pytest_winserve.backend.noted",
     "pytest_winserve.backend.standard_streams",
     "pytest_winserve.backend.state_teller",
+    "pytest_winserve.backend.wrapped",
     "pytest_winserve.errors",
     "pytest_winserve.options",
     "pytest_winserve.registry",

@@ -13,6 +13,8 @@ from __future__ import annotations
 REQUEST_HEADER = "X-Winserve"
 HOLD_HEADER = "X-Winserve-Hold"
 BACKEND_HEADER = "X-Winserve-Backend"
+SHORTEST_HOLD = 0.2
+"""Seconds: a slow request that is shorter shows nothing."""
 PROCESS_HEADER = "X-Winserve-Process"
 TOTALS = "load-0"
 STATE_TAG = "lab-0"

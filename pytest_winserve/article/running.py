@@ -11,7 +11,6 @@ from pytest_winserve.report.record import Record
 from pytest_winserve.session.display import Watch
 from pytest_winserve.session.recorder import attach
 
-APP = "pytest_winserve.sample_app:app"
 SLOW, FAST = "/sleep?seconds=1", "/test"
 
 Serve = Callable[[str], AbstractContextManager[Site]]

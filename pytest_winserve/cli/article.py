@@ -52,12 +52,13 @@ def _make(settings: Settings, users: int, duration: float) -> int:
     """Make the experiments, show and write what came of them, also when they are interrupted."""
     from pytest_winserve.article.experiments import EXPERIMENTS
     from pytest_winserve.article.outcome import Made, shown
-    from pytest_winserve.article.running import APP, FAST, SLOW, run
+    from pytest_winserve.article.running import FAST, SLOW, run
+    from pytest_winserve.backend import SAMPLE_APP
 
     def serve(topology: str) -> AbstractContextManager[Site]:
         return served(topology, settings, 0)
 
-    settings = settings._replace(app=APP, command=None, slow=SLOW, fast=FAST, require=())
+    settings = settings._replace(app=SAMPLE_APP, command=None, slow=SLOW, fast=FAST, require=())
     made = Made(users, duration)
     status = 0
     try:

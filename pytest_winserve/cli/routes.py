@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pytest_winserve.cli.shared import FAILED, SERVING, explained, options, served, settings_of
+from pytest_winserve.tags import SHORTEST_HOLD
 
 if TYPE_CHECKING:
     from pytest_winserve.lab.site import Site
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 SERVED_BY = "flask"
 """Flask's own server, which every Flask app has."""
 TIMEOUT = 30.0
-SLOW = 0.2
-"""Seconds that a slow path takes at least, to show anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,10 @@ def _proposal(asked: Sequence[Asked]) -> Iterator[str]:
         return
     fast, slow = min(good, key=lambda e: e.seconds), max(good, key=lambda e: e.seconds)
     yield f"--fast {fast.path}"
-    if slow.seconds >= SLOW:
+    if slow.seconds >= SHORTEST_HOLD:
         yield f"--slow {slow.path}"
     else:
-        yield "no --slow: none took 0.2 s, so the lab holds the fast one for a second instead"
+        yield (
+            f"no --slow: none took {SHORTEST_HOLD} s, so the lab holds the fast one for a second "
+            "instead"
+        )

@@ -85,7 +85,7 @@ class Processes:
             for index in range(self.spec.topology.count):
                 self._start_backend(index, deadline)
                 if self.spec.in_turn:
-                    self._wait_for_backend(self._backends[index], deadline)
+                    self._wait_for_backends(deadline)
             steps = [self._start_front, self._wait_for_backends]
             if self.spec.port:
                 # Others know it and may ask at once; a front takes what does not listen yet for
@@ -296,15 +296,13 @@ class Processes:
             backend.check()
 
     def _wait_for_backends(self, deadline: Deadline) -> None:
-        self.backends = tuple(backend.wait_for_info(deadline) for backend in self._backends)
-        self.backends = tuple(
+        """Return when those that were started answer; what each is, is known then."""
+        new = self._backends[len(self.backends) :]
+        infos = [backend.wait_for_info(deadline) for backend in new]
+        self.backends += tuple(
             replace(info, status=backend.wait_for_answer(info, self.spec, deadline))
-            for info, backend in zip(self.backends, self._backends, strict=True)
+            for info, backend in zip(infos, new, strict=True)
         )
-
-    def _wait_for_backend(self, backend: BackendProcess, deadline: Deadline) -> None:
-        info = backend.wait_for_info(deadline)
-        backend.wait_for_answer(info, self.spec, deadline)
 
     def _wait_for_front(self, deadline: Deadline) -> None:
         if self._front is None:

@@ -16,6 +16,7 @@ from pytest_winserve.load.sending import singles
 from pytest_winserve.probe.probe import Counting, Look, capacity, probe
 from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
+from pytest_winserve.system.header_fields import merged, value_of
 from pytest_winserve.system.ports import ADDRESS
 
 if TYPE_CHECKING:
@@ -90,12 +91,9 @@ class FromHere:
 def as_from_front(request: Request, url: str) -> Request:
     """A request of a client of this machine as a front at `url` passes it on."""
     scheme, _, host = url.partition("://")
-    given = {name.lower(): value for name, value in request.headers.items()}
     forwarded = {
         "X-Forwarded-For": ADDRESS,
         "X-Forwarded-Proto": scheme,
-        "X-Forwarded-Host": given.get("host", host),
+        "X-Forwarded-Host": value_of(request.headers, "Host", host),
     }
-    own = {name.lower() for name in forwarded}
-    kept = {name: value for name, value in request.headers.items() if name.lower() not in own}
-    return replace(request, headers={**kept, **forwarded})
+    return replace(request, headers=merged(request.headers, forwarded))

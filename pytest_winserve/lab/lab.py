@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from pytest_winserve.backend import SAMPLE_APP
 from pytest_winserve.backend.app_names import parse_app
 from pytest_winserve.deployment.contract import Deployment, Spec
 from pytest_winserve.deployment.sender import FromHere
@@ -19,12 +20,11 @@ from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.plan import Request
 from pytest_winserve.load.run_headers import checked
 from pytest_winserve.system.waits import told
+from pytest_winserve.tags import SHORTEST_HOLD
 from pytest_winserve.topology import Topology
 
-SAMPLE_APP = "pytest_winserve.sample_app:app"
 FAST, FAST_OF_SAMPLE = "/", "/test"
 HOLD_SECONDS = 1.0
-SHORTEST_HOLD = 0.2
 START_SECONDS = 30.0
 
 

@@ -17,6 +17,7 @@ import requests
 
 from pytest_winserve.backend.own_state import OwnState
 from pytest_winserve.lab.client import Client
+from pytest_winserve.system.header_fields import value_of
 from pytest_winserve.tags import BACKEND_HEADER, PROCESS_HEADER, REQUEST_HEADER, STATE_TAG
 
 TIMEOUT = 30.0
@@ -71,7 +72,7 @@ def ask(
     body not read."""
     headers = {REQUEST_HEADER: tag, "Connection": "close"}
     if cookies:
-        own = [run[name] for name in run if name.lower() == "cookie"]
+        own = filter(None, [value_of(run, "Cookie")])
         headers["Cookie"] = "; ".join([*own, *(f"{name}={value}" for name, value in cookies)])
     with Client(url, run) as client:
         # Every cookie goes back, also one for HTTPS only.

@@ -32,6 +32,7 @@ from pytest_winserve.load.sending import with_singles
 from pytest_winserve.probe.probe import ROUNDS
 from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
+from pytest_winserve.system.header_fields import value_of
 from pytest_winserve.system.locks import measuring, wait_text
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.waits import told
@@ -271,12 +272,13 @@ class Site:
         with self._alone("load"), self._told("load") as begun:
             before = self.deployment.deaths()
             single = self._singles(plan)
+            sent = plan.with_headers(self.headers)
             positions = self.deployment.log_positions()
             self.deployment.watch()
             try:
                 result = self.sender.load(
                     engine or self.engine,
-                    plan.with_headers(self.headers),
+                    sent,
                     tag,
                     self._lab_tag(),
                     follow,
@@ -288,7 +290,7 @@ class Site:
                 usage = self.deployment.usage()
                 self.observer.progress("")
             result = replace(
-                self._placed(with_singles(self._with_ledger(result, tag, before), single), plan),
+                self._placed(with_singles(self._with_ledger(result, tag, before), single), sent),
                 plan=plan.with_headers(not_shown(self.headers)),
                 site=usage,
                 logged=self.deployment.complaints(positions),
@@ -396,13 +398,13 @@ class Site:
         return tuple(replace(one, cookies=one.request in more) for one in found)
 
     def _placed(self, result: Result, plan: Plan) -> Result:
-        """With what in its answers leads elsewhere than to where the client asked."""
+        """With what in its answers leads elsewhere than to where the client asked, by the plan as
+        it was sent."""
         if result.answers is None:
             return result
         scheme, _, address = result.url.partition("://")
-        plan = plan.with_headers(self.headers)
         asked = {
-            label: Asked(scheme, _host(request, address), request.path)
+            label: Asked(scheme, value_of(request.headers, "Host", address), request.path)
             for label, request in zip(plan.labels, plan.requests, strict=True)
         }
         told = [
@@ -508,12 +510,6 @@ class Site:
 
 def _url(address: Address) -> str:
     return "http://{}:{}".format(*address)
-
-
-def _host(request: Request, address: str) -> str:
-    """What a request calls the host that it is sent to."""
-    given = {name.lower(): value for name, value in request.headers.items()}
-    return given.get("host", address)
 
 
 def _path(path: str, what: str) -> str:

@@ -16,13 +16,18 @@ from pytest_winserve.servers import Concurrency
 from pytest_winserve.system.exchange import Exchanges, Get
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.program import Deadline
-from pytest_winserve.tags import BACKEND_HEADER, HOLD_HEADER, PROCESS_HEADER, REQUEST_HEADER
+from pytest_winserve.tags import (
+    BACKEND_HEADER,
+    HOLD_HEADER,
+    PROCESS_HEADER,
+    REQUEST_HEADER,
+    SHORTEST_HOLD,
+)
 
 FAST_PER_BACKEND = 2
 IDLE_TRIES = 2
 """How often the fast requests are sent before the slow ones; the quicker time counts, because the
 first may find an app that still has things to load."""
-SHORTEST_SLOW = 0.2
 TIMEOUT = 120.0
 SETTLE_SECONDS = 0.25
 """Slow requests that did not start within this time of the last one that did are queued."""
@@ -167,7 +172,7 @@ def _judge_slow(answers: Sequence[Get], slow: SlowRequest) -> None:
             raise ProbeError(
                 f"the slow path {slow.name}: {_what_came(answer)}; nothing can be concluded from it"
             )
-        if _seconds(answer) < SHORTEST_SLOW:
+        if _seconds(answer) < SHORTEST_HOLD:
             raise ProbeError(
                 f"the slow path {slow.name} answered after {_seconds(answer) * 1000:.0f} ms: "
                 "a path that takes about a second is needed; without --slow the lab holds the "

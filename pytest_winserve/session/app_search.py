@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pytest_winserve.backend import SAMPLE_APP
 from pytest_winserve.errors import UsageError
 from pytest_winserve.session.settings import Settings
 
-SAMPLE_APP = "pytest_winserve.sample_app:app"
 FILES = ("wsgi.py", "app.py")
 VARIABLE = "FLASK_APP"
 DOTENV = (".flaskenv", ".env")

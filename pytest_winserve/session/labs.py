@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_winserve.backend import SAMPLE_APP
 from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts import Host, open_host
-from pytest_winserve.lab.lab import SAMPLE_APP, Lab
+from pytest_winserve.lab.lab import Lab
 from pytest_winserve.lab.observer import Live, ShownOn
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.load.run_headers import run_headers

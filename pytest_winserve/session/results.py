@@ -7,8 +7,8 @@ from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from pytest_winserve.backend import SAMPLE_APP
 from pytest_winserve.errors import UsageError
-from pytest_winserve.session.app_search import SAMPLE_APP
 
 if TYPE_CHECKING:
     from pytest_winserve.lab.available import Surveys

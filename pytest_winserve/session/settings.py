@@ -15,9 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from pytest_winserve.errors import UsageError
-
-SHORTEST_HOLD = 0.2
-"""Seconds: a slow request that is shorter shows nothing."""
+from pytest_winserve.tags import SHORTEST_HOLD
 
 Many = Literal["no", "commas", "lines", "whole lines"]
 """Whether a setting takes several values, and what separates them in one text: a line ends with `;`

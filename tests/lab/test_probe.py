@@ -7,7 +7,7 @@ import pytest
 from pytest_winserve import Lab
 from pytest_winserve.errors import ProbeError, StartError
 from pytest_winserve.probe import probe
-from pytest_winserve.probe.verdicts import SlowRequest
+from pytest_winserve.probe.verdicts import Capacity, SlowRequest
 from pytest_winserve.system import exchange
 from tests.kit.components import needs
 from tests.kit.traces import Serve
@@ -98,25 +98,29 @@ def test_a_fast_path_that_is_broken_is_refused_before_anything_slow_is_sent(lab:
             site.probe(fast="/misbehave?size=9&declare=99")
 
 
-def test_a_wave_that_was_over_before_its_last_began_is_sent_again(lab: Lab) -> None:
-    """What the backends count is scripted: on a busy machine the first wave of four, and the
-    second of sixteen, are short of one."""
-    counted = iter([(3,), (4,), (15,), (16,), (64,)])
-    tags = iter("abcdefgh")
+def counted_capacity(lab: Lab, declared: int | None, counts: list[int]) -> Capacity:
+    """A capacity whose backends count what is given here, wave by wave; all of it is asked for."""
+    given, tags = iter(counts), iter("abcdefgh")
     with lab.serve("flask") as site:
         found = probe.capacity(
             site.deployment.address,
             SlowRequest("/sleep?seconds=0.25"),
             64,
             1,
-            None,
+            declared,
             lambda: next(tags),
-            probe.Counting(lambda tag: None, lambda tag: next(counted)),
+            probe.Counting(lambda tag: None, lambda tag: (next(given),)),
             lambda: None,
             {},
         )
+    assert list(given) == []
+    return found
+
+
+def test_a_wave_that_was_over_before_its_last_began_is_sent_again(lab: Lab) -> None:
+    """On a busy machine the first wave of four, and the second of sixteen, are short of one."""
+    found = counted_capacity(lab, None, [3, 4, 15, 16, 64])
     assert (found.value, found.at_least) == (64, True)
-    assert list(counted) == []
 
 
 @pytest.mark.parametrize(
@@ -131,19 +135,4 @@ def test_a_wave_that_was_over_before_its_last_began_is_sent_again(lab: Lab) -> N
 def test_the_most_of_several_waves_counts(
     lab: Lab, declared: int | None, counts: list[int], value: int
 ) -> None:
-    given = iter(counts)
-    tags = iter("abcdefgh")
-    with lab.serve("flask") as site:
-        found = probe.capacity(
-            site.deployment.address,
-            SlowRequest("/sleep?seconds=0.25"),
-            64,
-            1,
-            declared,
-            lambda: next(tags),
-            probe.Counting(lambda tag: None, lambda tag: (next(given),)),
-            lambda: None,
-            {},
-        )
-    assert found.value == value
-    assert list(given) == []
+    assert counted_capacity(lab, declared, counts).value == value

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_winserve.backend import SAMPLE_APP
 from pytest_winserve.errors import UsageError
-from pytest_winserve.session.app_search import SAMPLE_APP, environment_of, found_app, with_app
+from pytest_winserve.session.app_search import environment_of, found_app, with_app
 from pytest_winserve.session.settings import resolve
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from pytest_winserve.backend import SAMPLE_APP
 from pytest_winserve.errors import UsageError
 from pytest_winserve.session import labs
-from pytest_winserve.session.app_search import SAMPLE_APP
 from pytest_winserve.session.settings import Settings, resolve
 from tests.kit.platforms import not_on_windows
 

@@ -24,6 +24,8 @@ INNER_OPTIONS = " ".join(f"-p no:{name}" for name in ("hypothesispytest", *FOREI
 """Of every pytest inside of a test. Hypothesis is for this suite; its plugin takes longer to load
 than all the rest of a small run."""
 PYTEST_OPTIONS = ("-p", "no:cacheprovider", "-W", "error", "--rootdir", ".")
+CI_VARIABLES = ("CI", "BUILD_NUMBER")
+"""Where one is set, pytest prints each message a second time, uncut, in its summary."""
 
 Start = Callable[..., "Started"]
 
@@ -80,7 +82,9 @@ def command_line(tool: str, *arguments: str | Path) -> list[str]:
 def clean_environment() -> dict[str, str]:
     """This process's environment without what would change a run inside of a test."""
     dropped = ("WINSERVE_", "VIRTUAL_ENV", "PYTEST_", "COLUMNS", "COV_", "SHOP_")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(dropped) and k not in CI_VARIABLES
+    }
     return kept | {"PYTEST_ADDOPTS": INNER_OPTIONS}
 
 
@@ -120,6 +124,8 @@ def run_pytest(*arguments: str | Path) -> Done:
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """pytest's own, whose runs have the options of every pytest inside of a test."""
     monkeypatch.setenv("PYTEST_ADDOPTS", INNER_OPTIONS)
+    for name in CI_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     return pytester
 
 

@@ -12,7 +12,10 @@ from pytest_winserve.compare.turns import Turn, turns
 from pytest_winserve.errors import UsageError
 from pytest_winserve.report.store import read_json, write_json
 from tests.kit.commands import winserve
+from tests.kit.components import needs
 from tests.kit.results import Make, load
+
+pytestmark = needs("minutes")
 
 
 def write(path: Path, *rates: float, **keys: Any) -> Path:

@@ -12,11 +12,13 @@ import pytest
 
 from pytest_winserve.system.ports import bound_socket
 from tests.kit.commands import PYTEST_OPTIONS, Start, Started
+from tests.kit.components import needs
 from tests.kit.fixtures import SLOW
 from tests.kit.platforms import not_on_windows
 from tests.kit.traces import Traces
 
 pytestmark = [
+    needs("minutes"),
     pytest.mark.usefixtures("traces"),
     not_on_windows("Windows has no signals to end another process in order"),
 ]

@@ -15,6 +15,7 @@ from tests.kit.commands import command_line
 from tests.kit.components import needs
 
 pytestmark = [
+    needs("minutes"),
     pytest.mark.usefixtures("traces"),
     pytest.mark.skipif(
         not sys.platform.startswith("linux"), reason="platform: mount namespaces are Linux's"

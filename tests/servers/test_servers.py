@@ -81,12 +81,18 @@ RUN = NATIVE if sys.platform == "win32" else NATIVE + FORKING + APACHE
 EXPECTED = {name: (declared, blocked) for name, declared, blocked in RUN}
 
 
-PARAMS = [
-    pytest.param(name, marks=needs("apache"))
-    if name in dict.fromkeys(row[0] for row in APACHE)
-    else name
-    for name in EXPECTED
-]
+APACHE_ALONE = {name for name, _, _ in APACHE}
+# Each server once, and a front; what its options change takes minutes.
+SOON = {name for name in EXPECTED if ":" not in name and "-" not in name} | {"nginx4-tornado"}
+
+
+def marks(topology: str) -> tuple[pytest.MarkDecorator, ...]:
+    if topology in APACHE_ALONE:
+        return (needs("apache"),)
+    return () if topology in SOON else (needs("minutes"),)
+
+
+PARAMS = [pytest.param(name, marks=marks(name)) for name in EXPECTED]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_winserve.lab.lab import Lab as Lab
     from pytest_winserve.lab.site import Site as Site
+    from pytest_winserve.load.journeys.journey import Journey as Journey
+    from pytest_winserve.load.journeys.steps import Step as Step
     from pytest_winserve.load.plan import Request as Request
     from pytest_winserve.topology import Topology as Topology
     from pytest_winserve.version import __version__ as __version__
 
-__all__ = ["Lab", "Request", "Site", "Topology", "__version__"]
+__all__ = ["Journey", "Lab", "Request", "Site", "Step", "Topology", "__version__"]
 
 
 def __getattr__(name: str) -> object:
+    if name == "Journey":
+        from pytest_winserve.load.journeys.journey import Journey
+
+        return Journey
     if name == "Lab":
         from pytest_winserve.lab.lab import Lab
 
@@ -31,6 +37,10 @@ def __getattr__(name: str) -> object:
         from pytest_winserve.lab.site import Site
 
         return Site
+    if name == "Step":
+        from pytest_winserve.load.journeys.steps import Step
+
+        return Step
     if name == "Topology":
         from pytest_winserve.topology import Topology
 

@@ -12,30 +12,22 @@ from __future__ import annotations
 
 import base64
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.load.request_parts import (
+    NOT_SHOWN,
+    SECRET_NAME,
+    check_method,
+    check_path,
+    checked_headers,
+)
 from pytest_winserve.system.header_fields import merged
-from pytest_winserve.tags import REQUEST_HEADER
 
 DEFAULT_PATH = "/test"
 OPEN_MODEL_IN_FLIGHT = 10_000
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_PATH = re.compile(r"/[\x21-\x7e]*")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-# The engine writes these itself; a second copy would make the request ambiguous.
-_ENGINE_HEADERS = {
-    "connection": "use keepalive= of the plan",
-    "content-length": "it follows from body=",
-    "transfer-encoding": "bodies are sent with their length",
-    REQUEST_HEADER.lower(): "the lab marks its requests with it",
-}
-NOT_SHOWN = "(not shown)"
-_SECRET_NAME = re.compile(r"auth|cookie|credential|csrf|key|pass|secret|session|signature|token")
 
 
 def _number(name: str, value: object, *, above_zero: bool) -> float:
@@ -67,42 +59,14 @@ class Request:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, str) or not _PATH.fullmatch(self.path):
-            raise UsageError(
-                f"path={self.path!r}: a path starts with '/' and has no spaces, control or "
-                "non-ASCII characters (percent-encode them)"
-            )
-        if "#" in self.path:
-            raise UsageError(f"path={self.path!r}: a fragment (#...) is never sent; leave it out")
-        if not isinstance(self.method, str) or not _TOKEN.fullmatch(self.method):
-            raise UsageError(f"method={self.method!r}: a word such as 'GET' is needed")
-        if self.method.upper() == "CONNECT":
-            raise UsageError("method='CONNECT': tunnels are not requests to a site; use another")
-        if not isinstance(self.headers, Mapping):
-            raise UsageError(f"headers={self.headers!r}: a mapping of names to values is needed")
-        for name, value in self.headers.items():
-            self._check_header(name, value)
-        names = [name.lower() for name in self.headers]
-        for name in self.headers:
-            if names.count(name.lower()) > 1:
-                raise UsageError(f"the header {name} is given twice: one value is needed")
+        check_path(self.path)
+        check_method(self.method)
+        headers = checked_headers(self.headers)
         if not isinstance(self.body, bytes):
             raise UsageError(f"body={self.body!r}: bytes are needed")
         weight = _number("weight", self.weight, above_zero=True)
         object.__setattr__(self, "weight", weight)
-        object.__setattr__(self, "headers", dict(self.headers))
-
-    @staticmethod
-    def _check_header(name: object, value: object) -> None:
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            raise UsageError(f"header name {name!r}: a word such as 'Accept' is needed")
-        if name.lower() in _ENGINE_HEADERS:
-            raise UsageError(f"header {name!r} cannot be given: {_ENGINE_HEADERS[name.lower()]}")
-        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
-            raise UsageError(
-                f"header {name}: text without line breaks, NUL or other control characters is "
-                "needed (Latin-1); its value may be a secret and is not shown"
-            )
+        object.__setattr__(self, "headers", headers)
 
     def with_headers(self, headers: Mapping[str, str]) -> Request:
         """This request with more headers; what it names itself stays."""
@@ -113,7 +77,7 @@ class Request:
         return replace(
             self,
             headers={
-                name: NOT_SHOWN if _SECRET_NAME.search(name.lower()) else value
+                name: NOT_SHOWN if SECRET_NAME.search(name.lower()) else value
                 for name, value in self.headers.items()
             },
         )

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 
 from pytest_winserve.errors import UsageError
-from pytest_winserve.load.plan import NOT_SHOWN, Request
+from pytest_winserve.load.request_parts import NOT_SHOWN, checked_headers
 
 FROM_ENVIRONMENT = "env:"
 _COOKIE_ENDS = ";,"
@@ -23,8 +23,7 @@ def checked(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str,
         if str(name).lower() in map(str.lower, made):
             raise UsageError(f"the header {name} is given twice: one value is needed")
         made[name] = value
-    Request("/", headers=made)
-    return made
+    return checked_headers(made)
 
 
 def run_headers(

@@ -44,7 +44,7 @@ class RunEnvironment:
     def data(self, machines: Mapping[str, Any]) -> dict[str, Any]:
         """The `environment` of `results.json`; `machines` are the other ones, by host."""
         from pytest_winserve.deployment.this_machine import machine
-        from pytest_winserve.load.plan import NOT_SHOWN
+        from pytest_winserve.load.request_parts import NOT_SHOWN
         from pytest_winserve.load.run_headers import shown
 
         settings = self.settings

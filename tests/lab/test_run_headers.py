@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_winserve import Lab, Request
-from pytest_winserve.load.plan import NOT_SHOWN
+from pytest_winserve.load.request_parts import NOT_SHOWN
 from tests.kit.apps.insists import HEADERS
 from tests.kit.components import needs
 from tests.kit.loads import adds_up

@@ -14,7 +14,15 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 PUBLIC = {
-    "pytest_winserve": ["Lab", "Request", "Site", "Topology", "__version__"],
+    "pytest_winserve": [
+        "Journey",
+        "Lab",
+        "Request",
+        "Site",
+        "Step",
+        "Topology",
+        "__version__",
+    ],
     "pytest_winserve.cli": ["main"],
     "pytest_winserve.errors": [
         "CriterionFailed",

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_winserve.errors import UsageError
-from pytest_winserve.load.plan import NOT_SHOWN, Plan, Request
+from pytest_winserve.load.plan import Plan, Request
+from pytest_winserve.load.request_parts import NOT_SHOWN
 from pytest_winserve.load.run_headers import checked, run_headers, shown
 from pytest_winserve.system.header_fields import merged
 

@@ -1,0 +1,1 @@
+"""What users do, step by step: journeys as values, and in files."""

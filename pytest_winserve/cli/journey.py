@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pytest_winserve.cli.journey_from_har import from_har
+from pytest_winserve.cli.journey_new import new
 
 
 @click.group()
@@ -12,5 +13,5 @@ def journey() -> None:
     """What users do, step by step, in files (TOML): make them."""
 
 
-for command in (from_har,):
+for command in (from_har, new):
     journey.add_command(command)

@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from pytest_winserve.drafts import places, toml_text
 from pytest_winserve.drafts.chosen import Chosen, target_of
+from pytest_winserve.drafts.forms import is_lost, with_lost_forms
 from pytest_winserve.drafts.har_file import Exchange
 from pytest_winserve.drafts.places import Place, headers_of, json_of, places_of, with_replaced
 from pytest_winserve.drafts.values import Column, Taken, Values, new_parts, values_of
@@ -46,7 +47,7 @@ class Draft:
 
 def draft_of(chosen: Chosen, name: str, *, recording: str, data: str, think: bool) -> Draft:
     """The journey of these exchanges. `data` is what the file calls its rows' file."""
-    exchanges = chosen.exchanges
+    exchanges = tuple(with_lost_forms(chosen.exchanges))
     values = values_of(exchanges)
     writer = _Writer(exchanges, values, think)
     blocks = [block for number in range(len(exchanges)) for block in writer.step(number)]
@@ -56,7 +57,10 @@ def draft_of(chosen: Chosen, name: str, *, recording: str, data: str, think: boo
     if columns:
         journey.append(f"data = {toml_text.text(data)}")
     text = "\n".join([*head, *journey, *blocks]) + "\n"
-    told = (*writer.told(), *values.told, *_told_of_cookies(exchanges))
+    told = (
+        *writer.told(), *values.told, *_told_of_lost(chosen.exchanges, exchanges),
+        *_told_of_cookies(exchanges),
+    )  # fmt: skip
     return Draft(text, columns, len(exchanges), tuple(writer.taken_words()), told)
 
 
@@ -149,8 +153,7 @@ class _Writer:
             if place.kind == places.HEADER
         }
         return {
-            name: instead.get(name) or self._kept(value)
-            for name, value in headers_of(each).items()
+            name: instead.get(name) or self._kept(value) for name, value in headers_of(each).items()
         }
 
     def _content(
@@ -255,8 +258,11 @@ class _Writer:
         target = target_of(each)
         if target is None:
             return ""
-        values = (*self._values.columns.values(), *self._values.taken)
-        new = {*new_parts(each), *(known.value for known in values)}
+        new = {
+            *new_parts(each),
+            *(column.value for column in self._values.columns.values()),
+            *(taken.value for taken in self._values.taken),
+        }
         parts = urlsplit(target).path.split("/")
         same = list(takewhile(lambda part: not part or unquote(part) not in new, parts))
         return self._kept("/".join(same)) if any(same) else ""
@@ -281,14 +287,8 @@ class _Writer:
                 pages=", ".join(dict.fromkeys(pages)),
                 names=", ".join(dict.fromkeys(taken.name for taken in unseen)),
             )
-        for number, each in enumerate(self._all):
-            length = value_of(each.headers, "Content-Length")
-            kept = each.body is not None and (each.body.text or each.body.form or each.body.files)
-            if not kept and each.method != "GET" and length not in ("", "0"):
-                path = urlsplit(each.path).path
-                yield f"step {number + 1}: the recording has not what {each.method} {path} sent"
         for name in dict.fromkeys(self._uploads):
-            yield f"put {name} beside the file: a recording does not keep what was uploaded"
+            yield f"put {name} beside the file of the journey: what was uploaded is not in it"
 
 
 def _key_lines(keys: Mapping[str, Any]) -> Iterator[str]:
@@ -316,6 +316,22 @@ def _has_null(value: Any) -> bool:
 def _ascii(text: str) -> str:
     """A part of a URL as it is sent: recordings may have it decoded."""
     return quote(text, safe="!$%&'()*+,/:;=?@[]~-._{}|^`\"<>\\")
+
+
+def _told_of_lost(recorded: Sequence[Exchange], made: Sequence[Exchange]) -> Iterator[str]:
+    """Forms with files that the recording has not."""
+    for number, (each, now) in enumerate(zip(recorded, made, strict=True), 1):
+        if is_lost(each):
+            request = f"{each.method} {urlsplit(each.path).path}"
+            mend = (
+                "write the form and the files of that step yourself"
+                if now is each
+                else "the fields are those of the page's form, with what they had at first"
+            )
+            yield (
+                f"the recording has not what {request} (step {number}) sent, as Chromium keeps no "
+                f"upload: {mend}"
+            )
 
 
 def _told_of_cookies(exchanges: Sequence[Exchange]) -> Iterator[str]:

@@ -225,7 +225,7 @@ def chromium(folder: Path) -> Iterator[Browser]:
     their_commands, commands = os.pipe()
     events, their_events = os.pipe()
     # It reads from descriptor 3 and writes to 4.
-    line = f'exec "$@" 3<&{their_commands} 4>&{their_events}'
+    line = f'exec "$@" 3</dev/fd/{their_commands} 4>/dev/fd/{their_events}'
     options = (
         "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
         "--remote-debugging-pipe", f"--user-data-dir={folder / 'profile'}", "--no-first-run",

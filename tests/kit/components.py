@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from tests.kit.chromium import found as browser
 from tests.kit.machines import missing_for_machines
 from tests.kit.platforms import WINE
 
@@ -33,6 +34,12 @@ def _apache() -> str:
     if any(shutil.which(name, path=places) for name in ("apache2", "httpd")):
         return ""
     return "Apache is not installed: sudo apt-get install apache2"
+
+
+def _chromium() -> str:
+    if sys.platform == "win32":
+        return "platform: Chromium is driven by descriptors that it inherits, as on POSIX"
+    return "" if browser() else "Chromium is not installed: sudo apt-get install chromium"
 
 
 def _locust() -> str:
@@ -78,6 +85,7 @@ def _asked_later() -> str:
 
 COMPONENTS: Mapping[str, Callable[[], str]] = {
     "apache": _apache,
+    "chromium": _chromium,
     "container": _asked_later,
     "locust": _locust,
     "minutes": _nothing,

@@ -55,7 +55,7 @@ def make(
     if draft.columns and not has_data:
         write(data, _csv_line(draft.columns))
     left_out = f"; left out: {', '.join(found.left_out)}" if found.left_out else ""
-    click.echo(f"{to}: {draft.steps} steps{left_out}")
+    click.echo(f"{to}: {draft.steps} step{'s' * (draft.steps > 1)}{left_out}")
     if draft.taken:
         click.echo(f"taken from answers: {', '.join(draft.taken)}")
     for text in draft.told:

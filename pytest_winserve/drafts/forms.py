@@ -8,7 +8,9 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 from pytest_winserve.drafts.har_file import Body, Exchange, Upload
+from pytest_winserve.system.header_fields import value_of
 
+MULTIPART = "multipart/form-data"
 _NO_VALUE = ("button", "image", "reset", "submit")
 _CHOICES = ("checkbox", "radio")
 
@@ -54,7 +56,7 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         has = {name: value or "" for name, value in attrs}
         if tag == "form":
-            multipart = has.get("enctype", "").lower() == "multipart/form-data"
+            multipart = has.get("enctype", "").lower() == MULTIPART
             self.forms.append(Form(has.get("action", ""), has.get("method", "get"), multipart))
             self._open = True
         elif self._open and tag in ("input", "textarea", "select") and has.get("name"):
@@ -80,13 +82,12 @@ class _Reader(HTMLParser):
 
 
 def is_lost(each: Exchange) -> bool:
-    """Whether a recording has not what a form with files sent: Chromium does not keep it."""
+    """Whether a recording has not what a request sent: Chromium keeps no form with files."""
     body = each.body
-    return (
-        body is not None
-        and body.type == "multipart/form-data"
-        and not (body.form or body.files or body.text.strip())
-    )
+    if body is None or each.method == "GET" or body.form or body.files or body.text.strip():
+        return False
+    length = value_of(each.headers, "Content-Length", "0")
+    return body.type == MULTIPART or length != "0"
 
 
 def with_lost_forms(exchanges: Sequence[Exchange]) -> Iterator[Exchange]:
@@ -99,7 +100,7 @@ def with_lost_forms(exchanges: Sequence[Exchange]) -> Iterator[Exchange]:
         yield replace(
             each,
             body=Body(
-                "multipart/form-data",
+                MULTIPART,
                 "",
                 tuple((f.name, f.value) for f in form.fields if f.type != "file"),
                 tuple(Upload(f.name, f.name) for f in form.fields if f.type == "file"),
@@ -114,6 +115,6 @@ def _form_of(each: Exchange, before: Sequence[Exchange]) -> Form | None:
             continue
         for form in forms_in(page.answer.body):
             action = urlsplit(urljoin(page.url, form.action or page.url)).path
-            if form.multipart and action == path:
+            if form.multipart and each.body and each.body.type == MULTIPART and action == path:
                 return form
     return None

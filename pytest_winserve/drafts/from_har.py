@@ -324,13 +324,13 @@ def _told_of_lost(recorded: Sequence[Exchange], made: Sequence[Exchange]) -> Ite
         if is_lost(each):
             request = f"{each.method} {urlsplit(each.path).path}"
             mend = (
-                "write the form and the files of that step yourself"
+                "write that step's form, files, json or body yourself"
                 if now is each
                 else "the fields are those of the page's form, with what they had at first"
             )
             yield (
-                f"the recording has not what {request} (step {number}) sent, as Chromium keeps no "
-                f"upload: {mend}"
+                f"the recording has not what {request} (step {number}) sent (Chromium keeps no "
+                f"upload): {mend}"
             )
 
 

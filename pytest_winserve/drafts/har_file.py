@@ -167,7 +167,7 @@ def _exchange(entry: Any, where: str, folder: Path) -> Exchange | None:
         host=host.removesuffix(":80" if parts.scheme == "http" else ":443"),
         path=urlunsplit(("", "", parts.path or "/", parts.query, "")),
         headers={name: text for name, text in headers if not name.startswith(":")},
-        body=_request_body(request.get("postData"), folder),
+        body=_request_body(request.get("postData"), dict(headers), folder),
         answer=_answer(response, status if isinstance(status, int) else 0, folder),
         kind=str(entry.get("_resourceType") or "").lower(),
     )
@@ -235,7 +235,7 @@ def _answer_body(content: Mapping[str, Any], kind: str, encoding: str, folder: P
     if content.get("encoding") != "base64":
         return text
     try:
-        data = base64.b64decode(text)
+        data = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         return None
     return _as_text(_unpacked(data, encoding), kind)
@@ -267,10 +267,9 @@ def _as_text(data: bytes, kind: str) -> str | None:
         return None
 
 
-def _request_body(post: Any, folder: Path) -> Body | None:
-    if not isinstance(post, dict):
-        return None
-    whole = str(post.get("mimeType") or "")
+def _request_body(post: Any, headers: Mapping[str, str], folder: Path) -> Body | None:
+    post = post if isinstance(post, dict) else {}
+    whole = str(post.get("mimeType") or value_of(headers, "Content-Type"))
     kind = whole.partition(";")[0].strip().lower()
     text = post.get("text")
     if isinstance(post.get("_file"), str):
@@ -285,7 +284,8 @@ def _request_body(post: Any, folder: Path) -> Body | None:
             kind,
             text,
             tuple((name, value) for name, file, value in parts if file is None),
-            tuple(Upload(name, file) for name, file, _ in parts if file),
+            # Some browsers write a whole path.
+            tuple(Upload(name, re.split(r"[/\\]", file)[-1]) for name, file, _ in parts if file),
         )
     return Body(whole, text) if text or kind else None
 

@@ -22,7 +22,7 @@ OF_THE_CLIENT = re.compile(
 """Header fields that a browser or a proxy writes by itself."""
 JSON_TYPES = re.compile(r"application/(.*\+)?json|text/plain|application/csp-report")
 _SECRET_IN_TEXT = re.compile(
-    r"""(?P<name>[A-Za-z_][\w.-]*)["']?\s*[:=>]\s*["']?(?P<value>[^"'<>&\s,;]+)"""
+    r"""(?<![/\w])(?P<name>[A-Za-z_][\w.-]*)["']?\s*[:=>]\s*["']?(?P<value>[^"'<>&\s,;]+)"""
 )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 PASSWORD = re.compile(
-    r"pass|pwd|secret|(^|[^a-z])(pin|otp|totp|cvv|cvc|iban|ssn)($|[^a-z])|card_?num"
+    r"(^|_)pass(code|phrase|wd|word|_|$)|password|passwd|pwd|secret|(^|[^a-z])(pin|otp|totp|cvv|cvc|iban|ssn)($|[^a-z])|card_?num"
 )
 """What a user types and nobody else may know: never taken from an answer."""
-KEY = re.compile(r"auth|credential|api_?key|access_?key|token|session|signature|jwt|captcha|nonce")
+KEY = re.compile(
+    r"auth(?!or)|credential|api_?key|access_?key|token|session|signature|jwt|captcha|nonce"
+)
 CSRF = re.compile(r"csrf|xsrf|authenticity_?token|requestverificationtoken")
 LOGIN_NAME = re.compile(r"user|login|e_?mail|account|identifier|name|uid")
 HEADER_KEY = re.compile(r"auth|key|secret|token|session|credential|signature|password")
@@ -17,6 +19,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _RUN = re.compile(r"[A-Za-z0-9+/=_.~-]+")
 SHORTEST_RANDOM = 16
 SHORTEST_SECRET = 32
+SHORTEST_KEY = 8
 
 
 def plain(name: str) -> str:
@@ -62,6 +65,11 @@ def looks_made(value: str) -> bool:
     if digits and letters and sum(w.isalpha() and w.islower() for w in words) > len(words) / 2:
         return False
     return (digits >= 2 and letters >= 2) or digits == len(value)
+
+
+def may_be_a_key(value: str) -> bool:
+    """Whether a value that is called a key can be one, and not just a word."""
+    return len(value) >= SHORTEST_KEY and any(c.isdigit() for c in value) and " " not in value
 
 
 def looks_secret(value: str) -> bool:

@@ -21,8 +21,10 @@ _ID = re.compile(r"(^|_)(id|pk|uuid|key|slug|number|no)$")
 _NOT_THESE = ("location", "set-cookie", "date", "etag", "content-length", "last-modified")
 _KEYED_BY = ("name", "id", "property", "http-equiv", "rel", "class")
 _ATTRIBUTE = re.compile(r"""([A-Za-z_:@][\w:.-]*)\s*=\s*("[^"]*"|'[^']*')""")
-_BEFORE = (16, 32, 64, 128)
-"""How much of the text before a value is tried as what it is known by."""
+_BOUNDARY = re.compile(r"[<>;{},\n]")
+LONGEST_BEFORE = 160
+MOST_BEFORE = 3
+"""How many pieces of the text before a value are tried as what it is known by."""
 
 
 def take_of(value: str, name: str, answer: Answer, path: str = "") -> str | None:
@@ -83,21 +85,17 @@ def _json_leaves(value: Any, place: str, key: str) -> Iterator[tuple[str, str, s
 
 
 def _best(patterns: list[str], value: str, answer: Answer) -> str | None:
-    """The first pattern that finds the value once; else one that finds nothing but it; else one
-    that finds it first."""
+    """The first pattern that finds nothing but the value; else the first that finds it first."""
     assert answer.body is not None
-    html_text = "html" in answer.type
-    only = first = None
+    first = None
     for pattern in patterns:
         found = [match[1] for match in re.finditer(pattern, answer.body)]
-        found = [html.unescape(text) if html_text else text for text in found]
-        if found == [value]:
-            return pattern
+        found = [html.unescape(text) if "html" in answer.type else text for text in found]
         if found and set(found) == {value}:
-            only = only or pattern
-        elif found and found[0] == value:
+            return pattern
+        if found and found[0] == value:
             first = first or pattern
-    return only or first
+    return first
 
 
 def _path_patterns(value: str, path: str) -> Iterator[str]:
@@ -153,8 +151,8 @@ def _by_tag(body: str, begin: int, end: int) -> Iterator[str]:
 
 
 def _by_what_is_before(body: str, begin: int, end: int) -> Iterator[str]:
-    """By the text before the value, in its line, and the character after it."""
-    line = body.rfind("\n", 0, begin) + 1
+    """By the text before the value and the character after it. The text begins where something
+    does, so that no piece of another value is in it."""
     after = body[end : end + 1]
     if after and not after.isalnum() and not after.isspace():
         group = f"([^{re.escape(after)}]+){re.escape(after)}"
@@ -162,9 +160,11 @@ def _by_what_is_before(body: str, begin: int, end: int) -> Iterator[str]:
         return
     else:
         group = r"(\S+)"
-    for length in _BEFORE:
-        text = body[max(line, begin - length) : begin]
-        if text.strip():
+    start = max(0, begin - LONGEST_BEFORE)
+    begun = [m.end() + start for m in _BOUNDARY.finditer(body[start:begin])]
+    for place in begun[: -MOST_BEFORE - 1 : -1]:
+        text = body[place:begin].lstrip()
+        if text.strip("\"' ="):
             yield f"{_plainly(text)}{group}"
 
 

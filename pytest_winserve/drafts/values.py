@@ -21,6 +21,7 @@ from pytest_winserve.drafts.secret_names import (
     is_uuid,
     looks_made,
     looks_secret,
+    may_be_a_key,
     plain,
 )
 from pytest_winserve.system.header_fields import value_of
@@ -162,7 +163,7 @@ class _Search:
         if looks_secret(place.value):
             return True
         named = place.kind != places.SEGMENT and is_key(place.name)
-        return named and place.quoted and looks_made(place.value)
+        return named and place.quoted and may_be_a_key(place.value)
 
     def _worth(self, number: int, place: Place) -> bool:
         """Whether it is looked for in the answers before."""

@@ -107,7 +107,7 @@ def test_what_a_user_did_in_a_browser_is_what_other_users_do(site: str, tmp_path
                                     "--to", str(file)])  # fmt: skip
     assert done.exit_code == 0, done.output
     assert f"write one row per user into {tmp_path / 'users.csv'}: username,password" in done.output
-    assert "POST /notes/1/change (step 10) sent, as Chromium keeps no upload" in done.output
+    assert "POST /notes/1/change (step 10) sent (Chromium keeps no upload)" in done.output
     text = file.read_text("utf-8")
     for secret in secrets_of(har):
         assert secret not in text

@@ -22,7 +22,7 @@ def refused_bodies(topology: Topology, front: FrontCounts | None, plan: Plan) ->
     if not count:
         return []
     times = "once" if count == 1 else f"{count} times"
-    largest = max(len(request.body) for request in plan.requests)
+    largest = plan.largest_body
     note = (
         f"413 by {topology.front} {times}: a body of {largest} bytes is over its limit, and no "
         "backend saw these requests"

@@ -18,6 +18,7 @@ from pytest_winserve.lab.refused_bodies import refused_bodies
 from pytest_winserve.load.criteria import Criterion
 from pytest_winserve.load.engine import Progress
 from pytest_winserve.load.engines import get_engine
+from pytest_winserve.load.journeys.journey import Journey
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import NO_BACKEND
 from pytest_winserve.load.plan import Plan, Request, Stage
@@ -89,6 +90,7 @@ class Site:
     deployment: Deployment
     sender: Sender
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    journeys: tuple[Journey, ...] = ()
     require: tuple[Criterion, ...] = ()
     allow_limited: bool = False
     observer: Observer = field(default_factory=Silent)
@@ -232,19 +234,23 @@ class Site:
         timeout: float = 10.0,
         warmup: float = 0.0,
         connect_rate: float | None = None,
+        journeys: Iterable[Journey] | None = None,
         engine: str | None = None,
     ) -> Result:
         """Send a load and account for every request of it. See `Plan.make` for the arguments.
 
-        `path` is the site's fast path unless given. Raises UsageError for a plan that cannot be,
+        What is sent are the site's `journeys` if it has any, else its fast path, unless `path`,
+        `requests` or `journeys` say it. Raises UsageError for a plan that cannot be,
         LoadError when the engine fails, CriterionFailed when a criterion of the run does not hold.
         """
         __tracebackhide__ = True
+        if path is None and requests is None and journeys is None:
+            journeys = self.journeys or None
         plan = Plan.make(
             users=users,
             duration=duration,
             count=count,
-            path=self.fast if path is None and requests is None else path,
+            path=self.fast if (path, requests, journeys) == (None, None, None) else path,
             requests=requests,
             keepalive=keepalive,
             rate=rate,
@@ -253,6 +259,7 @@ class Site:
             timeout=timeout,
             warmup=warmup,
             connect_rate=connect_rate,
+            journeys=journeys,
         )
         get_engine(engine or self.engine)  # raises for one that is not known
         tag = load_tag(next(self._runs))
@@ -389,6 +396,8 @@ class Site:
         ]
         own = plan.with_headers(self.headers)
         sent = replace(plan, requests=tuple(requests)).with_headers(self.headers)
+        if plan.journeys:
+            return ()  # what a step gets depends on those before it
         found = self.sender.singles(sent, self._lab_tag())
         more = {
             label
@@ -404,8 +413,8 @@ class Site:
             return result
         scheme, _, address = result.url.partition("://")
         asked = {
-            label: Asked(scheme, value_of(request.headers, "Host", address), request.path)
-            for label, request in zip(plan.labels, plan.requests, strict=True)
+            label: Asked(scheme, value_of(headers, "Host", address), path)
+            for label, path, headers in plan.asked
         }
         told = [
             *(Told(one.request, one.location, one.set_cookies) for one in result.answers.before),

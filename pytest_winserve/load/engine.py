@@ -132,6 +132,8 @@ def longest_run(plans: Iterable[Plan]) -> float:
             # The slowest possible: every user's requests time out one after the other.
             rounds = math.ceil(plan.count / plan.users)
             each = plan.timeout + max(1.0, plan.think_time)
+            if plan.journeys:
+                each = max(journey.longest(each) for journey in plan.journeys)
             pace = plan.count / plan.connect_rate if plan.connect_rate else 0.0
             pace += plan.count / plan.rate if plan.rate else 0.0
             ends.append(rounds * each + pace)

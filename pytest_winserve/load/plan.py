@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_winserve.errors import UsageError
+from pytest_winserve.load.journeys.journey import Journey, labels_of
+from pytest_winserve.load.journeys.steps import Step
 from pytest_winserve.load.request_parts import (
     NOT_SHOWN,
     SECRET_NAME,
@@ -130,6 +132,7 @@ class Plan:
     timeout: float
     warmup: float
     connect_rate: float | None
+    journeys: tuple[Journey, ...] = ()
 
     @classmethod
     def make(
@@ -147,6 +150,7 @@ class Plan:
         timeout: float = 10.0,
         warmup: float = 0.0,
         connect_rate: float | None = None,
+        journeys: Iterable[Journey] | None = None,
     ) -> Plan:
         """A plan that can be run, or a UsageError that says what is wrong and what would be right.
 
@@ -157,6 +161,9 @@ class Plan:
         each answer. `timeout` is for one request, connecting included. `warmup` seconds of the
         same load come first and are not counted. `connect_rate` limits new connections per second
         (closed model; in the open model the arrivals are the pace).
+
+        With `journeys` each user walks through one of them after the other instead, and `count`
+        is of passes: of walks from a journey's beginning to its end.
         """
         limit = cls._make_limits(duration, count, stages)
         if not isinstance(keepalive, bool):
@@ -172,11 +179,15 @@ class Plan:
             connect_rate = _number("connect_rate", connect_rate, above_zero=True)
             if rate is not None:
                 raise UsageError("connect_rate with rate: rate is the pace already; leave one out")
+        ways = cls._make_journeys(journeys, path, requests, rate)
+        some = cls._make_users(users, rate, limit[2])
+        for journey in ways:
+            journey.check_users(some)
         return cls(
-            users=cls._make_users(users, rate, limit[2]),
+            users=some,
             duration=limit[0],
             count=limit[1],
-            requests=cls._make_requests(path, requests),
+            requests=() if ways else cls._make_requests(path, requests),
             keepalive=keepalive,
             rate=rate,
             stages=limit[2],
@@ -184,7 +195,34 @@ class Plan:
             timeout=_number("timeout", timeout, above_zero=True),
             warmup=_number("warmup", warmup, above_zero=False),
             connect_rate=connect_rate,
+            journeys=ways,
         )
+
+    @staticmethod
+    def _make_journeys(
+        journeys: Iterable[Journey] | None,
+        path: str | None,
+        requests: Iterable[Request | str] | None,
+        rate: float | None,
+    ) -> tuple[Journey, ...]:
+        if journeys is None:
+            return ()
+        for name, value in (("path", path), ("requests", requests)):
+            if value is not None:
+                raise UsageError(f"{name} with journeys: their steps say it; leave one out")
+        if rate is not None:
+            raise UsageError(
+                "rate with journeys: a journey goes on when its answer is there, so that its users "
+                "are the pace; leave rate out, and give users or stages"
+            )
+        made = tuple(journeys)
+        if not made or not all(isinstance(journey, Journey) for journey in made):
+            raise UsageError("journeys: a list of Journey is needed, with one at least")
+        names = [journey.name for journey in made]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"two journeys are called {twice!r}: name them apart")
+        return made
 
     @staticmethod
     def _make_limits(
@@ -244,7 +282,10 @@ class Plan:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A name of each request: `GET /test`, and `GET /test #2` for a second one of these."""
+        """A name of each request: `GET /test`, and `GET /test #2` for a second one of these; with
+        journeys of each step."""
+        if self.journeys:
+            return labels_of(self.journeys)
         names = [f"{request.method} {request.path}" for request in self.requests]
         before = [names[:place].count(name) for place, name in enumerate(names)]
         return tuple(
@@ -345,11 +386,37 @@ class Plan:
 
     def with_headers(self, headers: Mapping[str, str]) -> Plan:
         """This plan with more headers in every request; what a request names itself stays."""
-        return replace(self, requests=tuple(each.with_headers(headers) for each in self.requests))
+        return replace(
+            self,
+            requests=tuple(each.with_headers(headers) for each in self.requests),
+            journeys=tuple(each.with_headers(headers) for each in self.journeys),
+        )
 
     def without_secrets(self) -> Plan:
         """This plan as it may be shown."""
-        return replace(self, requests=tuple(each.without_secrets() for each in self.requests))
+        return replace(
+            self,
+            requests=tuple(each.without_secrets() for each in self.requests),
+            journeys=tuple(each.without_secrets() for each in self.journeys),
+        )
+
+    @property
+    def asked(self) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+        """The label, path and headers of each request, or of each step."""
+        requests: list[Request | Step] = list(self.requests)
+        for journey in self.journeys:
+            for step in journey.steps:
+                requests += [step] * (1 + step.follow)
+        for label, each in zip(self.labels, requests, strict=True):
+            yield label, each.path, each.headers
+
+    @property
+    def largest_body(self) -> int:
+        """Bytes of the largest body that is sent, but for what values add to a journey's."""
+        bodies = [len(request.body) for request in self.requests]
+        for journey in self.journeys:
+            bodies += [step.body_size for step in journey.steps]
+        return max(bodies)
 
     def split(self, n: int) -> tuple[Plan, ...]:
         """Plans for n workers; users, count, rates and levels add up to this plan's.
@@ -388,6 +455,7 @@ class Plan:
             "timeout": self.timeout,
             "warmup": self.warmup,
             "connect_rate": self.connect_rate,
+            "journeys": [journey.to_dict() for journey in self.journeys],
         }
 
     @classmethod
@@ -398,6 +466,8 @@ class Plan:
                 **data,
                 "requests": tuple(Request.from_dict(r) for r in data["requests"]),
                 "stages": tuple(Stage(**stage) for stage in data["stages"]),
+                # Older files do not have them.
+                "journeys": tuple(map(Journey.from_dict, data.get("journeys", ()))),
             }
         )
 

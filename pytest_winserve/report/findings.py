@@ -13,6 +13,7 @@ from statistics import median
 
 from pytest_winserve.load.measures.outcomes import is_good
 from pytest_winserve.load.results.complaints import Complaint, shown
+from pytest_winserve.load.results.journeys import unexpected_lines
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.report.measurements import (
     CapacityRecord,
@@ -179,12 +180,16 @@ def load_title(result: Result) -> str:
     if plan.stages:
         parts.append(f"in {plural(len(plan.stages), 'stage')}")
     if plan.count is not None:
-        parts.append(plural(plan.count, "request"))
+        # The plural of a pass is no pass and an s.
+        passes = "1 pass" if plan.count == 1 else f"{plan.count} passes"
+        parts.append(passes if plan.journeys else plural(plan.count, "request"))
     if plan.duration is not None:
         parts.append(f"{plan.duration:g} s")
     parts.append("keep-alive" if plan.keepalive else "one connection per request")
-    first, *more = plan.requests
-    parts.append(f"{first.method} {first.path}" + (f" and {len(more)} more" if more else ""))
+    first, *more = [f"journey {j.name}" for j in plan.journeys] or [
+        f"{request.method} {request.path}" for request in plan.requests
+    ]
+    parts.append(first + (f" and {len(more)} more" if more else ""))
     return f"load by {result.engine}: {', '.join(parts)}"
 
 
@@ -207,6 +212,8 @@ def load_warnings(result: Result) -> list[Sentence]:
             f"{plural(result.dropped, 'request')} never sent: "
             f"{result.plan.users} were in flight already"
         )
+    warnings += [f"BROKEN OFF: {one.line}" for one in result.journeys if one.broken_off]
+    warnings += [f"UNEXPECTED: {line}" for line in unexpected_lines(result.unexpected)]
     if result.redirected:
         warnings.append(f"REDIRECTS: {result.redirected}")
     warnings += [f"NOT THE SAME: {words}" for words in result.differences]

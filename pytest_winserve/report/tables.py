@@ -115,10 +115,12 @@ _TIMES_HEADER = ("Mean", *(f"p{q:g}" for q in QUANTILES), "Max")
 
 
 def detail_tables(result: Result) -> list[Table]:
-    """The plan's requests and the outcomes, with their times; none where there is only one."""
+    """The plan's requests and the outcomes, with their times, none where there is only one; and the
+    passes of its journeys."""
+    steps = bool(result.journeys)
     requests = Table(
-        "By request",
-        ("Request", "Ended", "Errors", *_TIMES_HEADER),
+        "By step" if steps else "By request",
+        ("Step" if steps else "Request", "Ended", "Errors", *_TIMES_HEADER),
         tuple(
             (name, str(share.ended), str(share.errors), *_times(share.total))
             for name, share in result.by_request.items()
@@ -132,7 +134,23 @@ def detail_tables(result: Result) -> list[Table]:
             for name, times in result.by_outcome.items()
         ),
     )
-    return [table for table in (requests, outcomes) if len(table.rows) > 1]
+    journeys = Table(
+        "Journeys",
+        ("Journey", "Passes", "Complete", "Broken off", "Cut off", "Broken at"),
+        tuple(
+            (
+                one.name,
+                str(one.begun),
+                str(one.complete),
+                str(one.broken_off),
+                str(one.cut),
+                ", ".join(f"{label} {n}" for label, n in one.broken.items()) or "-",
+            )
+            for one in result.journeys
+        ),
+    )
+    passes = [journeys] if steps else []
+    return [*passes, *(table for table in (requests, outcomes) if len(table.rows) > 1)]
 
 
 def _times(histogram: Histogram) -> tuple[str, ...]:

@@ -14,6 +14,10 @@ from pytest_winserve.load.journeys.steps import Step, nearest
 from pytest_winserve.load.journeys.templates import ENVIRONMENT
 from pytest_winserve.load.request_parts import NOT_SHOWN
 
+FOLLOWED = " (followed)"
+MOST_FOLLOWED = 10
+"""Redirects that a step follows one after the other."""
+
 
 class StepError(UsageError):
     """What is wrong with a step; `number` is its place in the journey, from 1."""
@@ -68,9 +72,9 @@ class Journey:
         for number, step in enumerate(self.steps, 1):
             for template in step.sent:
                 self._check_known(template.names, known, number, found)
-            known |= set(step.take)
             for template in step.judged:
                 self._check_known(template.names, known, number, found)
+            known |= set(step.take)
         object.__setattr__(self, "environment", found)
 
     def _check_known(
@@ -121,6 +125,13 @@ class Journey:
         """What a user has when it begins, by its number, from 0, among all of the load."""
         values = self.variables
         return values if self.table is None else values | self.table.of(user, self.rows)
+
+    def longest(self, each: float) -> float:
+        """Seconds that a pass may take, when a request and the pause after it take `each`."""
+        pauses = [step.think for step in self.steps]
+        thinks = sum(max(p) if isinstance(p, tuple) else p or 0.0 for p in pauses)
+        requests = sum(1 + MOST_FOLLOWED * step.follow for step in self.steps)
+        return requests * each + thinks
 
     def check_users(self, users: int) -> None:
         """UsageError when there are too few rows for so many users."""
@@ -179,12 +190,13 @@ def _data(given: object) -> Rows | None:
 
 def labels_of(journeys: Sequence[Journey]) -> tuple[str, ...]:
     """A name of each step of each journey, in their order: `GET /login`; with the journey's before
-    it where there are several, and a number where one would be there twice."""
-    names = [
-        f"{journey.name}: {step.label}" if len(journeys) > 1 else step.label
-        for journey in journeys
-        for step in journey.steps
-    ]
+    it where there are several, and a number where one would be there twice. What a step follows
+    has one of its own, after it."""
+    names = []
+    for journey in journeys:
+        for step in journey.steps:
+            name = f"{journey.name}: {step.label}" if len(journeys) > 1 else step.label
+            names += [name, f"{name}{FOLLOWED}"] if step.follow else [name]
     before = [names[:place].count(name) for place, name in enumerate(names)]
     return tuple(
         f"{name} #{seen + 1}" if seen else name for name, seen in zip(names, before, strict=True)

@@ -219,6 +219,14 @@ class Step:
         return json.dumps(self.json)
 
     @property
+    def body_size(self) -> int:
+        """About how many bytes it sends."""
+        texts = [self.body or "", *(f"{n}={text}&" for n, text in (self.form or {}).items())]
+        size = sum(len(text.encode()) for text in texts)
+        size += sum(len(each.content) for each in self.uploads.values())
+        return size + (0 if self.json is None else len(self.json_text))
+
+    @property
     def sent(self) -> Iterator[Template]:
         """The texts of its request."""
         yield Template(self.path)

@@ -40,6 +40,11 @@ class Template:
         return tuple(dict.fromkeys(self._parts[1::2]))
 
     @property
+    def in_turn(self) -> tuple[str, ...]:
+        """The values as they come in it."""
+        return self._parts[1::2]
+
+    @property
     def literals(self) -> tuple[str, ...]:
         """The texts around the values."""
         return self._parts[::2]

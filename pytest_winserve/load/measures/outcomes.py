@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+UNEXPECTED = "unexpected"
+"""Outcome of a journey's request that was answered otherwise than its step expects."""
 OUTCOMES = (
     "refused",
     "reset",
@@ -10,6 +12,7 @@ OUTCOMES = (
     "closed_early",
     "bad_response",
     "client_limit",
+    UNEXPECTED,
 )
 """Outcomes of a request that are not an HTTP status."""
 
@@ -19,8 +22,13 @@ NO_BACKEND = "-"
 
 
 def is_status(outcome: str) -> bool:
-    """Whether an outcome is an HTTP status, so that there was an answer."""
+    """Whether an outcome is an HTTP status."""
     return outcome.isdigit()
+
+
+def is_answer(outcome: str) -> bool:
+    """Whether a request with this outcome was answered over HTTP."""
+    return outcome.isdigit() or outcome == UNEXPECTED
 
 
 def is_good(outcome: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_winserve.load.measures.histogram import Histogram
-from pytest_winserve.load.measures.outcomes import is_status
+from pytest_winserve.load.measures.outcomes import is_answer
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.shares import BackendShare, OutcomeTimes, RequestShare, Second
 
@@ -53,7 +53,7 @@ def merged(timelines: Sequence[Sequence[Mapping[str, Any]]], plan: Plan) -> Merg
     answers, connect, first_byte, sessions = group(), Histogram(), Histogram(), Histogram()
     backends: defaultdict[str, _Group] = defaultdict(group)
     outcomes: defaultdict[str, _Group] = defaultdict(group)
-    requests = [group() for _ in plan.requests]
+    requests = [group() for _ in plan.labels]
     seconds: list[Second] = []
     for at in range(max(map(len, timelines), default=0)):
         parts = [timeline[at] for timeline in timelines if at < len(timeline)]
@@ -64,7 +64,7 @@ def merged(timelines: Sequence[Sequence[Mapping[str, Any]]], plan: Plan) -> Merg
         all_here = group()
         for index, backend, outcome, *times in (kind for part in parts for kind in part["kinds"]):
             total, service = (Histogram.from_dict(one) for one in times)
-            answered = is_status(outcome)
+            answered = is_answer(outcome)
             outcomes[outcome].add(outcome, total, service, timed=True)
             requests[index].add(outcome, total, service, timed=answered)
             all_here.add(outcome, total, service, timed=answered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from pytest_winserve.load.journeys.passes import Passes
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.results.answers import OTHERS
 
@@ -60,6 +61,8 @@ class Tally:
         self.sent = 0
         self.dropped = 0
         self.client_limits = {"client-ports": 0, "client-fds": 0}
+        self.passes: Passes | None = None
+        """Of journeys, where the load has any."""
         # Of the second under way, appended to by the hot path. The lists stay the same objects.
         self.started = 0
         self.connects: list[int] = []
@@ -138,6 +141,7 @@ class Tally:
             "outcomes": dict(self._outcomes),
             "answers": [[*kind, n] for kind, n in self._answers.items() if n],
             "client_limits": dict(self.client_limits),
+            "passes": None if self.passes is None else self.passes.snapshot(),
             "first": None if self.first is None else self.first - self.began,
             "last": self.last - self.began,
             "timeline_from": timeline_from,

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_winserve.load.measures import listen_queues
-from pytest_winserve.load.measures.outcomes import is_status
+from pytest_winserve.load.measures.outcomes import is_answer
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording import generator_limits
 from pytest_winserve.load.recording.merge import added, merged
 from pytest_winserve.load.results.answers import AnswerKind, Answers
+from pytest_winserve.load.results.journeys import journey_shares, unexpected_kinds
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import Generator
 
@@ -21,7 +22,7 @@ def answer_kinds(snapshots: Sequence[Mapping[str, Any]], plan: Plan) -> tuple[An
     counts: dict[tuple[str, str, str, int | None], int] = {}
     for snapshot in snapshots:
         for request, outcome, location, size, n in snapshot["answers"]:
-            if is_status(outcome):
+            if is_answer(outcome):
                 key = labels[request], outcome, location, size
                 counts[key] = counts.get(key, 0) + n
     kinds = [AnswerKind(*key, n) for key, n in counts.items()]
@@ -77,6 +78,8 @@ def result_of(
         by_request=times.by_request,
         by_outcome=times.by_outcome,
         answers=Answers(answer_kinds(snapshots, plan)),
+        journeys=journey_shares(plan, snapshots),
+        unexpected=unexpected_kinds(plan, snapshots),
         generator=Generator(
             workers=workers,
             lost=lost,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pytest_winserve.load.measures.outcomes import is_redirect, is_status
+from pytest_winserve.load.measures.outcomes import is_answer, is_redirect, is_status
 
 OTHERS = "(others)"
 """Where redirects led that are not kept apart any more, because they led to too many places."""
@@ -90,7 +90,7 @@ def redirects(outcomes: Mapping[str, int]) -> int:
 
 def nothing_but_redirects(outcomes: Mapping[str, int]) -> bool:
     """Whether there were answers, and all of them redirects."""
-    answered = sum(n for outcome, n in outcomes.items() if is_status(outcome))
+    answered = sum(n for outcome, n in outcomes.items() if is_answer(outcome))
     return answered > 0 and redirects(outcomes) == answered
 
 
@@ -99,7 +99,7 @@ def redirects_text(outcomes: Mapping[str, int], answers: Answers | None) -> str:
     count = redirects(outcomes)
     if not count:
         return ""
-    answered = sum(n for outcome, n in outcomes.items() if is_status(outcome))
+    answered = sum(n for outcome, n in outcomes.items() if is_answer(outcome))
     share = f"{count} of {answered} answers ({count / answered:.1%}) were redirects"
     return f"{share}: {_where(answers or Answers())}"
 

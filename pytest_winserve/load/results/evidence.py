@@ -11,6 +11,7 @@ from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_good
 from pytest_winserve.load.measures.units import format_duration, format_rate
 from pytest_winserve.load.results.answers import nothing_but_redirects
 from pytest_winserve.load.results.complaints import Complaint, shown
+from pytest_winserve.load.results.journeys import JourneyShare, Unexpected, unexpected_lines
 from pytest_winserve.load.results.ledger import Ledger
 from pytest_winserve.load.results.shares import (
     BackendShare,
@@ -72,6 +73,10 @@ class ResultFacts(Protocol):
     def astray(self) -> tuple[str, ...]: ...
     @property
     def site(self) -> SiteUsage | None: ...
+    @property
+    def journeys(self) -> tuple[JourneyShare, ...]: ...
+    @property
+    def unexpected(self) -> tuple[Unexpected, ...]: ...
 
 
 def evidence(result: ResultFacts, failed: Sequence[Criterion]) -> list[str]:
@@ -85,6 +90,7 @@ def evidence(result: ResultFacts, failed: Sequence[Criterion]) -> list[str]:
         bad = {name: n for name, n in result.outcomes.items() if not is_good(name)}
         lost = {"lost with a worker": result.unfinished} if result.unfinished else {}
         lines.append(f"errors: {result.errors}, of them {_counts(bad | lost)}")
+    lines += _journeys(result)
     answers = {index: share.answers for index, share in result.by_backend.items()}
     told = _counts(answers) if answers or not result.answered else "not measured"
     lines.append(f"answers by backend: {told}")
@@ -129,6 +135,7 @@ def summary(result: ResultFacts) -> str:
         )
     lines.append(f"outcomes: {_counts(result.outcomes)}")
     lines += [*filter(None, [result.redirected]), *result.differences, *result.astray]
+    lines += _journeys(result)
     for name in ("connect", "first_byte", "total"):
         lines.append(f"{name}: {_times(result, name)}")
     if set(result.by_backend) - {NO_BACKEND}:
@@ -140,6 +147,13 @@ def summary(result: ResultFacts) -> str:
         lines.append(result.site.summary())
     lines += [f"logged: {words}" for words, _ in shown(result.logged or ())]
     return "\n".join(lines)
+
+
+def _journeys(result: ResultFacts) -> list[str]:
+    return [
+        *(f"journey {one.line}" for one in result.journeys),
+        *(f"unexpected: {line}" for line in unexpected_lines(result.unexpected)),
+    ]
 
 
 def _errors_by_backend(result: ResultFacts) -> list[str]:

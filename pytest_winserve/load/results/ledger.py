@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pytest_winserve.load.measures.outcomes import is_answer
+
 MAYBE_SERVED = ("reset", "timeout", "closed_early", "bad_response")
 """Outcomes after which the server may have served the request although no answer was counted."""
 
@@ -123,8 +125,8 @@ def reconcile(
     `outcomes` and `sent` are the client's; `own` is how many of its answers carried a backend's
     mark. `unlogged` is how many answers a front that was killed may have sent and not logged.
     """
-    answered = sum(count for outcome, count in outcomes.items() if outcome.isdecimal())
-    failed = sum(count for outcome, count in outcomes.items() if not outcome.isdecimal())
+    answered = sum(count for outcome, count in outcomes.items() if is_answer(outcome))
+    failed = sum(count for outcome, count in outcomes.items() if not is_answer(outcome))
     maybe = sum(outcomes.get(outcome, 0) for outcome in MAYBE_SERVED)
     sides: list[Side] = []
     if front is not None:

@@ -17,7 +17,7 @@ from pytest_winserve.load.criteria import (
     quantile_of,
 )
 from pytest_winserve.load.measures.histogram import Histogram
-from pytest_winserve.load.measures.outcomes import is_good, is_status
+from pytest_winserve.load.measures.outcomes import is_answer, is_good
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.answers import (
     Answers,
@@ -27,6 +27,7 @@ from pytest_winserve.load.results.answers import (
 )
 from pytest_winserve.load.results.complaints import Complaint, logged_dict, logged_of
 from pytest_winserve.load.results.evidence import evidence, summary
+from pytest_winserve.load.results.journeys import JourneyShare, Unexpected
 from pytest_winserve.load.results.ledger import Ledger
 from pytest_winserve.load.results.shares import (
     BackendShare,
@@ -46,7 +47,8 @@ class Result:
     """What came back. ValueError when outcomes do not add up to what was sent.
 
     `outcomes` counts every request once: under its HTTP status, or "refused", "reset",
-    "connect_timeout", "timeout", "closed_early", "bad_response", "client_limit". `dropped` requests
+    "connect_timeout", "timeout", "closed_early", "bad_response", "client_limit", "unexpected" (an
+    answer, but not what its journey's step expects). `dropped` requests
     were never sent (open model). `elapsed` runs from the first request counted to the last outcome.
     `connect` has successful connects, `first_byte` (from writing the request) and `total` (from
     wanting it, connect included; in the open model from its intended start) complete HTTP answers
@@ -63,6 +65,9 @@ class Result:
 
     `answers` has the answers by status, place of a redirect and size, and what single requests got
     just before; None where nobody told.
+
+    `journeys` has the plan's journeys with their passes, and `unexpected` the answers that were not
+    as a step expects: their outcome is "unexpected".
 
     After a lost worker (`generator.lost`) the result holds what that worker last reported: `sent`
     may then exceed the outcomes, by `unfinished`, and no criterion holds on it.
@@ -90,6 +95,8 @@ class Result:
     site: SiteUsage | None = None
     logged: tuple[Complaint, ...] | None = None
     answers: Answers | None = None
+    journeys: tuple[JourneyShare, ...] = ()
+    unexpected: tuple[Unexpected, ...] = ()
 
     def __post_init__(self) -> None:
         known = sum(self.outcomes.values())
@@ -103,8 +110,8 @@ class Result:
 
     @property
     def answered(self) -> int:
-        """Complete HTTP answers of any status."""
-        return sum(n for outcome, n in self.outcomes.items() if is_status(outcome))
+        """Complete HTTP answers of any status, as expected or not."""
+        return sum(n for outcome, n in self.outcomes.items() if is_answer(outcome))
 
     @property
     def errors(self) -> int:
@@ -142,7 +149,10 @@ class Result:
             return (None if self.ledger is None else self.ledger.unaccounted), None
         if name.startswith(("outcome(", "status(")):
             key = name.partition("(")[2].rstrip(")")
-            return (self.outcomes.get(key, 0) if self.sent else None), self.sent
+            count = self.outcomes.get(key, 0)
+            # An unexpected answer has a status, too: none of them is hidden from a criterion.
+            count += sum(one.count for one in self.unexpected if one.status == key)
+            return (count if self.sent else None), self.sent
         return self._latency(name)
 
     def _latency(self, name: str) -> tuple[float | None, int | None]:
@@ -287,6 +297,8 @@ class Result:
             "site": None if self.site is None else self.site.to_dict(),
             **logged_dict(self.logged),
             **({} if self.answers is None else {"answers": self.answers.to_dict()}),
+            "journeys": [one.to_dict() for one in self.journeys],
+            "unexpected": [one.to_dict() for one in self.unexpected],
         }
 
     @classmethod
@@ -320,4 +332,6 @@ class Result:
             site=None if site is None else SiteUsage.from_dict(site),
             logged=logged_of(data),
             answers=None if "answers" not in data else Answers.from_dict(data["answers"]),
+            journeys=tuple(map(JourneyShare.from_dict, data.get("journeys", ()))),
+            unexpected=tuple(map(Unexpected.from_dict, data.get("unexpected", ()))),
         )

@@ -33,7 +33,8 @@ def tsung_tables(
     answers of the last moments over a tiny window would be a huge rate. Rates use a window's true
     length. `session` has the users that ended by
     themselves: all of a plan with a count, every arrival of the open model, none of a closed plan
-    that its duration cut (count 0, other cells None). Errors carry our names of outcomes.
+    that its duration cut (count 0, other cells None). With journeys it has their passes, complete
+    or broken off. Errors carry our names of outcomes.
     """
     windows = _windows(timeline, elapsed)
     request = _row(windows, elapsed, "total")

@@ -66,12 +66,13 @@ class BuiltinEngine:
         plans = plan.split(n)
         generator_limits.check(plan, plans)
         address = resolve(target)
-        netloc = urlsplit(target.url).netloc
+        parts = urlsplit(target.url)
         jobs = [
             {
                 "plan": share.to_dict(),
                 "address": address,
-                "host": netloc,
+                "scheme": parts.scheme,
+                "host": parts.netloc,
                 "tag": target.tag,
                 "warmup_tag": target.warmup_tag,
                 "nonce": target.nonce,

@@ -44,10 +44,14 @@ class ClosedRun(Run):
             return
         self.want = level
         while len(self.users) < level:
-            self.users.append(User(len(self.users)))
+            self.users.append(self.new_user())
         if self.entering is not None:
             self.entering.cancel()
         self._enter(0)
+
+    def new_user(self) -> User:
+        """The next user of this worker."""
+        return User(len(self.users))
 
     def _enter(self, place: int) -> None:
         """Bring in the users from `place` on, with looks at answers in between."""
@@ -98,14 +102,18 @@ class ClosedRun(Run):
         user.turn = False
         self.active -= 1
         if ended and user.requests:
-            now = perf_counter()
-            if now >= self.tally.second_end:
-                self.tally.roll(now)
-            self.tally.sessions.append(int((self.tally.last - user.began) * 1e6))
+            self.count_session(user)
         if user.conn is not None and self.counted:
             user.conn.drop()
         if not self.active and (self.remaining == 0 or perf_counter() >= self.stop_at):
             self.finish()
+
+    def count_session(self, user: User) -> None:
+        """Count a user that has ended by itself."""
+        now = perf_counter()
+        if now >= self.tally.second_end:
+            self.tally.roll(now)
+        self.tally.sessions.append(int((self.tally.last - user.began) * 1e6))
 
     def finished(self, user: User, now: float, services: list[int]) -> None:
         user.deadline = math.inf

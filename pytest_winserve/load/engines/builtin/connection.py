@@ -101,6 +101,7 @@ class Conn:
 
     transport: Transport
     route: KnownRoute
+    parse_type: type[Parse] = Parse
 
     def __init__(self, run: Sending, user: User) -> None:
         self.run = run
@@ -191,7 +192,7 @@ class Conn:
     def _parse(self, data: bytes, now: float) -> None:
         parse = self.parse
         if parse is None:
-            parse = self.parse = Parse()
+            parse = self.parse = self.parse_type()
         user = self.user
         assert user is not None
         try:

@@ -58,12 +58,7 @@ class Run:
         self.report = report
         self.counted = counted
         tag = self.job["tag"] if counted else self.job["warmup_tag"]
-        routes = [
-            KnownRoute(index, request, self.job["host"], tag, plan.keepalive)
-            for index, request in enumerate(plan.requests)
-        ]
-        self.route = routes[0]
-        self.mix = None if len(routes) == 1 else mixed(routes, plan, self.job["index"])
+        self.prepare(tag)
         self.lag = Histogram()
         self.cpu = 0.0
         self.next_deadline = 0.0
@@ -80,6 +75,15 @@ class Run:
         self.start()
         if not self.done:
             self.loop.run_forever()
+
+    def prepare(self, tag: str | None) -> None:
+        """Make the requests of a phase ready, which carry this tag."""
+        routes = [
+            KnownRoute(index, request, self.job["host"], tag, self.plan.keepalive)
+            for index, request in enumerate(self.plan.requests)
+        ]
+        self.route = routes[0]
+        self.mix = None if len(routes) == 1 else mixed(routes, self.plan, self.job["index"])
 
     # What a model does.
 

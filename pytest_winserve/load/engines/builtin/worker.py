@@ -18,6 +18,7 @@ from typing import Any
 from pytest_winserve.load.engines.builtin.closed_model import ClosedRun
 from pytest_winserve.load.engines.builtin.event_loops import new_loop
 from pytest_winserve.load.engines.builtin.open_model import OpenRun
+from pytest_winserve.load.engines.builtin.phase import Run
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.generator_limits import raise_descriptors
 
@@ -33,11 +34,20 @@ def _end_with_the_engine() -> None:
     os._exit(1)
 
 
+def _model_of(plan: Plan) -> type[Run]:
+    if plan.journeys:
+        # Not before it is wanted: what cookies and patterns need is no part of a plain load.
+        from pytest_winserve.load.engines.builtin.journey_model import JourneyRun
+
+        return JourneyRun
+    return OpenRun if plan.open_model else ClosedRun
+
+
 def work(job: dict[str, Any]) -> None:
     """Run a job as the engine says, line by line."""
     loop = new_loop()
     plan = Plan.from_dict(job["plan"])
-    run = (OpenRun if plan.open_model else ClosedRun)(plan, job, loop)
+    run = _model_of(plan)(plan, job, loop)
     gc.collect()
     gc.freeze()
     _say({"type": "ready", "sockets": loop.sockets})

@@ -1,0 +1,60 @@
+"""Users of an app with a login: each with its own account, cookies and tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_winserve import Lab
+from pytest_winserve.load.results.result import Result
+from tests.kit import accounts
+from tests.kit.loads import adds_up, seen
+
+USERS = 50
+
+
+def test_fifty_users_with_their_own_accounts(tmp_path: Path) -> None:
+    with (
+        Lab(environment=accounts.environment(tmp_path)) as lab,
+        lab.serve("nginx4-waitress", accounts.APP) as site,
+    ):
+        result = site.load(users=USERS, count=USERS, timeout=30, journeys=[accounts.journey()])
+    adds_up(result)
+    assert result.unexpected == (), result.summary()
+    assert "unexpected" not in result.outcomes
+    (share,) = result.journeys
+    assert (share.begun, share.complete, share.broken) == (USERS, USERS, {})
+    assert {name: one.ended for name, one in result.by_request.items()} == dict.fromkeys(
+        accounts.STEPS, USERS
+    )
+    assert result.sent == USERS * len(accounts.STEPS)
+    assert result.errors == 0
+    assert seen(result)["front's log"] == result.sent
+    assert result.tsung_tables()["rows"]["session"]["count"] == USERS
+    assert result.sessions.count == USERS
+    assert Result.from_dict(result.to_dict()).journeys == result.journeys
+    assert "for-you" not in str(result.to_dict())
+
+
+def test_keys_of_each_process_break_the_steps_that_need_them(tmp_path: Path) -> None:
+    with (
+        Lab(environment=accounts.environment(tmp_path, key=False)) as lab,
+        lab.serve("nginx4-waitress", accounts.APP) as site,
+    ):
+        result = site.load(users=8, count=40, timeout=30, journeys=[accounts.journey()])
+    adds_up(result)
+    (share,) = result.journeys
+    assert share.begun == 40
+    assert share.complete < 40
+    assert share.broken["POST /login"] > 0
+    assert result.outcomes["unexpected"] == sum(one.count for one in result.unexpected)
+    (login,) = [one for one in result.unexpected if one.step == "POST /login"]
+    assert login.expected == "status 302"
+    assert login.status == "200"
+    assert "Sign in" in login.beginning
+    told = str(result.to_dict()) + result.summary()
+    assert "for-you" not in told
+    assert "POST /login" in result.summary()
+    with pytest.raises(AssertionError, match=r"POST /login: .* with status 200, expected st"):
+        result.require("outcome(unexpected) == 0")

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, urljoin
 
-import pytest
-import requests
 from click.testing import CliRunner
-from werkzeug.serving import make_server
 
+from pytest_winserve import Lab
 from pytest_winserve.cli import cli
-from pytest_winserve.load.journeys.journey import Journey
 from pytest_winserve.load.journeys.journey_file import read_journeys
-from pytest_winserve.load.journeys.templates import Template
-from tests.kit.apps import notes
+from tests.kit.apps.notes import PASSWORDS
 from tests.kit.chromium import Browser, chromium
 from tests.kit.components import needs
+from tests.kit.loads import adds_up
 
+STEPS = (
+    "GET /", "GET /login", "POST /login", "GET / #2", "POST /notes", "GET /notes/*", "GET /api/me",
+    "POST /api/search", "GET /notes/{notes_id}/change", "POST /notes/{notes_id}/change",
+    "GET /notes/{notes_id}", "GET / #3", "POST /logout", "GET /login #2",
+)  # fmt: skip
 SEARCH = """
 fetch('/api/me').then(answer => answer.json()).then(me => fetch('/api/search', {
     method: 'POST',
@@ -33,24 +32,11 @@ fetch('/api/me').then(answer => answer.json()).then(me => fetch('/api/search', {
 """
 
 
-@pytest.fixture
-def site() -> Iterator[str]:
-    """Where the app of notes is served."""
-    notes.notes.clear()
-    server = make_server("127.0.0.1", 0, notes.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def used_by_ann(browser: Browser, site: str, picture: Path) -> None:
     """What somebody does with the app."""
     browser.open(f"{site}/")
     browser.fill("[name=username]", "ann")
-    browser.fill("[name=password]", notes.PASSWORDS["ann"])
+    browser.fill("[name=password]", PASSWORDS["ann"])
     browser.click("#login button")
     browser.fill("[name=text]", "buy milk & {eggs}")
     browser.click("#new button")
@@ -62,81 +48,47 @@ def used_by_ann(browser: Browser, site: str, picture: Path) -> None:
     browser.click("#out button")
 
 
-def walk(journey: Journey, site: str, user: int) -> list[str]:
-    """Do a journey step by step; what each step was answered."""
-    values = journey.values_of(user)
-    answers = []
-    with requests.Session() as session:
-        for step in journey.steps:
-
-            def filled(text: str) -> str:
-                return Template(text).fill(values)
-
-            path = Template(step.path).fill(values, lambda _, value: quote(value, safe="/"))
-            answer = session.request(
-                step.method,
-                urljoin(site, path),
-                data={name: filled(text) for name, text in (step.form or {}).items()},
-                json=step.json and json.loads(filled(step.json_text)),
-                headers={name: filled(text) for name, text in step.headers.items()},
-                files={name: (each.name, each.content) for name, each in step.uploads.items()},
-                allow_redirects=False,
-                timeout=30,
-            )
-            assert answer.status_code in step.expected.status, f"{step.label}: {answer.text}"
-            for name, text in step.expected.header.items():
-                assert filled(text) in answer.headers[name], step.label
-            for name, take in step.takes.items():
-                found = take.find(answer.text, answer.headers.get, is_html=True)
-                assert found is not None, f"{step.label}: {name}"
-                values[name] = found
-            answers.append(f"{step.method} {path} {answer.status_code}")
-    return answers
-
-
 @needs("chromium")
-def test_what_a_user_did_in_a_browser_is_what_other_users_do(site: str, tmp_path: Path) -> None:
+def test_what_a_user_did_in_a_browser_is_what_other_users_do(tmp_path: Path) -> None:
     picture = tmp_path / "cat.png"
     picture.write_bytes(b"\x89PNG\r\n\0\xff")
-    with chromium(tmp_path) as browser:
-        used_by_ann(browser, site, picture)
-        har = browser.har()
-    (tmp_path / "notes.har").write_text(json.dumps(har))
-    file = tmp_path / "notes.toml"
-    done = CliRunner().invoke(cli, ["journey", "from-har", str(tmp_path / "notes.har"),
-                                    "--to", str(file)])  # fmt: skip
+    with Lab() as lab, lab.serve("nginx1-waitress", "tests.kit.apps.notes:app") as site:
+        with chromium(tmp_path) as browser:
+            used_by_ann(browser, site.url, picture)
+            har = browser.har()
+        file = journey_of(har, tmp_path)
+        (tmp_path / "picture").write_bytes(picture.read_bytes())
+        with (tmp_path / "users.csv").open("a") as rows:
+            rows.writelines(f"{name},{password}\n" for name, password in PASSWORDS.items())
+        result = site.load(users=2, count=6, timeout=30, journeys=read_journeys(file))
+    adds_up(result)
+    assert result.unexpected == (), result.summary()
+    (share,) = result.journeys
+    assert (share.name, share.begun, share.complete) == ("notes", 6, 6)
+    assert {step: each.ended for step, each in result.by_request.items()} == dict.fromkeys(STEPS, 6)
+
+
+def journey_of(har: dict[str, object], folder: Path) -> Path:
+    """The file that the command makes of a recording."""
+    (folder / "notes.har").write_text(json.dumps(har))
+    file = folder / "notes.toml"
+    line = ["journey", "from-har", str(folder / "notes.har"), "--to", str(file)]
+    done = CliRunner().invoke(cli, line)
     assert done.exit_code == 0, done.output
-    assert f"write one row per user into {tmp_path / 'users.csv'}: username,password" in done.output
+    assert f"write one row per user into {folder / 'users.csv'}: username,password" in done.output
     assert "POST /notes/1/change (step 10) sent (Chromium keeps no upload)" in done.output
     text = file.read_text("utf-8")
     for secret in secrets_of(har):
         assert secret not in text
-
-    (tmp_path / "picture").write_bytes(picture.read_bytes())
-    with (tmp_path / "users.csv").open("a") as rows:
-        rows.writelines(f"{name},{password}\n" for name, password in notes.PASSWORDS.items())
-    (journey,) = read_journeys(file)
-    assert walk(journey, site, 0) == after_one_more(2)
-    assert walk(journey, site, 1) == after_one_more(3)
-    assert notes.notes == ["buy milk & {eggs}"] * 3
+    return file
 
 
 def secrets_of(har: dict[str, object]) -> set[str]:
     """What must not be in a file: the password, each token, each session."""
     text = json.dumps(har)
-    found = {notes.PASSWORDS["ann"], "ann"}
+    found = {PASSWORDS["ann"], "ann"}
     for before in ("csrf_token=", "session=", "Bearer "):
         pieces = text.split(before)[1:]
         found |= {piece.split("&")[0].split(";")[0].split('"')[0] for piece in pieces}
     assert len(found) > 3
     return found
-
-
-def after_one_more(number: int) -> list[str]:
-    """The steps of the recording where so many notes are there."""
-    return [
-        "GET / 302", "GET /login 200", "POST /login 302", "GET / 200",
-        "POST /notes 302", f"GET /notes/{number} 200", "GET /api/me 200", "POST /api/search 200",
-        f"GET /notes/{number}/change 200", f"POST /notes/{number}/change 302",
-        f"GET /notes/{number} 200", "GET / 200", "POST /logout 302", "GET /login 200",
-    ]  # fmt: skip

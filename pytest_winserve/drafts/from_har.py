@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -16,9 +16,17 @@ from pytest_winserve.drafts import places, toml_text
 from pytest_winserve.drafts.chosen import Chosen, target_of
 from pytest_winserve.drafts.forms import is_lost, with_lost_forms
 from pytest_winserve.drafts.har_file import Exchange
-from pytest_winserve.drafts.places import Place, headers_of, json_of, places_of, with_replaced
+from pytest_winserve.drafts.places import (
+    Place,
+    headers_of,
+    json_of,
+    places_of,
+    shown,
+    with_replaced,
+)
 from pytest_winserve.drafts.values import Column, Taken, Values, new_parts, values_of
 from pytest_winserve.load.journeys.templates import escaped
+from pytest_winserve.load.request_parts import NOT_SHOWN
 from pytest_winserve.system.header_fields import value_of
 
 LONGEST_LINE = 100
@@ -49,19 +57,40 @@ def draft_of(chosen: Chosen, name: str, *, recording: str, data: str, think: boo
     """The journey of these exchanges. `data` is what the file calls its rows' file."""
     exchanges = tuple(with_lost_forms(chosen.exchanges))
     values = values_of(exchanges)
-    writer = _Writer(exchanges, values, think)
+    hidden = _hidden(values.secrets, exchanges)
+    writer = _Writer(exchanges, values, hidden, think)
     blocks = [block for number in range(len(exchanges)) for block in writer.step(number)]
     columns = tuple(values.columns)
     head = list(_head(exchanges, recording, data if columns else "", columns))
     journey = ["[[journey]]", f"name = {toml_text.text(name)}"]
     if columns:
         journey.append(f"data = {toml_text.text(data)}")
-    text = "\n".join([*head, *journey, *blocks]) + "\n"
+    text = _without(hidden, "\n".join([*head, *journey, *blocks]) + "\n")
     told = (
         *writer.told(), *values.told, *_told_of_lost(chosen.exchanges, exchanges),
         *_told_of_cookies(exchanges),
     )  # fmt: skip
     return Draft(text, columns, len(exchanges), tuple(writer.taken_words()), told)
+
+
+def _without(secrets: Iterable[str], text: str) -> str:
+    """The text of a file with no secret in it, wherever it may have come from."""
+    for secret in secrets:
+        for written in (secret, quote(secret, safe=""), quote_plus(secret)):
+            text = text.replace(written, NOT_SHOWN)
+    return text
+
+
+def _hidden(secrets: Iterable[str], exchanges: Sequence[Exchange]) -> list[str]:
+    """The secrets that are left out of other words, too, the longest first. Somebody's password
+    may be `password`: what is a word, or the name of a field, is left out where it stands alone."""
+    names = {place.name for each in exchanges for place in places_of(each)}
+    hidden = [
+        each
+        for each in secrets
+        if len(each) >= SHORTEST_HIDDEN and not each.isalpha() and each not in names
+    ]
+    return sorted(hidden, key=len, reverse=True)
 
 
 def _head(
@@ -79,14 +108,14 @@ def _head(
 class _Writer:
     """Writes the steps of a journey."""
 
-    def __init__(self, exchanges: Sequence[Exchange], values: Values, think: bool) -> None:
+    def __init__(
+        self, exchanges: Sequence[Exchange], values: Values, hidden: Sequence[str], think: bool
+    ) -> None:
         self._all = exchanges
         self._values = values
         self._think = think
         self._uploads: list[str] = []
-        self._secrets = sorted(
-            (each for each in values.secrets if len(each) >= SHORTEST_HIDDEN), key=len, reverse=True
-        )
+        self._secrets = hidden
 
     def step(self, number: int) -> Iterator[str]:
         """The lines of one step."""
@@ -276,13 +305,12 @@ class _Writer:
     def taken_words(self) -> Iterator[str]:
         for taken in self._values.taken:
             if taken.seen:
-                each = self._all[taken.source]
-                yield f"{taken.name} ({each.method} {urlsplit(each.path).path})"
+                yield f"{taken.name} ({shown(self._all[taken.source])})"
 
     def told(self) -> Iterator[str]:
         unseen = [taken for taken in self._values.taken if not taken.seen]
         if unseen:
-            pages = [f"{self._all[t.source].method} {self._all[t.source].path}" for t in unseen]
+            pages = [shown(self._all[taken.source]) for taken in unseen]
             yield NO_BODIES.format(
                 pages=", ".join(dict.fromkeys(pages)),
                 names=", ".join(dict.fromkeys(taken.name for taken in unseen)),
@@ -322,14 +350,13 @@ def _told_of_lost(recorded: Sequence[Exchange], made: Sequence[Exchange]) -> Ite
     """Forms with files that the recording has not."""
     for number, (each, now) in enumerate(zip(recorded, made, strict=True), 1):
         if is_lost(each):
-            request = f"{each.method} {urlsplit(each.path).path}"
             mend = (
                 "write that step's form, files, json or body yourself"
                 if now is each
                 else "the fields are those of the page's form, with what they had at first"
             )
             yield (
-                f"the recording has not what {request} (step {number}) sent (Chromium keeps no "
+                f"the recording has not what {shown(each)} (step {number}) sent (Chromium keeps no "
                 f"upload): {mend}"
             )
 

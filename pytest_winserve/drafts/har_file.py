@@ -31,6 +31,9 @@ PACKED = {
 }
 """How a compressed file begins: with what it was compressed, and what unpacks it."""
 
+_SENT_HEAD = re.compile(r"\A(?:Content-(?:Type|Length): [^\r\n]*\r?\n)+\r?\n", re.IGNORECASE)
+"""What Firefox writes before the text of some forms."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -275,7 +278,7 @@ def _request_body(post: Any, headers: Mapping[str, str], folder: Path) -> Body |
     if isinstance(post.get("_file"), str):
         data = _attached(folder, post["_file"])
         text = None if data is None else data.decode("utf-8", "replace")
-    text = text if isinstance(text, str) else ""
+    text = _SENT_HEAD.sub("", text) if isinstance(text, str) else ""
     if kind == "application/x-www-form-urlencoded":
         return Body(kind, text, _fields(text) if text else tuple(_parameters(post)))
     if kind == "multipart/form-data":

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from pytest_winserve.drafts.har_file import Exchange
-from pytest_winserve.drafts.secret_names import is_key, is_password
+from pytest_winserve.drafts.secret_names import is_key, is_password, looks_made
 
 SEGMENT, QUERY, HEADER, FIELD, JSON, TEXT = "segment", "query", "header", "field", "json", "text"
 
@@ -57,6 +57,12 @@ def places_of(each: Exchange) -> Iterator[Place]:
         before, value = (f"{scheme} ", rest) if known else ("", value)
         yield Place(HEADER, (name,), name, value, before)
     yield from _body_places(each)
+
+
+def shown(each: Exchange) -> str:
+    """A request as messages name it: its path, without what may be a key in it."""
+    parts = urlsplit(each.path).path.split("/")
+    return f"{each.method} {'/'.join('*' if looks_made(unquote(p)) else p for p in parts)}"
 
 
 def _body_places(each: Exchange) -> Iterator[Place]:

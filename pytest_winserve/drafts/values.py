@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from pytest_winserve.drafts import places, takes
 from pytest_winserve.drafts.chosen import target_of
 from pytest_winserve.drafts.har_file import Exchange
-from pytest_winserve.drafts.places import Place, places_of
+from pytest_winserve.drafts.places import Place, places_of, shown
 from pytest_winserve.drafts.secret_names import (
     is_csrf,
     is_key,
@@ -216,7 +216,7 @@ class _Search:
 
     def _not_found(self, number: int, place: Place) -> Taken | Column:
         """A token that no answer of the recording has."""
-        request = f"{self._all[number].method} {urlsplit(self._all[number].path).path}"
+        request = shown(self._all[number])
         cookie = self._cookie_with(place.value)
         if cookie:
             self.found.told.append(
@@ -263,7 +263,7 @@ class _Search:
         name = _free(_identifier(place.name), self.found.columns)
         column = Column(name, place.value)
         self.found.columns[name] = column
-        if len(place.value) >= SHORTEST_NAME:
+        if len(place.value) >= SHORTEST_NAME or is_password(place.name):
             self._by_value[place.value] = column
         if not is_login_name(place.name) or is_password(place.name) or is_key(place.name):
             self.found.secrets.add(place.value)
@@ -287,10 +287,10 @@ class _Search:
                     self._made.add(value)
 
     def _tell_of_a_made_part(self, each: Exchange, place: Place) -> None:
-        path = urlsplit(each.path).path
+        part = "*" if looks_made(place.value) else place.value
         text = (
-            f"{place.value} in {each.method} {path} was made during the recording, and no page "
-            "before it has a link to it: it stays as it was"
+            f"{part} in {shown(each)} was made during the recording, and no page before it has a "
+            "link to it: it stays as it was"
         )
         if text not in self.found.told:
             self.found.told.append(text)

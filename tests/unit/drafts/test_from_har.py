@@ -349,3 +349,29 @@ def test_values_that_look_alike_stay_as_they_are(tmp_path: Path) -> None:
     _, page, save = steps(made(recording, tmp_path))
     assert page.path == "/admin/users/{username}?q=test&order=price-1-to-20"
     assert save.form == {"kind": "test", "slug": "my-new-article-2026-for-all"}
+
+
+@pytest.mark.parametrize("password", ["password", "password1", "admin", "x"])
+def test_a_password_that_is_a_word_like_others(tmp_path: Path, password: str) -> None:
+    fields = f"username=admin&password={password}&password1={password}&next=%2Fpassword"
+    recording = Recording().form("POST /password", fields, answer={"Location": "/admin"})
+    (login,) = steps(made(recording, tmp_path))
+    assert login.path == "/password"
+    assert login.form is not None
+    assert login.form["next"] == "/password"
+    assert login.form["password"] == login.form["password1"]
+    assert login.form["password"] in ("{password}", "{username}")
+
+
+def test_a_token_in_a_path_is_not_said(tmp_path: Path) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"  # noqa: S105 - of a test
+    recording = (
+        Recording()
+        .add(f"GET /reset/{token}", body=f'<input name="csrf_token" value="{TOKEN}">')
+        .form(f"POST /reset/{token}", f"csrf_token={TOKEN}&password=new-pa55word")
+    )
+    text = told(recording, tmp_path) + (tmp_path / "shop.toml").read_text()
+    assert "csrf_token (GET /reset/*)" in text
+    assert 'get = "/reset/{reset_id}"' in text
+    assert token not in text
+    assert "new-pa55word" not in text

@@ -177,6 +177,16 @@ MULTIPART = (
             (("a", "1 2"), ("b", "ä"), ("c", "")),
             (),
         ),
+        (  # Firefox
+            {
+                "mimeType": "application/x-www-form-urlencoded",
+                "text": "Content-Type: application/x-www-form-urlencoded\r\n"
+                "Content-Length: 5\r\n\r\na=1+2",
+                "params": [],
+            },
+            (("a", "1 2"),),
+            (),
+        ),
         (
             {
                 "mimeType": "application/x-www-form-urlencoded; charset=UTF-8",

@@ -13,6 +13,7 @@ from pytest_winserve.cli.article import article
 from pytest_winserve.cli.check import check
 from pytest_winserve.cli.compare import compare
 from pytest_winserve.cli.doctor import doctor
+from pytest_winserve.cli.journey import journey
 from pytest_winserve.cli.load import load
 from pytest_winserve.cli.recommend import recommend
 from pytest_winserve.cli.routes import routes
@@ -27,7 +28,7 @@ def cli() -> None:
     """Shows which way of serving a Flask (WSGI) application holds up, and how each one fails."""
 
 
-for command in (article, check, compare, doctor, load, recommend, routes, setup, up):
+for command in (article, check, compare, doctor, journey, load, recommend, routes, setup, up):
     cli.add_command(command)
 
 

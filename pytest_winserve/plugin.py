@@ -36,8 +36,8 @@ STOCK_CHECKS = "test_site.py"
 """The file of the stock checks, one of which is not there where an app has one process."""
 
 MARKER = (
-    "winserve(topology=, host=, app=, command=, slow=, fast=, start_timeout=): what the fixture"
-    " `winserve` serves for this test; a value here overrides the command line"
+    "winserve(topology=, host=, app=, command=, slow=, fast=, start_timeout=, journey=): what the "
+    "fixture `winserve` serves for this test; a value here overrides the command line"
 )
 
 
@@ -216,9 +216,9 @@ def winserve(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterat
 def winserve_factory(
     request: pytest.FixtureRequest, _winserve_pool: SitePool
 ) -> Iterator[Callable[..., AbstractContextManager[Site]]]:
-    """`factory(topology, app=, host=, command=, slow=, fast=, start_timeout=)` gives a site of the
-    test's own, to be used as a context; one that is still up at the end of the test is stopped
-    then."""
+    """`factory(topology, app=, host=, command=, slow=, fast=, start_timeout=, journey=)` gives a
+    site of the test's own, to be used as a context; one that is still up at the end of the test is
+    stopped then."""
     from contextlib import ExitStack
 
     from pytest_winserve.session.wanted import marker_arguments

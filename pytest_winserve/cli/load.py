@@ -47,7 +47,8 @@ def load(
     """Send a load to an app in a TOPOLOGY, or to a URL that is served already."""
     with explained():
         settings = settings_of(given)
-        if path is None and "://" in target and settings.requests is None:
+        beside = settings.requests or settings.journey
+        if path is None and "://" in target and beside is None:
             path = path_of(target)
         plan = plan_of(settings, path, count, rate, no_keepalive)
         if "://" in target:
@@ -126,7 +127,7 @@ def load_site(
     what is shown. The error is of a host that was lost when the load was over."""
     from pytest_winserve.session.recorder import attach
 
-    if plan.get("path") is None and "requests" not in plan:
+    if plan.get("path") is None and not {"requests", "journeys"} & plan.keys():
         site.check_fast_path()
     recorder = attach(site, Watch(before))
     lost = None

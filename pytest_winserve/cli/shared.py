@@ -11,6 +11,7 @@ import click
 
 from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
 from pytest_winserve.session.app_search import with_app
+from pytest_winserve.session.load_arguments import journeys_of, login_of
 from pytest_winserve.session.settings import SETTINGS, Setting, Settings, resolve
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def options(*names: str) -> Callable[[Command], Command]:
             shape: dict[str, Any] = {"is_flag": True}
             if not setting.flag:
                 shape = {"metavar": setting.metavar, "multiple": setting.many != "no"}
-            command = click.option(f"--{setting.word}", help=setting.described, **shape)(command)
+            command = click.option(
+                f"--{setting.word}", setting.name, help=setting.described, **shape
+            )(command)
         return command
 
     return decorate
@@ -50,10 +53,11 @@ def plan_options(command: Command) -> Command:
 
 SERVING = (
     "app", "chdir", "env", "env_file", "python", "command", "start_timeout", "start", "fast",
-    "header", "cookie", "auth", "host_header", "nginx", "host", "provision",
+    "header", "cookie", "auth", "host_header", "as_", "nginx", "host", "provision",
 )  # fmt: skip
 LOADING = (
-    "load_from", "engine", "users", "duration", "method", "data", "json", "requests", "think",
+    "load_from", "engine", "users", "duration", "method", "data", "json", "requests", "journey",
+    "think",
     "warmup", "timeout", "stages", "require", "limited", "report",
 )  # fmt: skip
 
@@ -87,9 +91,10 @@ def served(topology: str, settings: Settings, port: int) -> Iterator[Site]:
     from pytest_winserve.session.labs import lab_of
 
     # The command judges by the criteria itself.
+    login = login_of(settings.as_)
     with lab_of(settings, settings.host[0], require=(), live=Watch()) as lab, lab.serve(
         topology, settings.app, command=settings.command, slow=settings.slow, fast=settings.fast,
-        port=port,
+        port=port, journeys=journeys_of(settings.journey), login=login,
     ) as site:  # fmt: skip
         yield site
 

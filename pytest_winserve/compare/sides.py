@@ -168,9 +168,9 @@ def _plan_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     """Such as `users: 5 in A, 50 in B`."""
     first, second = json.loads(next(iter(a))), json.loads(next(iter(b)))
     return "; ".join(
-        f"{name}: {json.dumps(first[name])} in A, {json.dumps(second[name])} in B"
-        for name in first
-        if first[name] != second[name]
+        f"{name}: {json.dumps(first.get(name))} in A, {json.dumps(second.get(name))} in B"
+        for name in dict.fromkeys([*first, *second])
+        if first.get(name) != second.get(name)
     )
 
 

@@ -17,6 +17,7 @@ from pytest_winserve.lab.observer import Lines, Observer, ShownOn, on_stderr
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.criteria import Criterion, parse_all
 from pytest_winserve.load.engines import get_engine
+from pytest_winserve.load.journeys.journey import Journey
 from pytest_winserve.load.plan import Request
 from pytest_winserve.load.run_headers import checked
 from pytest_winserve.system.waits import told
@@ -109,13 +110,17 @@ class Lab:
         fast: str | None = None,
         port: int = 0,
         start_timeout: float | None = None,
+        journeys: Iterable[Journey] = (),
+        login: Journey | None = None,
     ) -> Site:
         """Bring a site up and return it; leave it as a context, or `close` it.
 
         `slow` and `fast` are the paths of the concurrency probe; `fast` is also the first request
         that the app is asked: `/`, or `/test` of the sample app. Without `slow` the slow request is
         the fast one, held by the lab where the server runs the app. `port` 0 takes any free one;
-        `start_timeout` is the lab's unless given. Raises UsageError and MissingComponent before
+        `start_timeout` is the lab's unless given. A load that says nothing else sends `journeys`.
+        `login` is a journey that is walked once when the site is up, and whose cookies are those
+        of all that is sent then, but for journeys. Raises UsageError and MissingComponent before
         anything is started, StartError after what was started has been stopped again.
         """
         if start_timeout is None:
@@ -127,6 +132,11 @@ class Lab:
         for path in (fast,) if slow is None else (fast, slow):
             Request(path)
         parse_app(app)
+        if login is not None and self._load_from == "host":
+            raise UsageError(
+                "as with load_from=host: a login is walked from here, and its cookies are not sent "
+                "to the host; leave one out"
+            )
         spec = Spec(
             topology=topology,
             app=app,
@@ -151,7 +161,7 @@ class Lab:
             deployment = self.host.deploy(spec)
             deployment.start()
             machine = self._machine(topology, deployment, lent)
-        return Site(
+        site = Site(
             topology=topology,
             host=self.host.name,
             machine=machine,
@@ -170,7 +180,15 @@ class Lab:
             require=self._require,
             allow_limited=self._allow_limited,
             observer=self._observer,
+            journeys=tuple(journeys),
         )
+        if login is not None:
+            try:
+                site.sign_in(login)
+            except BaseException:
+                site.abandon()
+                raise
+        return site
 
     def _machine(
         self, topology: Topology, deployment: Deployment, lent: Mapping[str, str]

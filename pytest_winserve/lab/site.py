@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.deployment.contract import READY_RUN, Deployment, Sender
+from pytest_winserve.deployment.sender import FromHere
 from pytest_winserve.errors import AppError, CriterionFailed, HostLost, StopError, UsageError
 from pytest_winserve.fronts import get_front
 from pytest_winserve.lab.observer import MeasurementKind, Observer, Silent, progress_text
 from pytest_winserve.lab.refused_bodies import refused_bodies
 from pytest_winserve.load.criteria import Criterion
-from pytest_winserve.load.engine import Progress
+from pytest_winserve.load.engine import Progress, Target
 from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.journeys.journey import Journey
 from pytest_winserve.load.measures.histogram import Histogram
@@ -30,10 +31,11 @@ from pytest_winserve.load.results.shares import BackendShare
 from pytest_winserve.load.results.whereabouts import Asked, Told, astray
 from pytest_winserve.load.run_headers import not_shown
 from pytest_winserve.load.sending import with_singles
+from pytest_winserve.load.walking import Walk
 from pytest_winserve.probe.probe import ROUNDS
 from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
-from pytest_winserve.system.header_fields import value_of
+from pytest_winserve.system.header_fields import merged, value_of
 from pytest_winserve.system.locks import measuring, wait_text
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.waits import told
@@ -94,11 +96,14 @@ class Site:
     require: tuple[Criterion, ...] = ()
     allow_limited: bool = False
     observer: Observer = field(default_factory=Silent)
+    own_headers: Mapping[str, str] = field(init=False, repr=False)
+    """The headers without the cookies of a login: a journey's users begin without them."""
     _client: Client | None = field(default=None, init=False)
     _runs: itertools.count[int] = field(init=False)
     _closed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        self.own_headers = self.headers
         self._runs = itertools.count(READY_RUN + 1)
 
     @property
@@ -141,6 +146,23 @@ class Site:
     def get(self, path: str, **kw: Any) -> Response:
         """GET `path`; arguments and errors are those of `requests.get`."""
         return self.client.get(path, **kw)
+
+    def sign_in(self, journey: Journey) -> None:
+        """Walk a journey once, and have its cookies sent from now on: by `get`, probes, capacities
+        and loads without journeys. Raises AppError when a step is not answered as it expects."""
+        target = Target(self.url, warmup_tag=self._lab_tag())
+        walk = Walk(journey.with_headers(self.headers), target)
+        for one in walk:
+            if one.wrong:
+                raise AppError(
+                    f"the journey {journey.name!r} that signs in broke off at {one.label}: status "
+                    f"{one.status}, {one.wrong}\n{one.beginning}"
+                )
+        if not walk.cookie:
+            raise AppError(f"the journey {journey.name!r} was walked, but left no cookie")
+        self.headers = merged(self.headers, {"Cookie": walk.cookie})
+        self.sender = FromHere(self.deployment, self.headers)
+        self._client = None
 
     def logs(self) -> dict[str, str]:
         """The end of each log by name: `backend-0`, ..., and the front's."""
@@ -279,7 +301,7 @@ class Site:
         with self._alone("load"), self._told("load") as begun:
             before = self.deployment.deaths()
             single = self._singles(plan)
-            sent = plan.with_headers(self.headers)
+            sent = plan.with_headers(self.own_headers if plan.journeys else self.headers)
             positions = self.deployment.log_positions()
             self.deployment.watch()
             try:

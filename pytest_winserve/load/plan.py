@@ -455,8 +455,12 @@ class Plan:
             "timeout": self.timeout,
             "warmup": self.warmup,
             "connect_rate": self.connect_rate,
-            "journeys": [journey.to_dict() for journey in self.journeys],
+            **self._journeys_dict(),
         }
+
+    def _journeys_dict(self) -> dict[str, Any]:
+        made = [journey.to_dict() for journey in self.journeys]
+        return {"journeys": made} if made else {}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:

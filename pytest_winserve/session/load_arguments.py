@@ -11,6 +11,7 @@ from pytest_winserve.lab.lab import fast_path
 from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_winserve.load.journeys.journey import Journey
     from pytest_winserve.load.plan import Request, Stage
 
 FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -25,6 +26,8 @@ def load_arguments(settings: Settings, path: str | None = None) -> dict[str, Any
         return getattr(settings, name) if stages is None or name in settings.given else None
 
     requests = _requests(settings, path)
+    journeys = _journeys(settings, path)
+    what = {"path": path} if requests is None else {"requests": requests}
     return {
         "users": unless_stages("users"),
         "duration": unless_stages("duration"),
@@ -32,7 +35,7 @@ def load_arguments(settings: Settings, path: str | None = None) -> dict[str, Any
         "think_time": settings.think,
         "warmup": settings.warmup,
         "timeout": settings.timeout,
-        **({"path": path} if requests is None else {"requests": requests}),
+        **(what if journeys is None else {"journeys": journeys}),
     }
 
 
@@ -41,6 +44,37 @@ def check_load(settings: Settings) -> None:
     from pytest_winserve.load.plan import Plan
 
     Plan.make(**load_arguments(settings))
+
+
+def journeys_of(name: str | None) -> tuple[Journey, ...]:
+    """The journeys of a file; none without a name. Raises UsageError."""
+    from pytest_winserve.load.journeys.journey_file import read_journeys
+
+    return () if name is None else read_journeys(name)
+
+
+def login_of(name: str | None) -> Journey | None:
+    """The journey that `FILE` or `FILE::NAME` names. Raises UsageError."""
+    if name is None:
+        return None
+    file, mark, which = name.partition("::")
+    journeys = journeys_of(file)
+    found = [each for each in journeys if each.name == which or not mark]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(each.name for each in journeys)
+    raise UsageError(f"as={name}: one journey of {file} is needed, as {file}::NAME; it has {names}")
+
+
+def _journeys(settings: Settings, path: str | None) -> list[Journey] | None:
+    """The journeys that the settings name; None without any."""
+    if settings.journey is None:
+        return None
+    beside = [name for name in ("method", "data", "json", "requests") if getattr(settings, name)]
+    beside += ["path"] * (path is not None)
+    if beside:
+        raise UsageError(f"journey with {beside[0]}: its steps say what is sent; leave one out")
+    return list(journeys_of(settings.journey))
 
 
 def _requests(settings: Settings, path: str | None) -> list[Request] | None:

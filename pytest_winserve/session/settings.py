@@ -24,7 +24,7 @@ too, a whole line does not."""
 
 class Setting(NamedTuple):
     """One setting; `convert` makes its value of a text and raises ValueError. A `flag` has no value
-    on the command line."""
+    on the command line. A name that is a word of Python's ends in `_`, which nobody types."""
 
     name: str
     metavar: str
@@ -37,7 +37,7 @@ class Setting(NamedTuple):
     @property
     def word(self) -> str:
         """The name as part of an option: `load-from`"""
-        return self.name.replace("_", "-")
+        return self.name.rstrip("_").replace("_", "-")
 
     @property
     def option(self) -> str:
@@ -52,12 +52,12 @@ class Setting(NamedTuple):
     @property
     def key(self) -> str:
         """The ini key, and the name that pytest keeps the option under: `winserve_topology`."""
-        return f"winserve_{self.name}"
+        return f"winserve_{self.name.rstrip('_')}"
 
     @property
     def variable(self) -> str:
         """`WINSERVE_TOPOLOGY`"""
-        return f"WINSERVE_{self.name.upper()}"
+        return f"WINSERVE_{self.name.rstrip('_').upper()}"
 
     @property
     def described(self) -> str:
@@ -213,6 +213,12 @@ SETTINGS = (
     Setting("data", "TEXT|@FILE", "body of a load's requests, sent as a form"),
     Setting("json", "TEXT|@FILE", "body of a load's requests, sent as JSON"),
     Setting("requests", "FILE", "a load's weighted requests, in TOML"),
+    Setting("journey", "FILE", "a load's journeys: what users do step by step, in TOML"),
+    Setting(
+        "as_", "FILE[::NAME]",
+        "a journey that is walked once when a site is up, such as a login; its cookies are those "
+        "of probes, capacities, get() and loads without journeys",
+    ),
     Setting("think", "S", "seconds that a user waits after each answer", 0.0, convert=_think),
     Setting("warmup", "S", "seconds of the load that are not counted", 0.0, convert=_warmup),
     Setting("timeout", "S", "seconds that a request of a load may take", 10.0, convert=_timeout),
@@ -282,6 +288,8 @@ class Settings(NamedTuple):
     data: str | None
     json: str | None
     requests: str | None
+    journey: str | None
+    as_: str | None
     think: float
     warmup: float
     timeout: float

@@ -12,6 +12,7 @@ from pytest_winserve.lab.available import Surveys, expand
 from pytest_winserve.load.plan import Request
 from pytest_winserve.servers.command import check_command
 from pytest_winserve.session.labs import host_of, other_python
+from pytest_winserve.session.load_arguments import journeys_of, login_of
 from pytest_winserve.session.settings import Settings, seconds_of
 from pytest_winserve.topology import Topology
 
@@ -33,6 +34,8 @@ class SiteKey:
     slow: str | None
     fast: str | None
     start_timeout: float | None = field(default=None, compare=False)
+    journey: str | None = None
+    as_: str | None = None
 
     def not_started(self, nodeid: str, reason: str) -> Record:
         """The record of a test for which the site could not be brought up."""
@@ -68,6 +71,8 @@ def site_keys(settings: Settings, marker: dict[str, Any], surveys: Surveys) -> l
         return marker.get(name, getattr(settings, name))
 
     command = one("command")
+    journeys_of(one("journey"))
+    login_of(one("as_"))
     for path in (one("slow"), one("fast")):
         if path is not None:
             Request(path)
@@ -82,6 +87,8 @@ def site_keys(settings: Settings, marker: dict[str, Any], surveys: Surveys) -> l
             one("slow"),
             one("fast"),
             _start_timeout(marker),
+            one("journey"),
+            one("as_"),
         )
         for host in several("host")
         for text in several("topology")

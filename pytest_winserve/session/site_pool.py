@@ -15,6 +15,7 @@ from pytest_winserve.lab.lab import Lab
 from pytest_winserve.lab.observer import Live
 from pytest_winserve.lab.site import Site
 from pytest_winserve.session.labs import lab_of
+from pytest_winserve.session.load_arguments import journeys_of, login_of
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import FAILED_BEFORE, SiteKey
 from pytest_winserve.topology import Topology
@@ -85,7 +86,8 @@ class SitePool:
         """A site of one's own for `key`; the caller closes it."""
         site = self.lab(key.host).serve(
             Topology.parse(key.topology), key.app, command=key.command, slow=key.slow,
-            fast=key.fast, start_timeout=key.start_timeout,
+            fast=key.fast, start_timeout=key.start_timeout, journeys=journeys_of(key.journey),
+            login=login_of(key.as_),
         )  # fmt: skip
         self._started.append(site)
         return site

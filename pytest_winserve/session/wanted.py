@@ -192,7 +192,7 @@ def marker_of(markers: Iterable[pytest.Mark]) -> dict[str, Any]:
             reason = str(error).removeprefix("marker_arguments() ")
             raise UsageError(
                 f"@pytest.mark.winserve {reason}; "
-                "it takes topology=, host=, app=, command=, slow=, fast=, start_timeout="
+                "it takes topology=, host=, app=, command=, slow=, fast=, start_timeout=, journey="
             ) from None
     return found
 
@@ -206,6 +206,7 @@ def marker_arguments(
     slow: str | None = None,
     fast: str | None = None,
     start_timeout: float | None = None,
+    journey: str | None = None,
 ) -> dict[str, Any]:
     """What was given; calling this function is what checks a marker."""
     return {name: value for name, value in locals().items() if value is not None}

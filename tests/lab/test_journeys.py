@@ -8,7 +8,7 @@ import pytest
 
 from pytest_winserve import Lab
 from pytest_winserve.load.results.result import Result
-from tests.kit import accounts
+from tests.kit.accounts import APP, STEPS, environment, journey
 from tests.kit.loads import adds_up, seen
 
 USERS = 50
@@ -16,19 +16,19 @@ USERS = 50
 
 def test_fifty_users_with_their_own_accounts(tmp_path: Path) -> None:
     with (
-        Lab(environment=accounts.environment(tmp_path)) as lab,
-        lab.serve("nginx4-waitress", accounts.APP) as site,
+        Lab(environment=environment(tmp_path)) as lab,
+        lab.serve("nginx4-waitress", APP) as site,
     ):
-        result = site.load(users=USERS, count=USERS, timeout=30, journeys=[accounts.journey()])
+        result = site.load(users=USERS, count=USERS, timeout=30, journeys=[journey()])
     adds_up(result)
     assert result.unexpected == (), result.summary()
     assert "unexpected" not in result.outcomes
     (share,) = result.journeys
     assert (share.begun, share.complete, share.broken) == (USERS, USERS, {})
     assert {name: one.ended for name, one in result.by_request.items()} == dict.fromkeys(
-        accounts.STEPS, USERS
+        STEPS, USERS
     )
-    assert result.sent == USERS * len(accounts.STEPS)
+    assert result.sent == USERS * len(STEPS)
     assert result.errors == 0
     assert seen(result)["front's log"] == result.sent
     assert result.tsung_tables()["rows"]["session"]["count"] == USERS
@@ -39,10 +39,10 @@ def test_fifty_users_with_their_own_accounts(tmp_path: Path) -> None:
 
 def test_keys_of_each_process_break_the_steps_that_need_them(tmp_path: Path) -> None:
     with (
-        Lab(environment=accounts.environment(tmp_path, key=False)) as lab,
-        lab.serve("nginx4-waitress", accounts.APP) as site,
+        Lab(environment=environment(tmp_path, key=False)) as lab,
+        lab.serve("nginx4-waitress", APP) as site,
     ):
-        result = site.load(users=8, count=40, timeout=30, journeys=[accounts.journey()])
+        result = site.load(users=8, count=40, timeout=30, journeys=[journey()])
     adds_up(result)
     (share,) = result.journeys
     assert share.begun == 40

@@ -15,7 +15,7 @@ LOOKED_AT = 20_000
 _SHORT = 4
 # What is no word of a page: a token, a digest, a signed cookie.
 _TOKEN = re.compile(r"(?=[\w.+/=-]*\d)(?=[\w.+/=-]*[A-Za-z])[\w.+=-]{20,}", re.ASCII)
-_FIELD = re.compile(r"(<(?:input|meta)\b[^>]*?\b(?:value|content)=)(\"[^\"]*\"|'[^']*')", re.I)
+_FIELD = re.compile(r"(<(?:input|meta)\b[^>]*?\b(?:value|content)=)(\"[^\"]+\"|'[^']+')", re.I)
 _SCRIPT = re.compile(r"<(script|style)\b.*?</\1>", re.I | re.S)
 
 

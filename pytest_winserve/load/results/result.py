@@ -297,6 +297,13 @@ class Result:
             "site": None if self.site is None else self.site.to_dict(),
             **logged_dict(self.logged),
             **({} if self.answers is None else {"answers": self.answers.to_dict()}),
+            **self._journeys_dict(),
+        }
+
+    def _journeys_dict(self) -> dict[str, Any]:
+        if not self.journeys:
+            return {}
+        return {
             "journeys": [one.to_dict() for one in self.journeys],
             "unexpected": [one.to_dict() for one in self.unexpected],
         }

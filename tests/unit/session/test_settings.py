@@ -33,6 +33,8 @@ TEXTS = {
     "data": ("a", "b", "c", ""),
     "json": ("1", "2", "3", ""),
     "requests": ("a.toml", "b.toml", "c.toml", ""),
+    "journey": ("a.toml", "b.toml", "c.toml", "d.toml"),
+    "as_": ("a.toml", "b.toml", "c.toml::n", ""),
     "think": ("0.5", "2", "3", ""),
     "warmup": ("0.5", "2", "3", ""),
     "timeout": ("0.5", "2", "3", ""),

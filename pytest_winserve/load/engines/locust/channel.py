@@ -12,13 +12,20 @@ from __future__ import annotations
 import contextlib
 import socket
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import gevent.socket
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
 from locust.contrib.fasthttp import FastResponse, LocustUserAgent
 
-from pytest_winserve.load.recording.wire import Route, classify
+from pytest_winserve.load.recording.wire import classify
+
+
+class Sent(Protocol):
+    """A request as the bytes to send."""
+
+    @property
+    def data(self) -> bytes: ...
 
 
 class OutOfTime(TimeoutError):  # noqa: N818 - it says what is the case
@@ -64,7 +71,7 @@ class Channel:
         self._address = address
         self._kept: Socket | None = None
         self._socket: Socket | None = None
-        self._route: Route
+        self._route: Sent
         self._sent_at = 0.0
         self._connecting = False
         self._error: BaseException | None = None
@@ -78,7 +85,7 @@ class Channel:
             self.close()
         return self._kept is not None
 
-    def prepare(self, route: Route) -> None:
+    def prepare(self, route: Sent) -> None:
         """Say what the next `request` is to send."""
         self._route = route
         self._socket = None

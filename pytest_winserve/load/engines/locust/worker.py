@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import traceback
+from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import Any
 
@@ -19,8 +20,17 @@ from locust import FastHttpUser, task
 from locust.exception import StopUser
 
 from pytest_winserve.load.engines.locust.channel import Agent, Channel, OutOfTime
+from pytest_winserve.load.journeys.compiled import Journeys
+from pytest_winserve.load.journeys.passes import Passes
+from pytest_winserve.load.journeys.visitor import Answer, Visitor
 from pytest_winserve.load.measures.histogram import Histogram
-from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_redirect, is_status
+from pytest_winserve.load.measures.outcomes import (
+    NO_BACKEND,
+    UNEXPECTED,
+    is_answer,
+    is_redirect,
+    is_status,
+)
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.tally import Tally
 from pytest_winserve.load.recording.wire import Route, backend_of, mixed, place_of
@@ -34,6 +44,16 @@ BACKOFF_FIRST, BACKOFF_MOST = 0.01, 1.0
 LATE = 0.010
 
 
+@dataclass(frozen=True, slots=True)
+class StepRoute:
+    """The request of a journey's step, as a `Route` is one of a plan."""
+
+    index: int
+    method: str
+    path: str
+    data: bytes
+
+
 class WinserveUser(FastHttpUser):
     """A user of Locust that does what the worker's phases say."""
 
@@ -43,7 +63,8 @@ class WinserveUser(FastHttpUser):
         self.number = self.worker.enlist()
         self.phases = 0
         self.channel: Channel | None = None
-        self.route: Route
+        self.route: Route | StepRoute
+        self.visitor: Visitor
         self.due = 0.0
         self.asked = 0.0
         self.outcome = ""
@@ -155,6 +176,10 @@ class Phase:
             for index, request in enumerate(plan.requests)
         ]
         self._routes = mixed(routes, plan, job["index"])
+        self._turn = job["index"], job["of"]
+        url = f"http://{job['host']}"
+        keep, seed = plan.keepalive, job["index"]
+        self._journeys = Journeys(plan.journeys, url, job["tag"], keepalive=keep, seed=seed)
         self.users = users
         self._serving = users
         self._remaining = -1 if plan.count is None else plan.count
@@ -169,6 +194,9 @@ class Phase:
         self._next_connect = self._began
         self._mark = self._began, process_time()
         self.tally = Tally(self._began)
+        self._passes = Passes(len(plan.journeys))
+        if plan.journeys:
+            self.tally.passes = self._passes
 
     def start(self) -> None:
         gevent.spawn(self._tick)
@@ -184,7 +212,10 @@ class Phase:
             else:
                 for begin, end in self.plan.stretches(user.number):
                     self._pause(self._began + begin)
-                    self._serve_stretch(user, channel, self._began + end)
+                    if self.plan.journeys:
+                        self._walk_stretch(user, channel, self._began + end)
+                    else:
+                        self._serve_stretch(user, channel, self._began + end)
         finally:
             if self.counted:
                 channel.close()
@@ -208,13 +239,53 @@ class Phase:
                 if perf_counter() >= end or not self._remaining:
                     continue
             self._take_one()
-            self._ask(user, channel, perf_counter())
+            self._ask(user, channel, perf_counter(), next(self._routes))
             sent += 1
             answered = is_status(user.outcome)
             backoff = 0.0 if answered else min(BACKOFF_MOST, backoff * 2 or BACKOFF_FIRST)
             delay = max(self.plan.think_time, backoff)
             if delay:
                 self._pause(min(end, perf_counter() + delay))
+
+    # Journeys, in the closed model: one pass after the other.
+
+    def _walk_stretch(self, user: WinserveUser, channel: Channel, end: float) -> None:
+        index, workers = self._turn
+        # By turns among the workers, so that no row of data is dealt in two of them.
+        visitor = user.visitor = Visitor(self._journeys, user.number * workers + index)
+        began, backoff = 0.0, 0.0
+        while perf_counter() < end:
+            if not visitor.on_the_way and not self._remaining:
+                return
+            if self.plan.connect_rate and not channel.is_open:
+                self._await_turn(end)
+                if perf_counter() >= end:
+                    return
+            if not visitor.on_the_way:
+                if not self._remaining:
+                    return
+                self._take_one()
+                visitor.set_out()
+                began = perf_counter()
+                self._passes.begun[visitor.chosen] += 1
+            data = visitor.request()
+            route = StepRoute(visitor.index, visitor.step.method, visitor.path, data)
+            self._ask(user, channel, perf_counter(), route)
+            if not is_status(user.outcome):
+                if user.outcome != UNEXPECTED:
+                    self._passes.break_off(visitor.chosen, visitor.index)
+                visitor.give_up()
+            elif visitor.arrived:
+                self._passes.complete[visitor.chosen] += 1
+                visitor.give_up()
+            if not visitor.on_the_way:
+                self._add_session(began)
+            answered = is_answer(user.outcome)
+            backoff = 0.0 if answered else min(BACKOFF_MOST, backoff * 2 or BACKOFF_FIRST)
+            think = 0.0 if visitor.following else visitor.pause(self.plan.think_time)
+            left = min(end - perf_counter(), max(think, backoff))
+            if left > 0 and (visitor.on_the_way or self._remaining):
+                gevent.sleep(left)
 
     def _take_one(self) -> None:
         self._remaining -= 1
@@ -244,7 +315,7 @@ class Phase:
             due = turn.get()
             if due is None:
                 return
-            self._ask(user, user.channel, due)
+            self._ask(user, user.channel, due, next(self._routes))
             self._add_session(due)
 
     def _arrive(self) -> None:
@@ -276,8 +347,9 @@ class Phase:
 
     # One request of either model.
 
-    def _ask(self, user: WinserveUser, channel: Channel, due: float) -> None:
-        route = next(self._routes)
+    def _ask(
+        self, user: WinserveUser, channel: Channel, due: float, route: Route | StepRoute
+    ) -> None:
         channel.prepare(route)
         user.route = route
         user.due = due
@@ -315,6 +387,8 @@ class Phase:
         if backend is None or not is_status(outcome):
             backend = NO_BACKEND
         else:
+            if self.plan.journeys:
+                outcome = self._judged(user, response, outcome)
             tally.first_bytes.append(int(channel.first_byte_seconds * 1e6))
         times = tally.times_of(user.route.index, backend, outcome, place, size)
         times.totals.append(int((seconds + user.asked - user.due) * 1e6))
@@ -324,6 +398,19 @@ class Phase:
             tally.client_limits[limit] += 1
         tally.last = now
         user.outcome = outcome
+
+    def _judged(self, user: WinserveUser, response: Any, outcome: str) -> str:
+        """The outcome of an answer, as the step of the user's journey sees it."""
+        fields = [
+            (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
+            for name, value in response.headers.items()
+        ]
+        visitor = user.visitor
+        unmet = visitor.take_in(Answer(response.status_code, fields, response.content))
+        if unmet is None:
+            return outcome
+        self._passes.break_off(visitor.chosen, visitor.index, unmet)
+        return UNEXPECTED
 
     def _add_session(self, began: float) -> None:
         self._roll(perf_counter())

@@ -164,6 +164,11 @@ def _arrivals(plan: Plan) -> Iterator[StaticUser]:
 
 def check_plan(plan: Plan) -> None:
     """UsageError for what tsung cannot do."""
+    for journey in plan.journeys:
+        raise UsageError(
+            f"the journey {journey.name!r}, step 1 ({journey.steps[0].label}): the engine tsung "
+            "sends requests and no journeys; take the engine builtin or locust"
+        )
     for request in plan.requests:
         allowed = WITH_BODY if request.body else (*WITHOUT_BODY, *WITH_BODY)
         if request.method not in allowed:

@@ -174,8 +174,8 @@ def test_evidence_has_no_secret() -> None:
     )
     one.request()
     page = (
-        'Sorry ann, p&amp;ss w&lt;rd p%26ss+w%3Crd and pin 42 of 1423 cook-1 tok-1 <input name="csrf" '
-        'value="tok-2"> <b>p&ss w<rd</b> eyJhbGciOiJIUzI1NiIsInR5cCI6 end'
+        "Sorry ann, p&amp;ss w&lt;rd p%26ss+w%3Crd and pin 42 of 1423 cook-1 tok-1 "
+        '<input name="csrf" value="tok-2"> <b>p&ss w<rd</b> eyJhbGciOiJIUzI1NiIsInR5cCI6 end'
     )
     unmet = one.take_in(answer(page))
     assert unmet is not None

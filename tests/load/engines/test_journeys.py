@@ -1,0 +1,136 @@
+"""The same journeys on each engine: equally many requests of each step."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_winserve import Journey, Step
+from pytest_winserve.errors import UsageError
+from pytest_winserve.load.engine import Target
+from pytest_winserve.load.engines import get_engine
+from pytest_winserve.load.engines.builtin import BuiltinEngine
+from pytest_winserve.load.engines.locust import LocustEngine
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.result import Result
+from tests.kit.components import needs
+
+if TYPE_CHECKING:
+    from pytest_winserve.load.engine import Engine
+    from tests.kit.raw_server import Connection, MakeServer
+
+ROWS = [{"user": f"user{n}"} for n in range(20)]
+STEPS = (
+    Step(get="/", take={"token": "token=([0-9]+)"}),
+    Step(post="/in", form={"user": "{user}", "token": "{token}"}, follow=True),
+    Step(get="/page", expect={"text": "page of {user}"}),
+    Step(get="/out", expect={"status": 302}),
+)
+
+
+def page(connection: Connection) -> bool:
+    """A site with a login: it knows its users by a cookie."""
+    request = connection.request.decode()
+    path = request.split(" ", 2)[1]
+    cookie = re.search(r"^Cookie: user=(\w+)\r$", request, re.M)
+    head, body = "200 OK", ""
+    if path == "/":
+        body = "token=1234"
+    elif path == "/in":
+        user = re.search(r"user=(\w+)&token=1234", request)
+        assert user is not None
+        head = f"302 Found\r\nLocation: /page\r\nSet-Cookie: user={user[1]}; Path=/"
+    elif path == "/page":
+        body = f"page of {cookie[1] if cookie else 'nobody'}"
+    else:
+        head = "302 Found\r\nLocation: /\r\nSet-Cookie: user=; Max-Age=0; Path=/"
+    text = f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    connection.send(text.encode())
+    return True
+
+
+def run(engine: Engine, url: str, journeys: list[Journey]) -> Result:
+    plan = Plan.make(users=20, count=40, journeys=journeys)
+    return engine.run(plan, Target(url, tag="load-1"))
+
+
+def walked_by(engine: Engine, raw_server: MakeServer) -> None:
+    asked: Counter[str] = Counter()
+
+    def counted(connection: Connection) -> bool:
+        found = re.search(rb"^Cookie: user=(\w+)\r$", connection.request, re.M)
+        if found is not None and connection.request.startswith(b"GET /out"):
+            asked[found[1].decode()] += 1
+        return page(connection)
+
+    server = raw_server(counted)
+    result = run(engine, server.url, [Journey("one", STEPS, data=ROWS, rows="unique")])
+    assert result.unexpected == (), result.summary()
+    assert {name: one.ended for name, one in result.by_request.items()} == {
+        "GET /": 40,
+        "POST /in": 40,
+        "POST /in (followed)": 40,
+        "GET /page": 40,
+        "GET /out": 40,
+    }
+    assert result.outcomes == {"200": 120, "302": 80}
+    (share,) = result.journeys
+    assert (share.begun, share.complete) == (40, 40)
+    assert result.sessions.count == 40
+    assert set(asked) == {row["user"] for row in ROWS}
+    assert asked.total() == 40
+
+
+def test_the_builtin_engine_in_several_processes(raw_server: MakeServer) -> None:
+    walked_by(BuiltinEngine(workers=2), raw_server)
+
+
+@needs("locust")
+def test_locust_in_several_processes(raw_server: MakeServer) -> None:
+    walked_by(LocustEngine(workers=2), raw_server)
+
+
+@pytest.mark.parametrize("engine", ["builtin", pytest.param("locust", marks=needs("locust"))])
+def test_what_breaks_a_pass(engine: str, raw_server: MakeServer) -> None:
+    def broken(connection: Connection) -> bool:
+        if connection.request.startswith(b"GET /page"):
+            return False  # closed without an answer
+        return page(connection)
+
+    wrong = Journey("wrong", [Step(get="/", take={"id": "id=(.)"}), Step(get="/never")])
+    lost = Journey("lost", [Step(get="/"), Step(get="/page"), Step(get="/never")])
+    server = raw_server(broken)
+    result = run(get_engine(engine), server.url, [wrong, lost])
+    first, second = result.journeys
+    assert first.begun + second.begun == 40
+    assert first.broken == {"wrong: GET /": first.begun}
+    assert second.broken == {"lost: GET /page": second.begun}
+    assert result.outcomes == {
+        "200": second.begun,
+        "closed_early": second.begun,
+        "unexpected": first.begun,
+    }
+    (told,) = result.unexpected
+    assert told.expected == "{id} to be found by id=(.)"
+    assert told.count == first.begun
+    assert told.beginning == "token=1234"
+    assert result.metric("status(200)")[0] == 40
+
+
+def test_users_that_think_are_not_hurried_at_the_end(raw_server: MakeServer) -> None:
+    journey = Journey("slow", [Step(get="/", think=0.2), Step(get="/")])
+    server = raw_server(page)
+    result = run(get_engine("builtin"), server.url, [journey])
+    assert result.outcomes == {"200": 80}
+    lowest = result.sessions.percentile(1)
+    assert lowest is not None
+    assert lowest >= 0.2  # a pause is never shorter
+
+
+def test_tsung_says_that_it_cannot(raw_server: MakeServer) -> None:
+    server = raw_server(page)
+    with pytest.raises(UsageError, match=r"step 1 \(GET /\): the engine tsung sends requests"):
+        run(get_engine("tsung"), server.url, [Journey("one", STEPS, data=ROWS)])

@@ -26,8 +26,9 @@ DATA = "users.csv"
 def from_har(
     recording: Path, to: Path | None, only: str | None, static: bool, think: str, name: str | None
 ) -> None:
-    """Make a journey out of FILE, what a browser's network log was saved as (HAR).
+    """Make a journey of a browser's recording.
 
+    FILE is what a browser's network log was saved as (HAR).
     Tokens that come with an answer and go back in a later request are taken anew by each user.
     Passwords, keys and cookies are not written: users.csv has a row for each user.
     """

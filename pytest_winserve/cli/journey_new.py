@@ -22,9 +22,10 @@ if TYPE_CHECKING:
               show_default=True, help="the file to write")  # fmt: skip
 @options(*(name for name in SERVING if name != "command"))
 def new(to: Path, **given: Any) -> None:
-    """Write a first journey file for a Flask app: its routes without parameters, and its login.
+    """Write a first journey file for a Flask app.
 
-    The app is served for it on Flask's own server. Of its pages only that of the login is asked.
+    It has the app's routes without parameters, and its login. The app is served for it on Flask's
+    own server. Of its pages only that of the login is asked.
     """
     from pytest_winserve.drafts.from_routes import example
 

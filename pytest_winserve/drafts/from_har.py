@@ -24,6 +24,7 @@ from pytest_winserve.drafts.places import (
     shown,
     with_replaced,
 )
+from pytest_winserve.drafts.secret_names import is_key, is_password
 from pytest_winserve.drafts.values import Column, Taken, Values, new_parts, values_of
 from pytest_winserve.load.journeys.templates import escaped
 from pytest_winserve.load.request_parts import NOT_SHOWN
@@ -315,8 +316,19 @@ class _Writer:
                 pages=", ".join(dict.fromkeys(pages)),
                 names=", ".join(dict.fromkeys(taken.name for taken in unseen)),
             )
+        yield from self._told_of_keys()
         for name in dict.fromkeys(self._uploads):
             yield f"put {name} beside the file of the journey: what was uploaded is not in it"
+
+    def _told_of_keys(self) -> Iterator[str]:
+        """Keys of a user that may have come with an answer whose body is not in the recording."""
+        keys = [name for name in self._values.columns if is_key(name) and not is_password(name)]
+        pages = [shown(e) for e in self._all if e.answer.body is None and e.answer.status == 200]
+        if keys and pages:
+            yield (
+                f"the recording has no body of {', '.join(dict.fromkeys(pages))}: if "
+                f"{', '.join(keys)} came with one of these, take it there: take = {{ key = ... }}"
+            )
 
 
 def _key_lines(keys: Mapping[str, Any]) -> Iterator[str]:

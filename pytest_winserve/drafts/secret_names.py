@@ -9,7 +9,7 @@ PASSWORD = re.compile(
 )
 """What a user types and nobody else may know: never taken from an answer."""
 KEY = re.compile(
-    r"auth(?!or)|credential|api_?key|access_?key|token|session|signature|jwt|captcha|nonce"
+    r"auth(?!or(s|_|$|ed|ity))|credential|api_?key|access_?key|token|session|signature|jwt|captcha|nonce"
 )
 CSRF = re.compile(r"csrf|xsrf|authenticity_?token|requestverificationtoken")
 LOGIN_NAME = re.compile(r"user|login|e_?mail|account|identifier|name|uid")

@@ -53,7 +53,18 @@ def guessed(name: str, *, header: bool) -> str:
     return rf'name="{re.escape(name)}"[^>]*value="([^"]+)"'
 
 
+def ids_in(body: str) -> set[str]:
+    """The values in JSON that may be ids: by what they are called, or by their length."""
+    try:
+        found = _json_leaves(json.loads(body), "$", "")
+        return {text for _, key, text in found if len(text) >= SHORT or _ID.search(plain(key))}
+    except (ValueError, RecursionError):
+        return set()
+
+
 def _json_place(value: str, name: str, body: str) -> str | None:
+    if value not in body and "\\" not in body:  # it is not there, in no way of writing it
+        return None
     try:
         found = list(_json_leaves(json.loads(body), "$", ""))
     except (ValueError, RecursionError):
@@ -112,6 +123,8 @@ def _path_patterns(value: str, path: str) -> Iterator[str]:
 
 def _patterns(value: str, body: str) -> Iterator[str]:
     for written in dict.fromkeys((value, html.escape(value), html.escape(value, quote=False))):
+        if written not in body:
+            continue
         for number, match in enumerate(re.finditer(re.escape(written), body)):
             if number >= MOST_TRIED:
                 break

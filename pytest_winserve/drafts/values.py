@@ -84,13 +84,15 @@ class _Search:
 
     def __init__(self, exchanges: Sequence[Exchange]) -> None:
         self._all = exchanges
+        self._targets = [target_of(each) for each in exchanges]
+        self._places = [list(places_of(each)) for each in exchanges]
         self.found = Values(secrets=set(_kept_secret(exchanges)))
         self._made: set[str] = set()  # parts of paths that requests have made
         self._by_value: dict[str, Column] = {}
 
     def exchange(self, number: int, each: Exchange) -> None:
         self._redirected(number, each)
-        here = list(places_of(each))
+        here = self._places[number]
         knows_password = any(self._is_password(place) for place in here)
         for place in here:
             if place.kind in (places.SEGMENT, places.QUERY) and number in self.found.paths:
@@ -105,7 +107,7 @@ class _Search:
     def _redirected(self, number: int, each: Exchange) -> None:
         """A request to where the redirect before it leads, if that is another place each time."""
         for before in range(number - 1, -1, -1):
-            if target_of(self._all[before]) != each.url or each.method != "GET":
+            if self._targets[before] != each.url or each.method != "GET":
                 continue
             if before < number - 1 and not self._follows(before, number):
                 return
@@ -183,11 +185,12 @@ class _Search:
         if not any(c.isdigit() for c in place.value):
             return False
         tag = re.compile(rf"<input\b[^>]*name=[\"']{re.escape(place.name)}[\"'][^>]*>", re.I)
-        return any(
-            "hidden" in found[0] and place.value in found[0]
-            for each in self._all[:number]
-            for found in tag.finditer(each.answer.body or "")
-        )
+        for each in reversed(self._all[:number]):
+            body = each.answer.body or ""
+            tags = [found[0] for found in tag.finditer(body)] if place.name in body else []
+            if tags:
+                return any("hidden" in text and place.value in text for text in tags)
+        return False
 
     def _taken(self, number: int, each: Exchange, place: Place) -> Taken | None:
         for known in reversed(self.found.taken):
@@ -277,14 +280,12 @@ class _Search:
         if "json" in each.answer.type and each.answer.body:
             later = {
                 place.value
-                for other in self._all[number + 1 :]
-                for place in places_of(other)
+                for here in self._places[number + 1 :]
+                for place in here
                 if place.kind == places.SEGMENT and any(c.isdigit() for c in place.value)
             }
-            sent = {place.value for place in places_of(each)}
-            for value in later - sent:
-                if takes.take_of(value, "id", each.answer) is not None:
-                    self._made.add(value)
+            sent = {place.value for place in self._places[number]}
+            self._made |= (later - sent) & takes.ids_in(each.answer.body)
 
     def _tell_of_a_made_part(self, each: Exchange, place: Place) -> None:
         part = "*" if looks_made(place.value) else place.value

@@ -264,6 +264,18 @@ def test_a_recording_without_bodies_says_so(tmp_path: Path) -> None:
     assert TOKEN not in (tmp_path / "shop.toml").read_text()
 
 
+def test_a_key_that_came_with_an_answer_without_a_body(tmp_path: Path) -> None:
+    recording = (
+        Recording()
+        .add("GET /api/me", body=None, type="application/json")
+        .add("GET /api/items", headers={"Authorization": f"Bearer {KEY}"})
+    )
+    text = told(recording, tmp_path)
+    assert "note: the recording has no body of GET /api/me: if authorization came with one" in text
+    assert "write one row per user into" in text
+    assert KEY not in (tmp_path / "shop.toml").read_text()
+
+
 def test_a_token_that_only_a_cookie_has(tmp_path: Path) -> None:
     recording = (
         Recording()

@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -132,9 +132,12 @@ def memory_of(plan: Plan, target: Target) -> float:
     def watch() -> None:
         nonlocal most
         while not over.wait(0.25):
-            processes = psutil.Process().children()
-            workers = [p for p in processes if any("builtin.worker" in w for w in p.cmdline())]
-            most = max(most, sum(p.memory_info().rss for p in workers))
+            now = 0
+            for process in psutil.Process().children():
+                with suppress(psutil.Error):  # one that has just ended
+                    if any("builtin.worker" in word for word in process.cmdline()):
+                        now += process.memory_info().rss
+            most = max(most, now)
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import quote, quote_plus, urljoin, urlsplit
@@ -20,6 +21,7 @@ from pytest_winserve.system.header_fields import value_of
 from pytest_winserve.tags import REQUEST_HEADER
 
 # What stands in a URL as it is: a value that was taken out of a page is one, or a part of one.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _OF_URLS = "%/:?&=+;,@!$'()*~[]"
 
 
@@ -122,7 +124,8 @@ class ReadyJourney:
     ) -> None:
         self.cookies, journey = _without_cookies(journey)
         self.journey = journey
-        self.name = journey.name
+        self._table = journey.table
+        self._variables = journey.variables
         self._host = host
         self._more: dict[str, str] = {}
         if not keepalive:
@@ -147,6 +150,12 @@ class ReadyJourney:
             self.steps.append(ReadyStep(step, self, first))
             first += 1 + step.follow
         self.end = first
+
+    def values_of(self, user: int) -> dict[str, str]:
+        """What a user has when it begins; see `Journey.values_of`."""
+        if self._table is None:
+            return dict(self._variables)
+        return self._variables | self._table.of(user, self.journey.rows)
 
     def in_url(self, name: str, value: str) -> str:
         """A value as a part of a URL."""
@@ -223,7 +232,8 @@ def _in_json(_: str, value: str) -> str:
 
 
 def _in_form(_: str, value: str) -> str:
-    return quote_plus(value)
+    # Tokens are what stands in forms, and need no quoting, which takes longer than to see that.
+    return value if _PLAIN(value) else quote_plus(value)
 
 
 def _body_of(step: Step) -> Callable[[Mapping[str, str]], bytes]:

@@ -11,8 +11,8 @@ from typing import Any
 from pytest_winserve.errors import UsageError
 from pytest_winserve.load.journeys.rows import DEALS, IN_TURN, UNIQUE, Rows, read_rows, rows_of
 from pytest_winserve.load.journeys.steps import Step, nearest
-from pytest_winserve.load.journeys.templates import ENVIRONMENT
-from pytest_winserve.load.request_parts import NOT_SHOWN
+from pytest_winserve.load.journeys.templates import ENVIRONMENT, Template
+from pytest_winserve.load.request_parts import NOT_SHOWN, PATH
 
 FOLLOWED = " (followed)"
 MOST_FOLLOWED = 10
@@ -72,10 +72,28 @@ class Journey:
         for number, step in enumerate(self.steps, 1):
             for template in step.sent:
                 self._check_known(template.names, known, number, found)
+            self._check_whole_path(step, number, found)
             for template in step.judged:
                 self._check_known(template.names, known, number, found)
             known |= set(step.take)
         object.__setattr__(self, "environment", found)
+
+    def _check_whole_path(self, step: Step, number: int, found: Mapping[str, str]) -> None:
+        """A value that is a whole path is one; what is taken is looked at when it is there."""
+        whole = Template(step.path).whole
+        if whole is None or any(whole in each.take for each in self.steps):
+            return
+        values = [found[whole]] if whole in found else []
+        if self.table is not None and whole in self.table.columns:
+            place = self.table.columns.index(whole)
+            values = [row[place] for row in self.table.rows]
+        for row, value in enumerate(values, 1):
+            if not PATH.fullmatch(value) and value != NOT_SHOWN:
+                raise StepError(
+                    number,
+                    f"{{{whole}}} is all of the path, and what it is in row {row} is none: a path "
+                    "starts with '/' and has no spaces; or write get = '/{" + whole + "}'",
+                )
 
     def _check_known(
         self, names: Iterable[str], known: set[str], number: int, found: dict[str, str]

@@ -39,7 +39,7 @@ class Rows:
             place = user  # there are enough: see Journey.check_users
         else:
             place = user % count
-        return dict(zip(self.columns, self.rows[place], strict=True))
+        return dict(zip(self.columns, self.rows[place], strict=False))  # each is as long
 
     def without_values(self) -> Rows:
         """These columns, with nothing of what is in them."""

@@ -275,7 +275,12 @@ class Step:
             )
             if value
         }
-        return {key: value for key, value in made.items() if value not in (None, {}, False)}
+        left_out = ("headers", "files", "take", "expect", "follow")
+        return {
+            key: value
+            for key, value in made.items()
+            if value is not None and (value or key not in left_out)
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Step:

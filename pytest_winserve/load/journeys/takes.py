@@ -5,14 +5,23 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_winserve.errors import UsageError
 
 JSON, HEADER = "json:", "header:"
 _JSON_STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\"([^\"]*)\"\]|\['([^']*)'\]")
+
+
+class Answered(Protocol):
+    """What is looked at of an answer; a header's name is in small letters."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def is_html(self) -> bool: ...
+    def header(self, name: str) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +54,16 @@ class Take:
         """Whether it is looked for in the body."""
         return not self.header
 
-    def find(self, body: str, header: Callable[[str], str | None], *, is_html: bool) -> str | None:
+    def find(self, answer: Answered) -> str | None:
         """The value in an answer, None where it is not there. What a pattern finds in HTML is read
         as HTML (`&amp;` is `&`)."""
         if self.header:
-            return header(self.header)
+            return answer.header(self.header)
         if self._pattern is None:
-            return _json_value(body, self._steps)
-        found = self._pattern.search(body)
+            return _json_value(answer.text, self._steps)
+        found = self._pattern.search(answer.text)
         value = None if found is None else found[1]
-        if value is not None and is_html and "&" in value:
+        if value is not None and "&" in value and answer.is_html:
             return html.unescape(value)
         return value
 

@@ -6,6 +6,7 @@ engine walks a journey in the same way.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import random
 import re
@@ -47,11 +48,16 @@ class Answer:
     def text(self) -> str:
         """The body as a text, by its charset."""
         if self._text is None:
-            kind = next((value for key, value in self.fields if key == b"content-type"), b"")
-            found = _CHARSET.search(kind)
-            charset = found[1].decode("ascii") if found else "utf-8"
-            body = self._unpacked()
+            kind = packed = b""
+            for name, value in self.fields:
+                if name == b"content-type":
+                    kind = value
+                elif name == b"content-encoding":
+                    packed = value
+            body = _unpacked(self.body, packed) if packed else self.body
+            found = _CHARSET.search(kind) if b"charset" in kind else None
             try:
+                charset = "utf-8" if found is None else found[1].decode("ascii")
                 self._text = body.decode(charset, "replace")
             except LookupError:
                 self._text = body.decode("utf-8", "replace")
@@ -61,14 +67,12 @@ class Answer:
     def is_html(self) -> bool:
         return "html" in (self.header("content-type") or "html")
 
-    def _unpacked(self) -> bytes:
-        how = (self.header("content-encoding") or "").lower()
-        try:
-            if how in {"gzip", "deflate"}:
-                return zlib.decompress(self.body, zlib.MAX_WBITS | 32)
-        except zlib.error:
-            pass
-        return self.body
+
+def _unpacked(body: bytes, how: bytes) -> bytes:
+    with contextlib.suppress(zlib.error):
+        if how.lower() in {b"gzip", b"deflate"}:
+            return zlib.decompress(body, zlib.MAX_WBITS | 32)
+    return body
 
 
 class Unmet:
@@ -139,7 +143,7 @@ class Visitor:
         """Begin a journey, as somebody who has not been there before; the row stays the same."""
         self.chosen = self._journeys.choose()
         self._ready = ready = self._journeys.all[self.chosen]
-        self._values = ready.journey.values_of(self._number)
+        self._values = ready.values_of(self._number)
         self._jar = jar = Jar(self._journeys.rules)
         for name, value in ready.cookies.items():
             jar.put(name, value)
@@ -220,7 +224,7 @@ class Visitor:
             if template.fill(self._values) not in (answer.header(name.lower()) or ""):
                 return f"header {name}: {template.text!r}"
         for name, take in step.takes.items():
-            value = take.find(answer.text, answer.header, is_html=answer.is_html)
+            value = take.find(answer)
             if value is not None and name in self._ready.places:
                 value = self._journeys.names.path_to(value, self.path)
                 if value is None:

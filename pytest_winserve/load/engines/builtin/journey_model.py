@@ -15,12 +15,13 @@ from pytest_winserve.load.engines.builtin.connection import HEADS, Conn, User
 from pytest_winserve.load.engines.builtin.event_loops import Loop
 from pytest_winserve.load.journeys.compiled import Journeys
 from pytest_winserve.load.journeys.passes import Passes
-from pytest_winserve.load.journeys.visitor import Answer, Fields, Visitor
+from pytest_winserve.load.journeys.visitor import Answer, Visitor
 from pytest_winserve.load.measures.outcomes import UNEXPECTED, is_redirect
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.tally import Times
 from pytest_winserve.load.recording.wire import backend_of, place_of
 
+COOKIE = b"\r\nSet-Cookie: "
 MOST_BODY = 16_000_000
 """Bytes of an answer that a step may look at."""
 
@@ -49,10 +50,22 @@ class JourneyHead(Head):
     ) -> None:
         super().__init__(keep, size, times)
         self.status = parse.status
-        self.fields: Fields = tuple(parse.fields)
+        self.fields: tuple[tuple[bytes, bytes], ...] = tuple(parse.fields)
         self.length = parse.length
         self.backend = ""
         self.place = place
+
+
+def without_cookie(head: bytes) -> tuple[bytes, bytes | None]:
+    """The head of an answer without its cookie, and that; as it is where it has none or several."""
+    begin = head.find(COOKIE)
+    if begin < 0:
+        return head, None
+    end = head.find(b"\r\n", begin + 2)
+    rest = head[:begin] if end < 0 else head[:begin] + head[end:]
+    if COOKIE in rest:
+        return head, None
+    return rest, head[begin + len(COOKIE) : len(head) if end < 0 else end]
 
 
 class JourneyParse(Parse):
@@ -67,7 +80,7 @@ class JourneyParse(Parse):
         self.got = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        super().on_header(name, value)  # what the connection asks for
         if not self.complete:
             self.fields.append((name.lower(), value))
 
@@ -107,9 +120,10 @@ class JourneyConn(Conn):
             if type(data) is not bytes:  # Proactor hands out a bytearray
                 data = bytes(data)
             end = data.find(b"\r\n\r\n")
-            head = self.route.heads.get(data[:end])
+            known_by, cookie = without_cookie(data[:end])
+            head = self.route.heads.get(known_by)
             if head is not None and head.size == len(data) - end and end > 0:
-                self._take(now, now, cast(JourneyHead, head), data[end + 4 :])
+                self._take(now, now, cast(JourneyHead, head), cookie, data[end + 4 :])
                 return
             self.first = now
         self._parse(data, now)
@@ -131,21 +145,29 @@ class JourneyConn(Conn):
         head = JourneyHead(keep, len(data) - end, times, parse, place)
         head.backend = backend
         whole = parse.length is not None and len(data) == end + 4 + parse.length
-        sets = any(name == b"set-cookie" for name, _ in parse.fields)
-        if whole and end > 0 and not (parse.chunked or parse.extra or sets):
+        cookies = [value for name, value in parse.fields if name == b"set-cookie"]
+        known_by, cookie = without_cookie(data[:end])
+        if cookies == ([] if cookie is None else [cookie]):
+            # An equal answer with another cookie is known by the same head.
+            head.fields = tuple(field for field in parse.fields if field[0] != b"set-cookie")
+        else:
+            whole, cookie = False, None  # several, or written in another way
+        if whole and end > 0 and not (parse.chunked or parse.extra):
             heads = user.route.heads
             if len(heads) >= HEADS:
                 heads.clear()
-            heads[data[:end]] = head
+            heads[known_by] = head
         body = b"".join(parse.body)
         if parse.extra or not parse.keep:
             self.parse = None  # the parser takes no other answer after the last one
         else:
             parse.reset()
         first, self.first = self.first, 0.0
-        self._take(now, first, head, body)
+        self._take(now, first, head, cookie, body)
 
-    def _take(self, now: float, first: float, head: JourneyHead, body: bytes) -> None:
+    def _take(
+        self, now: float, first: float, head: JourneyHead, cookie: bytes | None, body: bytes
+    ) -> None:
         """Count an answer as what the visitor makes of it, and go on."""
         run, user = cast(JourneyRun, self.run), cast(JourneyUser, self.user)
         tally = run.tally
@@ -154,7 +176,8 @@ class JourneyConn(Conn):
         tally.first_bytes.append(int((first - self.sent_at) * 1e6))
         totals = head.totals
         visitor = user.visitor
-        unmet = visitor.take_in(Answer(head.status, head.fields, body))
+        fields = head.fields if cookie is None else (*head.fields, (b"set-cookie", cookie))
+        unmet = visitor.take_in(Answer(head.status, fields, body))
         if unmet is not None:
             tally.passes.break_off(visitor.chosen, visitor.index, unmet)  # type: ignore[union-attr]
             times = tally.times_of(visitor.index, head.backend, UNEXPECTED, head.place, head.length)

@@ -248,3 +248,24 @@ def test_what_is_shown_of_a_journey_has_no_secret(folder: Path) -> None:
     assert "12345" not in repr(journey)
     assert shown.steps[2].form == {"password": "{password}"}
     assert Journey.from_dict(shown.to_dict()) == shown
+
+
+def test_a_value_that_is_all_of_a_path_is_one() -> None:
+    Journey("a", [Step(get="{place}")], data=[{"place": "/a"}, {"place": "/b?c=1"}])
+    with pytest.raises(UsageError, match=r"what it is in row 2 is none: .* get = '/\{place\}'"):
+        Journey("a", [Step(get="{place}")], data=[{"place": "/a"}, {"place": "b"}])
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step(post="/", json={}),
+        Step(post="/", json=0),
+        Step(post="/", form={}),
+        Step(post="/", body=""),
+        Step(get="/", think=0),
+        Step(get="/", think=(0, 0), follow=True),
+    ],
+)
+def test_what_is_empty_is_not_lost_on_the_way(step: Step) -> None:
+    assert Step.from_dict(step.to_dict()) == step

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from pytest_winserve.drafts.har_file import Answer
 from pytest_winserve.drafts.takes import take_of
 from pytest_winserve.load.journeys.takes import Take
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer, as an engine shows it to a take."""
+
+    text: str
+    is_html: bool = True
+
+    def header(self, name: str) -> str | None:
+        return None
+
 
 VALUE = "k3y.Of-the_user+1/2=="
 
@@ -36,7 +50,7 @@ VALUE = "k3y.Of-the_user+1/2=="
 def test_patterns(body: str, where: str | None) -> None:
     assert take_of(VALUE, "csrf", Answer(200, {}, "text/html", body)) == where
     if where is not None:
-        found = Take(where).find(body, lambda _: None, is_html=True)
+        found = Take(where).find(Page(body))
         assert found == VALUE
 
 
@@ -44,7 +58,7 @@ def test_what_html_escapes() -> None:
     body = '<input name="next" value="/a?b=1&amp;c=2">'
     where = take_of("/a?b=1&c=2", "next", Answer(200, {}, "text/html", body))
     assert where is not None
-    assert Take(where).find(body, lambda _: None, is_html=True) == "/a?b=1&c=2"
+    assert Take(where).find(Page(body)) == "/a?b=1&c=2"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +75,7 @@ def test_what_html_escapes() -> None:
 def test_json(body: str, value: str, where: str | None) -> None:
     assert take_of(value, "csrf", Answer(200, {}, "application/json", body)) == where
     if where is not None:
-        assert Take(where).find(body, lambda _: None, is_html=False) == value
+        assert Take(where).find(Page(body, is_html=False)) == value
 
 
 def test_headers_and_links() -> None:

@@ -25,6 +25,12 @@ STATIC_ENDS = re.compile(
 OF_THE_BROWSER = ("/.well-known/appspecific/",)
 """What the developer tools of Chromium ask for by themselves."""
 
+STATIC = "static files"
+OTHER_HOST = "requests to other hosts"
+NO_ANSWER = "requests without an answer"
+OTHER = "requests that are no step, such as a WebSocket's"
+"""Why requests are left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -45,7 +51,7 @@ def chosen(found: Sequence[Exchange], only: str | None, static: bool, name: str)
         else:
             kept.append(each)
     if not kept:
-        words = ", ".join(_counted(counts))
+        words = ", ".join(_counted(counts)) or "no request by HTTP"
         raise UsageError(
             f"{name} has nothing that a journey could send: it has {words}"
             f"{'; --static takes static files, too' if counts[STATIC] else ''}"
@@ -55,12 +61,6 @@ def chosen(found: Sequence[Exchange], only: str | None, static: bool, name: str)
     if len(mine) < len(kept):
         counts[OTHER_HOST] = len(kept) - len(mine)
     return Chosen(tuple(_without_upgrades(mine)), tuple(_counted(counts)))
-
-
-STATIC = "static files"
-OTHER_HOST = "requests to other hosts"
-NO_ANSWER = "requests without an answer"
-OTHER = "requests that are no step, such as a WebSocket's"
 
 
 def _left_out(each: Exchange, static: bool) -> str:

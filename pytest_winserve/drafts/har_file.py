@@ -280,7 +280,7 @@ def _request_body(post: Any, headers: Mapping[str, str], folder: Path) -> Body |
         text = None if data is None else data.decode("utf-8", "replace")
     text = _SENT_HEAD.sub("", text) if isinstance(text, str) else ""
     if kind == "application/x-www-form-urlencoded":
-        return Body(kind, text, _fields(text) if text else tuple(_parameters(post)))
+        return Body(kind, text, _fields(text) if text else tuple(_pairs(post.get("params"))))
     if kind == "multipart/form-data":
         parts = list(_parts(text, whole)) or list(_parameters_of_parts(post))
         return Body(
@@ -295,10 +295,6 @@ def _request_body(post: Any, headers: Mapping[str, str], folder: Path) -> Body |
 
 def _fields(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(parse_qsl(text, keep_blank_values=True))
-
-
-def _parameters(post: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield from _pairs(post.get("params"))
 
 
 def _parameters_of_parts(post: Mapping[str, Any]) -> Iterator[tuple[str, str | None, str]]:

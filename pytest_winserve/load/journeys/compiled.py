@@ -98,16 +98,17 @@ class ReadyStep:
         head = self._plain_headers
         if head is None:
             head = self._journey.head_of(_filled(self._headers, values))
+        cookies = f"Cookie: {cookie}\r\n" if cookie else ""
+        if self.method == "GET":
+            text = f"GET {path} HTTP/1.1\r\n{head}{cookies}\r\n"
+            return text.encode("latin-1", "replace")
         body = self._body(values)
-        lines = [f"{self.method} {path} HTTP/1.1\r\n{head}"]
-        if cookie:
-            lines.append(f"Cookie: {cookie}\r\n")
-        if self.method != "GET":
-            if referer:
-                lines.append(f"Referer: {referer}\r\n")
-            lines.append(f"Content-Length: {len(body)}\r\n")
-        lines.append("\r\n")
-        return "".join(lines).encode("latin-1", "replace") + body
+        page = f"Referer: {referer}\r\n" if referer else ""
+        text = (
+            f"{self.method} {path} HTTP/1.1\r\n{head}{cookies}{page}"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        return text.encode("latin-1", "replace") + body
 
     def follow_data(self, path: str, values: Mapping[str, str], cookie: str) -> bytes:
         """The request for where a redirect of it leads."""

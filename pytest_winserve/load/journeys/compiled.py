@@ -20,9 +20,9 @@ from pytest_winserve.load.request_parts import PATH
 from pytest_winserve.system.header_fields import value_of
 from pytest_winserve.tags import REQUEST_HEADER
 
-# What stands in a URL as it is: a value that was taken out of a page is one, or a part of one.
-_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _OF_URLS = "%/:?&=+;,@!$'()*~[]"
+"""What stands in a URL as it is: a value that was taken out of a page is one, or a part of one."""
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 
 
 class SiteNames:
@@ -52,20 +52,17 @@ class ReadyStep:
     """A step as bytes, but for its values and cookies."""
 
     def __init__(self, step: Step, journey: ReadyJourney, index: int) -> None:
-        self.step = step
         self.index = index
         """Its place in the plan's labels; what it follows has the next one."""
         self.expect = step.expected
         self.text = Template(step.expected.text) if step.expected.text else None
         self.plain_text = b""
         if self.text is not None and not self.text.names:
-            self.plain_text = step.expected.text.encode()
+            self.plain_text = self.text.fill({}).encode()
         self.header = {name: Template(text) for name, text in step.expected.header.items()}
         self.takes = step.takes
         self.think = step.think
         self.follow = step.follow
-        self.wants_body = bool(self.text) or any(t.of_body for t in self.takes.values())
-        self.wants_fields = bool(self.header) or any(t.header for t in self.takes.values())
         self.method = step.method
         self._journey = journey
         self._path = Template(step.path)
@@ -78,12 +75,12 @@ class ReadyStep:
         if kind:
             headers = {"Content-Type": kind, **headers}
         self._headers = {name: Template(text) for name, text in headers.items()}
-        self._plain_headers = journey.head_of(headers) if not self._named(headers) else None
+        self._plain_headers: str | None = None
+        if not any(template.names for template in self._headers.values()):
+            self._plain_headers = journey.head_of(_filled(self._headers, {}))
+        self._own_cookie = bool(value_of(headers, "Cookie"))
         follow = {n: t for n, t in step.headers.items() if n.lower() != "content-type"}
         self._follow_headers = {name: Template(text) for name, text in follow.items()}
-
-    def _named(self, headers: Mapping[str, str]) -> bool:
-        return any(Template(text).names for text in headers.values())
 
     def path(self, values: Mapping[str, str]) -> str:
         """Where it goes."""
@@ -98,21 +95,22 @@ class ReadyStep:
         head = self._plain_headers
         if head is None:
             head = self._journey.head_of(_filled(self._headers, values))
+        cookies = f"Cookie: {cookie}\r\n" if cookie and not self._own_cookie else ""
+        if self.method == "GET":
+            text = f"GET {path} HTTP/1.1\r\n{head}{cookies}\r\n"
+            return text.encode("latin-1", "replace")
         body = self._body(values)
-        lines = [f"{self.method} {path} HTTP/1.1\r\n{head}"]
-        if cookie:
-            lines.append(f"Cookie: {cookie}\r\n")
-        if self.method != "GET":
-            if referer:
-                lines.append(f"Referer: {referer}\r\n")
-            lines.append(f"Content-Length: {len(body)}\r\n")
-        lines.append("\r\n")
-        return "".join(lines).encode("latin-1", "replace") + body
+        page = f"Referer: {referer}\r\n" if referer else ""
+        text = (
+            f"{self.method} {path} HTTP/1.1\r\n{head}{cookies}{page}"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        return text.encode("latin-1", "replace") + body
 
     def follow_data(self, path: str, values: Mapping[str, str], cookie: str) -> bytes:
         """The request for where a redirect of it leads."""
         head = self._journey.head_of(_filled(self._follow_headers, values))
-        sent = f"Cookie: {cookie}\r\n" if cookie else ""
+        sent = f"Cookie: {cookie}\r\n" if cookie and not self._own_cookie else ""
         return f"GET {path} HTTP/1.1\r\n{head}{sent}\r\n".encode("latin-1", "replace")
 
 

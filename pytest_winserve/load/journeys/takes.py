@@ -49,11 +49,6 @@ class Take:
         else:
             object.__setattr__(self, "_pattern", _compiled(self.where))
 
-    @property
-    def of_body(self) -> bool:
-        """Whether it is looked for in the body."""
-        return not self.header
-
     def find(self, answer: Answered) -> str | None:
         """The value in an answer, None where it is not there. What a pattern finds in HTML is read
         as HTML (`&amp;` is `&`)."""

@@ -289,10 +289,14 @@ class JourneyRun(ClosedRun):
     def finished(self, user: User, now: float, services: list[int]) -> None:
         user.deadline = math.inf
         visitor = cast(JourneyUser, user).visitor
-        think = 0.0 if visitor.following else visitor.pause(self.think)
-        delay = max(think, user.backoff)
-        if delay and (self.remaining != 0 or visitor.on_the_way):
+        delay = 0.0 if visitor.following else visitor.pause(self.think)
+        if user.backoff > delay:
+            delay = user.backoff
+        on_the_way = visitor.chosen >= 0
+        if delay and (self.remaining != 0 or on_the_way):
             user.pause = self.loop.call_later(delay, self._next, user)
+        elif on_the_way and user.conn is not None and now < self.stop_at and not self.ramping:
+            self.begin(user, now, perf_counter())  # what _next comes to, for what must be cheap
         else:
             self._next(user)
 

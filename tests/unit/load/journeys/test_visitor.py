@@ -204,3 +204,15 @@ def test_journeys_are_taken_by_weight_and_their_cookies_begin_anew() -> None:
         assert cookie == (None if one.chosen else "key=1")
         one.take_in(answer(fields=[(b"set-cookie", b"a=1")]))
     assert 250 < chosen.count(0) < 350
+
+
+def test_a_step_that_names_its_cookies_sends_no_others_and_braces_stay() -> None:
+    one = visitor(
+        Step(get="/"),
+        Step(get="/a", headers={"Cookie": "own=1", "X": "{{x}}"}, expect={"text": "{{x}}"}),
+    )
+    one.request()
+    one.take_in(answer(fields=[(b"set-cookie", b"a=1; Path=/")]))
+    _, headers, _ = sent(one)
+    assert (headers["Cookie"], headers["X"]) == ("own=1", "{x}")
+    assert one.take_in(answer("<p>{x}</p>")) is None

@@ -97,7 +97,7 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.load.plan import Plan
     from pytest_winserve.load.run_headers import not_shown
-    from pytest_winserve.load.sending import singles, with_singles
+    from pytest_winserve.load.sending import shake_hands, singles, with_singles
     from pytest_winserve.report.record import Record
     from pytest_winserve.session.labs import headers_of
     from pytest_winserve.system.locks import measuring, wait_text
@@ -111,6 +111,7 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     sent = made.with_headers(headers)
     live = Watch()
     with measuring(lambda seconds: live.waiting(wait_text(seconds))):
+        shake_hands(target)
         # Where it is a lab that serves there, it does not count this as its traffic.
         single = singles(sent, Target(base, warmup_tag=lab_tag(1)))
         result = get_engine(settings.engine).run(sent, target, live.follow)

@@ -30,7 +30,7 @@ _PLAIN: Mapping[str, MetricKind] = {
     "non_blocking": "truth",
     "capacity": "count",
 }
-ROWS = ("connect.", "first_byte.")
+ROWS = ("connect.", "tls.", "first_byte.")
 """What stands before a metric of other times than the total."""
 
 CLOSE = 0.1
@@ -273,8 +273,8 @@ def evaluate(criterion: Criterion, measured: Measured, broken: str = "", note: s
 
 
 def quantile_of(metric: str) -> float | None:
-    """The q of pNN, connect.pNN or first_byte.pNN; None for every other metric."""
-    match = _QUANTILE.fullmatch(metric.removeprefix("connect.").removeprefix("first_byte."))
+    """The q of pNN, connect.pNN, tls.pNN or first_byte.pNN; None for every other metric."""
+    match = _QUANTILE.fullmatch(metric.removeprefix(next(filter(metric.startswith, ROWS), "")))
     return float(match[1]) if match else None
 
 

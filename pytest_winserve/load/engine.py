@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 from pytest_winserve.errors import LoadError, UsageError
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.result import Result
+from pytest_winserve.system.trust import SYSTEM, Trust
 
+PORTS = {"http": 80, "https": 443}
 START_SECONDS = 60.0
 """How long a worker may take until it is ready: importing, on a busy machine."""
 GRACE_SECONDS = 20.0
@@ -29,7 +31,7 @@ RESOLVE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to send a load: `url` is "http://HOST:PORT".
+    """Where to send a load: `url` is "http://HOST:PORT", or https by `trust`.
 
     Counted requests carry `X-Winserve: <tag>` and those of the warm-up `<warmup_tag>`, when given.
     Answers of a backend carry `X-Winserve-Backend: <nonce>.<index>`; one with another nonce than
@@ -40,6 +42,7 @@ class Target:
     tag: str | None = None
     warmup_tag: str | None = None
     nonce: str | None = None
+    trust: Trust = SYSTEM
 
     def __post_init__(self) -> None:
         self.address()
@@ -49,7 +52,7 @@ class Target:
                 raise UsageError(f"{name}={value!r}: printable ASCII is needed")
 
     def address(self) -> tuple[str, int]:
-        """Host and port of the url; UsageError when it is not http://HOST:PORT."""
+        """Host and port of the url; UsageError when it is not http(s)://HOST:PORT."""
         try:
             parts = urlsplit(self.url)
             host, port = parts.hostname, parts.port
@@ -57,16 +60,22 @@ class Target:
             host = port = None
         if (
             not host
-            or parts.scheme != "http"
+            or parts.scheme not in PORTS
             or parts.path not in {"", "/"}
             or parts.query
             or parts.fragment
             or parts.username is not None
         ):
             raise UsageError(
-                f"url={self.url!r}: 'http://HOST:PORT' is needed; the path belongs to the plan"
+                f"url={self.url!r}: 'http://HOST:PORT' or 'https://HOST:PORT' is needed; "
+                "the path belongs to the plan"
             )
-        return host, 80 if port is None else port
+        return host, PORTS[parts.scheme] if port is None else port
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is spoken to over TLS."""
+        return urlsplit(self.url).scheme == "https"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,14 @@ class Engine(Protocol):
         target: Target,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Result: ...
+
+
+def plain_only(engine: str, target: Target) -> None:
+    """Raise UsageError for an https URL, of an engine that cannot load one."""
+    if target.secure:
+        raise UsageError(
+            f"{target.url}: the engine {engine} loads http only; take --engine builtin"
+        )
 
 
 def resolve(target: Target) -> tuple[str, int]:

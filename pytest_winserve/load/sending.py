@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from time import perf_counter
 from urllib.parse import urlsplit
 
+from pytest_winserve.errors import LoadError
 from pytest_winserve.load.engine import Target, resolve
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.wire import Route, place_of
@@ -57,13 +59,15 @@ def singles(
     for label, route in requests[:MOST_REQUESTS]:
         left = min(end - perf_counter(), plan.timeout)
         if left > 0:
-            found.append(_single(label, route, address, left))
+            found.append(_single(label, route, address, left, target))
     return tuple(found)
 
 
-def _single(label: str, route: Route, address: tuple[str, int], seconds: float) -> Reference:
+def _single(
+    label: str, route: Route, address: tuple[str, int], seconds: float, target: Target
+) -> Reference:
     try:
-        with _connected(address, seconds) as sock:
+        with _connected(address, seconds) as plain, _secured(plain, target) as sock:
             sock.sendall(route.data)
             response = http.client.HTTPResponse(sock, method=route.method)
             try:
@@ -97,6 +101,38 @@ def _connected(address: tuple[str, int], seconds: float) -> Iterator[socket.sock
             yield sock
         finally:
             timer.cancel()
+
+
+def shake_hands(target: Target) -> None:
+    """Raise LoadError where the target's certificate is not to be trusted, or its handshake fails.
+
+    One that does not let us connect is left to the load, which counts what becomes of it.
+    """
+    if not target.secure:
+        return
+    with contextlib.ExitStack() as held:
+        try:
+            sock = held.enter_context(_connected(resolve(target), MOST_SECONDS))
+        except OSError:
+            return
+        try:
+            held.enter_context(_secured(sock, target))
+        except ssl.SSLCertVerificationError as error:
+            raise LoadError(
+                f"{target.url}: its certificate is not to be trusted: "
+                f"{error.verify_message.rstrip('.')}"
+            ) from None
+        except OSError as error:
+            raise LoadError(f"{target.url}: the TLS handshake fails: {error}") from None
+
+
+def _secured(
+    sock: socket.socket, target: Target
+) -> contextlib.AbstractContextManager[socket.socket]:
+    """The connection, over TLS if the target wants it."""
+    if not target.secure:
+        return contextlib.nullcontext(sock)
+    return target.trust.context().wrap_socket(sock, server_hostname=target.address()[0])
 
 
 def _size_of(response: http.client.HTTPResponse) -> int | None:

@@ -8,6 +8,8 @@ OUTCOMES = (
     "refused",
     "reset",
     "connect_timeout",
+    "tls_failed",
+    "tls_timeout",
     "timeout",
     "closed_early",
     "bad_response",

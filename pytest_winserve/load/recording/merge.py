@@ -31,6 +31,7 @@ class Merged:
     """What `merged` finds; the fields are those of Result."""
 
     connect: Histogram
+    tls: Histogram
     first_byte: Histogram
     total: Histogram
     service: Histogram | None
@@ -51,6 +52,7 @@ def merged(timelines: Sequence[Sequence[Mapping[str, Any]]], plan: Plan) -> Merg
         return _Group(Histogram() if plan.open_model else None)
 
     answers, connect, first_byte, sessions = group(), Histogram(), Histogram(), Histogram()
+    tls = Histogram()
     backends: defaultdict[str, _Group] = defaultdict(group)
     outcomes: defaultdict[str, _Group] = defaultdict(group)
     requests = [group() for _ in plan.labels]
@@ -59,6 +61,7 @@ def merged(timelines: Sequence[Sequence[Mapping[str, Any]]], plan: Plan) -> Merg
         parts = [timeline[at] for timeline in timelines if at < len(timeline)]
         connects, ends = _sum(parts, "connect"), _sum(parts, "session")
         connect.merge(connects)
+        tls.merge(_sum(parts, "tls"))
         sessions.merge(ends)
         first_byte.merge(_sum(parts, "first_byte"))
         all_here = group()
@@ -91,6 +94,7 @@ def merged(timelines: Sequence[Sequence[Mapping[str, Any]]], plan: Plan) -> Merg
     shares = {label: one.share() for label, one in zip(plan.labels, requests, strict=True)}
     return Merged(
         connect=connect,
+        tls=tls,
         first_byte=first_byte,
         total=answers.total,
         service=answers.service,
@@ -108,7 +112,7 @@ def merged(timelines: Sequence[Sequence[Mapping[str, Any]]], plan: Plan) -> Merg
 
 
 def _sum(parts: Iterable[Mapping[str, Any]], name: str) -> Histogram:
-    return Histogram.merged(Histogram.from_dict(part[name]) for part in parts)
+    return Histogram.merged(Histogram.from_dict(part[name]) for part in parts if name in part)
 
 
 class _Group:

@@ -66,6 +66,7 @@ class Tally:
         # Of the second under way, appended to by the hot path. The lists stay the same objects.
         self.started = 0
         self.connects: list[int] = []
+        self.handshakes: list[int] = []
         self.first_bytes: list[int] = []
         self.sessions: list[int] = []
         self._times: dict[tuple[RequestKind, AnswerKind], Times] = {}
@@ -113,6 +114,7 @@ class Tally:
                 times.services.clear()
         for histogram, values in (
             (now.connect, self.connects),
+            (now.tls, self.handshakes),
             (now.first_byte, self.first_bytes),
             (now.session, self.sessions),
         ):
@@ -159,6 +161,7 @@ class _Second:
     def __init__(self) -> None:
         self.started = 0
         self.connect = Histogram()
+        self.tls = Histogram()
         self.first_byte = Histogram()
         self.session = Histogram()
         self.kinds: dict[RequestKind, tuple[Histogram, Histogram]] = {}
@@ -172,6 +175,7 @@ class _Second:
         return {
             "started": self.started,
             "connect": self.connect.to_dict(),
+            "tls": self.tls.to_dict(),
             "first_byte": self.first_byte.to_dict(),
             "session": self.session.to_dict(),
             "kinds": [

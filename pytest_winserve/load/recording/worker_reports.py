@@ -69,6 +69,7 @@ def result_of(
         dropped=sum(snapshot["dropped"] for snapshot in snapshots),
         elapsed=elapsed,
         connect=times.connect,
+        tls=times.tls if url.startswith("https:") else None,
         first_byte=times.first_byte,
         total=times.total,
         service=times.service,

@@ -28,6 +28,8 @@ class ResultFacts(Protocol):
     @property
     def url(self) -> str: ...
     @property
+    def tls(self) -> Histogram | None: ...
+    @property
     def sent(self) -> int: ...
     @property
     def answered(self) -> int: ...
@@ -136,7 +138,7 @@ def summary(result: ResultFacts) -> str:
     lines.append(f"outcomes: {_counts(result.outcomes)}")
     lines += [*filter(None, [result.redirected]), *result.differences, *result.astray]
     lines += _journeys(result)
-    for name in ("connect", "first_byte", "total"):
+    for name in ("connect", *(["tls"] if result.tls is not None else []), "first_byte", "total"):
         lines.append(f"{name}: {_times(result, name)}")
     if set(result.by_backend) - {NO_BACKEND}:
         answers = {index: share.answers for index, share in result.by_backend.items()}

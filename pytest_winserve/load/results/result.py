@@ -47,10 +47,11 @@ class Result:
     """What came back. ValueError when outcomes do not add up to what was sent.
 
     `outcomes` counts every request once: under its HTTP status, or "refused", "reset",
-    "connect_timeout", "timeout", "closed_early", "bad_response", "client_limit", "unexpected" (an
-    answer, but not what its journey's step expects). `dropped` requests
+    "connect_timeout", "tls_failed", "tls_timeout", "timeout", "closed_early", "bad_response",
+    "client_limit", "unexpected" (an answer, but not what its journey's step expects). `dropped` requests
     were never sent (open model). `elapsed` runs from the first request counted to the last outcome.
-    `connect` has successful connects, `first_byte` (from writing the request) and `total` (from
+    `connect` has successful TCP connects, `tls` the handshakes after them (None without TLS),
+    `first_byte` (from writing the request) and `total` (from
     wanting it, connect included; in the open model from its intended start) complete HTTP answers
     only. `service` is the same from when it was really begun: what the server took, where `total`
     is what a user waits; None where no request begins late, or the engine does not tell. `sessions`
@@ -97,6 +98,7 @@ class Result:
     answers: Answers | None = None
     journeys: tuple[JourneyShare, ...] = ()
     unexpected: tuple[Unexpected, ...] = ()
+    tls: Histogram | None = None
 
     def __post_init__(self) -> None:
         known = sum(self.outcomes.values())
@@ -172,7 +174,7 @@ class Result:
         """The times that a metric such as `p95` or `connect.p95` is about, None where they were not
         measured; and what of them."""
         row, _, bare = metric.partition(".") if metric.startswith(ROWS) else ("total", "", metric)
-        times: Histogram = getattr(self, row)
+        times: Histogram | None = getattr(self, row)
         return (None if row in self.unmeasured else times), bare
 
     @property
@@ -296,6 +298,7 @@ class Result:
             "by_outcome": {key: times.to_dict() for key, times in self.by_outcome.items()},
             "site": None if self.site is None else self.site.to_dict(),
             **logged_dict(self.logged),
+            **({} if self.tls is None else {"tls": self.tls.to_dict()}),
             **({} if self.answers is None else {"answers": self.answers.to_dict()}),
             **self._journeys_dict(),
         }
@@ -338,6 +341,7 @@ class Result:
             by_outcome={key: OutcomeTimes.from_dict(one) for key, one in times.items()},
             site=None if site is None else SiteUsage.from_dict(site),
             logged=logged_of(data),
+            tls=histogram_of(data.get("tls")),
             answers=None if "answers" not in data else Answers.from_dict(data["answers"]),
             journeys=tuple(map(JourneyShare.from_dict, data.get("journeys", ()))),
             unexpected=tuple(map(Unexpected.from_dict, data.get("unexpected", ()))),

@@ -488,7 +488,7 @@ def test_of_several_addresses_the_one_that_listens_is_taken(
 
 
 @pytest.mark.parametrize(
-    "url", ["127.0.0.1:80", "https://127.0.0.1", "http://127.0.0.1/x", "http://h:99999", "http://"]
+    "url", ["127.0.0.1:80", "ftp://127.0.0.1", "http://127.0.0.1/x", "http://h:99999", "http://"]
 )
 def test_a_wrong_url_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="http://HOST:PORT"):

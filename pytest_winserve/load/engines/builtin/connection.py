@@ -124,12 +124,13 @@ class Conn:
         self.began = now
         self.link.open(user.route.data)
 
-    def give_up(self) -> None:
-        """No longer wait for the connection."""
+    def give_up(self) -> str:
+        """No longer wait for the connection; the outcome of its request."""
         if self.user is not None:
             self.user.conn = None
             self.user = None
         self.link.cancel()
+        return "connect_timeout"
 
     def connection_made(self, transport: Transport, at: float | None = None) -> None:
         self.transport = transport

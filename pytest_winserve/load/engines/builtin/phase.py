@@ -40,6 +40,7 @@ class Run:
         self.loop = loop
         host, port = job["address"]
         self.address = host, port
+        self.new_conn: type[Conn] = Conn
         self.nonce: str | None = job["nonce"]
         self.keepalive = plan.keepalive
         self.timeout = plan.timeout
@@ -118,7 +119,7 @@ class Run:
         if conn is not None:
             conn.send(now)
         else:
-            conn, user.spare = user.spare or Conn(self, user), None
+            conn, user.spare = user.spare or self.new_conn(self, user), None
             conn.connect(user, now)
 
     def failed(self, user: User, outcome: str) -> None:
@@ -174,8 +175,7 @@ class Run:
             conn.drop()
             self.failed(user, "timeout")
         else:
-            conn.give_up()
-            self.failed(user, "connect_timeout")
+            self.failed(user, conn.give_up())
 
     def _second(self, now: float) -> None:
         self.tally.roll(now)

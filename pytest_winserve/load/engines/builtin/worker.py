@@ -16,7 +16,8 @@ import threading
 from typing import Any
 
 from pytest_winserve.load.engines.builtin.closed_model import ClosedRun
-from pytest_winserve.load.engines.builtin.event_loops import new_loop
+from pytest_winserve.load.engines.builtin.connection import Conn
+from pytest_winserve.load.engines.builtin.event_loops import Loop, new_loop
 from pytest_winserve.load.engines.builtin.open_model import OpenRun
 from pytest_winserve.load.engines.builtin.phase import Run
 from pytest_winserve.load.plan import Plan
@@ -43,11 +44,24 @@ def _model_of(plan: Plan) -> type[Run]:
     return OpenRun if plan.open_model else ClosedRun
 
 
+def _loop_of(tls: dict[str, Any] | None) -> tuple[Loop, type[Conn]]:
+    """What the worker waits with, and its kind of connections."""
+    if tls is None:
+        return new_loop(), Conn
+    # Here, because a worker without TLS starts faster so.
+    from pytest_winserve.load.engines.builtin.secure import SecureConn, Tls, secure_loop
+    from pytest_winserve.system.trust import Trust
+
+    context = Trust(tls["ca"], tls["insecure"]).context()
+    return secure_loop(Tls(context, tls["name"])), SecureConn
+
+
 def work(job: dict[str, Any]) -> None:
     """Run a job as the engine says, line by line."""
-    loop = new_loop()
+    loop, conn = _loop_of(job.get("tls"))
     plan = Plan.from_dict(job["plan"])
     run = _model_of(plan)(plan, job, loop)
+    run.new_conn = conn
     gc.collect()
     gc.freeze()
     _say({"type": "ready", "sockets": loop.sockets})

@@ -23,6 +23,7 @@ from pytest_winserve.load.engine import (
     Progress,
     Target,
     longest_run,
+    plain_only,
     resolve,
 )
 from pytest_winserve.load.engines.locust.crew import (
@@ -105,6 +106,7 @@ class LocustEngine:
         its master dies, or all workers are lost before they reported; KeyboardInterrupt, like any
         error of `on_progress`, ends it and passes.
         """
+        plain_only(NAME, target)
         here = self._here(plan)
         workers = here + self._elsewhere
         users = users_of(plan)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_winserve.errors import LoadError, UsageError
-from pytest_winserve.load.engine import Engine, Progress, Target, longest_run, resolve
+from pytest_winserve.load.engine import Engine, Progress, Target, longest_run, plain_only, resolve
 from pytest_winserve.load.engines.tsung.config import (
     RETRIES,
     Client,
@@ -66,6 +66,7 @@ class TsungEngine:
         UsageError for what tsung cannot send, MissingComponent without it, LoadError when it does
         not start, or dies; KeyboardInterrupt, like any error of `on_progress`, ends it and passes.
         """
+        plain_only(NAME, target)
         check_plan(plan)
         find_tsung()
         if plan.warmup:

@@ -1,0 +1,130 @@
+"""Loads over TLS by the built-in engine, against a real nginx and servers that break handshakes."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import trustme
+
+from pytest_winserve.errors import LoadError
+from pytest_winserve.load.engine import Target
+from pytest_winserve.load.engines.builtin import BuiltinEngine
+from pytest_winserve.load.plan import Plan
+from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.sending import shake_hands
+from pytest_winserve.system.ports import claim_port
+from pytest_winserve.system.trust import Trust
+from pytest_winserve.webservers.nginx import of_the_system, of_the_wheel
+
+CONF = """daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
+{user}
+events {{ }}
+http {{ access_log off; server {{ listen 127.0.0.1:{port} ssl;
+ssl_certificate tls.crt; ssl_certificate_key tls.key; return 200 "hello"; }} }}
+"""
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, certificate: trustme.LeafCert) -> Iterator[str]:
+    program = of_the_system() or of_the_wheel()
+    assert program is not None
+    claim = claim_port()
+    (folder / "nginx.conf").write_text(CONF.format(port=claim.number, user=""), "utf-8")
+    for pem in certificate.cert_chain_pems:
+        pem.write_to_path(str(folder / "tls.crt"), append=True)
+    certificate.private_key_pem.write_to_path(str(folder / "tls.key"))
+    command = [str(program), "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log"]
+    process = subprocess.Popen(command)
+    try:
+        while not (folder / "nginx.pid").exists():
+            assert process.poll() is None, (folder / "error.log").read_text("utf-8")
+        yield f"https://127.0.0.1:{claim.number}"
+    finally:
+        process.terminate()
+        process.wait()
+        claim.release()
+
+
+def load(url: str, trust: Trust, *, keepalive: bool = True, count: int = 10) -> Result:
+    plan = Plan.make(users=5, count=count, path="/", keepalive=keepalive, timeout=5)
+    return BuiltinEngine(workers=1).run(plan, Target(url, trust=trust))
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def trusted(authority: trustme.CA) -> Trust:
+    return Trust(authority.cert_pem.bytes().decode())
+
+
+@pytest.mark.parametrize("keepalive", [True, False])
+def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
+    tmp_path: Path, authority: trustme.CA, keepalive: bool
+) -> None:
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+        result = load(url, trusted(authority), keepalive=keepalive, count=200)
+    assert result.outcomes == {"200": 200}
+    assert result.tls is not None
+    assert result.tls.count == result.connect.count == (5 if keepalive else 200)
+    assert result.metric("tls.p95")[1] == result.tls.count
+    assert "\ntls: mean " in result.summary()
+    assert Result.from_dict(result.to_dict()) == result
+
+
+def test_bad_certificates_are_named_before_a_load_and_counted_in_it(
+    tmp_path: Path, authority: trustme.CA
+) -> None:
+    long_ago = datetime(2001, 1, 1, tzinfo=UTC)
+    bad = {
+        "certificate has expired": authority.issue_cert("127.0.0.1", not_after=long_ago),
+        "IP address mismatch": authority.issue_cert("shop.example"),
+        "unable to get local issuer": trustme.CA().issue_cert("127.0.0.1"),
+    }
+    for number, (why, certificate) in enumerate(bad.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with nginx(folder, certificate) as url:
+            with pytest.raises(LoadError, match=f"its certificate is not to be trusted: {why}"):
+                shake_hands(Target(url, trust=trusted(authority)))
+            assert load(url, trusted(authority)).outcomes == {"tls_failed": 10}
+            shake_hands(Target(url, trust=Trust(insecure=True)))
+            assert load(url, Trust(insecure=True)).outcomes == {"200": 10}
+
+
+def test_a_broken_handshake_is_an_outcome_of_its_own() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def break_off() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with listener.accept()[0] as client:
+                        client.recv(100)
+                        client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=break_off, daemon=True)
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(LoadError, match="the TLS handshake fails: "):
+            shake_hands(Target(url))
+        plan = Plan.make(users=2, count=10, path="/")
+        result = BuiltinEngine(workers=1).run(plan, Target(url))
+        assert result.outcomes == {"tls_failed": 10}
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_handshake_that_hangs_ends_with_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        plan = Plan.make(users=2, count=2, path="/", timeout=0.2)
+        result = BuiltinEngine(workers=1).run(plan, Target(url))
+    assert result.outcomes == {"tls_timeout": 2}

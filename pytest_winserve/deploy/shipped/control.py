@@ -7,12 +7,12 @@ run again.
 import contextlib
 import http.client
 import os
-import re
 import runpy
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +22,9 @@ HERE = Path(__file__).resolve().parent
 SETTINGS = runpy.run_path(str(HERE / "settings.py"))
 NSSM = HERE / "nssm.exe"
 LOGS = HERE / "logs"
-STATES = {"1": "stopped", "2": "starting", "3": "stopping", "4": "running", "7": "paused"}
-"""What `sc query` calls the states by number, whatever its language."""
-NO_SUCH_SERVICE = 1060
+STATES = {1: "stopped", 2: "starting", 3: "stopping", 4: "running", 7: "paused"}
+"""By Windows' numbers. NSSM pauses a service whose program ends at once, again and again."""
+MAY_CONNECT, MAY_ASK, NO_SUCH_SERVICE = 0x1, 0x4, 1060
 STOP_SECONDS = 90.0
 GRACE_MILLISECONDS = 20_000
 """How long a program may take to end by itself when it is asked to; then it is killed."""
@@ -153,12 +153,17 @@ def is_free(service: Service) -> bool:
 
 
 def run(*command: str) -> tuple[int, str]:
-    """The exit status of a command, and what it says; NSSM says it in UTF-16."""
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout.replace(b"\0", b"").decode("utf-8", "replace").strip()
+    """The exit status of a command, and what it says; NSSM says it in UTF-16.
+
+    To a file: a service that is started meanwhile could keep a pipe open, which would never end.
+    """
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+        )
+        output.seek(0)
+        said = output.read().replace(b"\0", b"")
+    return done.returncode, said.decode("utf-8", "replace").strip()
 
 
 def nssm(*words: str) -> str:
@@ -170,22 +175,33 @@ def nssm(*words: str) -> str:
 
 def state(service: Service) -> str:
     """What Windows says of the service; empty when there is none of that name."""
-    status, said = run("sc", "query", service.name)
-    if status == NO_SUCH_SERVICE or f" {NO_SUCH_SERVICE}" in said:
-        return ""
-    numbers = re.findall(r":\s*(\d+)\s", said)  # TYPE and STATE first, in every language
-    if status or len(numbers) < 2:
-        raise Failed(f"sc query {service.name}: {said or f'exit status {status}'}")
-    return STATES.get(numbers[1], f"in state {numbers[1]}")
+    if sys.platform == "win32":
+        import ctypes
+
+        library = ctypes.WinDLL("advapi32", use_last_error=True)
+        library.OpenSCManagerW.restype = library.OpenServiceW.restype = ctypes.c_void_p
+        manager = ctypes.c_void_p(library.OpenSCManagerW(None, None, MAY_CONNECT))
+        handle = ctypes.c_void_p(library.OpenServiceW(manager, service.name, MAY_ASK))
+        error = ctypes.get_last_error()
+        told = (ctypes.c_uint32 * 7)()  # a SERVICE_STATUS; the second number is the state
+        good = bool(handle) and bool(library.QueryServiceStatus(handle, told))
+        for each in (handle, manager):
+            library.CloseServiceHandle(each)
+        if good:
+            return STATES.get(told[1], f"in state {told[1]}")
+        if error == NO_SUCH_SERVICE:
+            return ""
+        raise Failed(f"Windows does not tell the state of {service.name}: error {error}")
+    raise Failed("these services are for Windows; nothing was changed")
 
 
 def is_ours(service: Service) -> bool:
-    """Whether the service that has this name is of this folder."""
-    status, folder = run(str(NSSM), "get", service.name, "AppDirectory")
-    if status or not folder:  # it is installed half, or is none of NSSM's
-        status, program = run(str(NSSM), "get", service.name, "Application")
-        return status == 0 and bool(program)
-    return os.path.normcase(folder.rstrip("\\")) == os.path.normcase(str(service.folder))
+    """Whether the service that has this name is of this folder, or was interrupted on its way."""
+    parameters = read_parameters(service.name)
+    folder = parameters.get("AppDirectory", "")
+    if "AppStdout" not in parameters:  # what is written last but for numbers
+        return "Application" in parameters
+    return os.path.normcase(str(folder).rstrip("\\")) == os.path.normcase(str(service.folder))
 
 
 def is_administrator() -> bool:
@@ -232,26 +248,22 @@ def configure(service: Service) -> None:
     """Make the service, or bring one that is there to what settings.py says."""
     if not state(service):
         nssm("install", service.name, service.program)
-    values: list[tuple[str, ...]] = [
-        ("AppDirectory", str(service.folder)),
-        ("Application", service.program),
-        ("AppParameters", subprocess.list2cmdline(service.arguments)),
-        ("Description", f"{SETTINGS['NAME']}: {service.address}:{service.port}"),
-        ("Start", "SERVICE_AUTO_START"),
-        ("AppExit", "Default", "Restart"),
-        ("AppRestartDelay", str(SETTINGS["RESTART_MILLISECONDS"])),
-        # One that ends sooner than this after its start waits longer each time.
-        ("AppThrottle", "1500"),
-        ("AppStopMethodConsole", str(GRACE_MILLISECONDS)),
-        ("AppKillProcessTree", "1"),
-        ("AppStdout", str(service.log)),
-        ("AppStderr", str(service.log)),
-        ("AppRotateFiles", "1"),
-        ("AppRotateOnline", "1"),
-        ("AppRotateBytes", str(LOG_BYTES)),
-    ]
-    for name, *value in values:
-        nssm("set", service.name, name, *value)
+    write_parameters(
+        service.name,
+        {
+            "AppDirectory": str(service.folder),
+            "Application": service.program,
+            "AppParameters": subprocess.list2cmdline(service.arguments),
+            "AppRestartDelay": SETTINGS["RESTART_MILLISECONDS"],
+            "AppStopMethodConsole": GRACE_MILLISECONDS,
+            "AppStdout": str(service.log),
+            "AppStderr": str(service.log),
+            "AppRotateFiles": 1,
+            "AppRotateOnline": 1,
+            "AppRotateBytes": LOG_BYTES,
+        },
+    )
+    nssm("set", service.name, "Start", "SERVICE_AUTO_START")
     depend(service)
     account = SETTINGS["ACCOUNT"]
     if account.startswith(BUILT_IN):
@@ -261,6 +273,37 @@ def configure(service: Service) -> None:
 
         password = getpass.getpass(f"Password of {account} (it is given to Windows only): ")
         nssm("set", service.name, "ObjectName", account, password)
+
+
+def read_parameters(name: str) -> dict[str, str | int]:
+    """What NSSM runs by that name; empty where the service is none of NSSM's."""
+    found: dict[str, str | int] = {}
+    if sys.platform == "win32":
+        import winreg
+
+        with (
+            contextlib.suppress(FileNotFoundError),
+            winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, parameters_of(name)) as key,
+        ):
+            for number in range(winreg.QueryInfoKey(key)[1]):
+                parameter, value, _ = winreg.EnumValue(key, number)
+                found[parameter] = value
+    return found
+
+
+def parameters_of(name: str) -> str:
+    return rf"SYSTEM\CurrentControlSet\Services\{name}\Parameters"
+
+
+def write_parameters(name: str, values: dict[str, str | int]) -> None:
+    """What `nssm set NAME PARAMETER VALUE` does, in one go: NSSM has them in the registry."""
+    if sys.platform == "win32":
+        import winreg
+
+        with winreg.CreateKey(winreg.HKEY_LOCAL_MACHINE, parameters_of(name)) as key:
+            for parameter, value in values.items():
+                kind = winreg.REG_DWORD if isinstance(value, int) else winreg.REG_EXPAND_SZ
+                winreg.SetValueEx(key, parameter, 0, kind, value)
 
 
 def depend(service: Service) -> None:

@@ -59,7 +59,7 @@ class Windows:
         # What they keep open is not to be waited for.
         self.keeper = subprocess.Popen(
             [*self._words, "-c", "print('up', flush=True); input()"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, env=self._without_package(),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self._without_package(),
         )  # fmt: skip
         assert self.keeper.stdout is not None
         assert self.keeper.stdout.readline().strip() == b"up"
@@ -84,8 +84,11 @@ class Windows:
 def windows(own_wine: OwnWine) -> Iterator[Windows]:
     windows = Windows(own_wine)
     yield windows
-    windows.keeper.kill()
-    windows.keeper.wait()
+    # Not until the end of its output: services of a test that failed would keep that open.
+    for stream in (windows.keeper.stdin, windows.keeper.stdout):
+        assert stream is not None
+        stream.close()
+    windows.keeper.wait(COMMAND_SECONDS)
 
 
 def test_services_are_installed_killed_upgraded_and_removed(
@@ -118,12 +121,12 @@ def test_services_are_installed_killed_upgraded_and_removed(
     assert windows.batch(to / "status.cmd")[0] == 0
 
     def backends() -> list[psutil.Process]:
-        return [p for p in own_wine.processes() if f"--listen=127.0.0.1:{PORT + 1}" in p.cmdline()]
+        return own_wine.windows(f"--listen=127.0.0.1:{PORT + 1}")
 
-    for process in backends():
+    killed = backends()
+    for process in killed:
         process.kill()
-    eventually(lambda: not answered(PORT + 1) or backends(), seconds=60)
-    eventually(lambda: backends() and answered(PORT + 1), seconds=60)
+    eventually(lambda: set(backends()) - set(killed) and answered(PORT + 1), seconds=60)
 
     status, said = windows.batch(to / "upgrade.cmd")
     assert (status, said.count("restarted")) == (0, 2), said
@@ -135,3 +138,5 @@ def test_services_are_installed_killed_upgraded_and_removed(
         assert windows.batch(to / "uninstall.cmd")[0] == 0
     assert "shop-front: not installed" in windows.batch(to / "status.cmd")[1]
     assert not any(answered(port) for port in range(PORT, PORT + 3))
+    # The process of a service ends after it has said that it stopped.
+    eventually(lambda: not own_wine.windows(windows_path(to / "nssm.exe")), seconds=90)

@@ -140,13 +140,10 @@ def _module_of_file(name: AppName) -> ModuleType:
         raise AppError(
             f"the app {name.text!r}: there is no file {file.name!r} in {str(file.parent)!r}{near}"
         )
-    folder, parts = file.parent, [] if file.stem == "__init__" else [file.stem]
-    while (folder / "__init__.py").is_file():
-        parts.insert(0, folder.name)
-        folder = folder.parent
+    folder, full_name = module_of(file)
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    module = importlib.import_module(".".join(parts))
+    module = importlib.import_module(full_name)
     loaded = getattr(module, "__file__", None)
     if loaded is None or not os.path.samefile(loaded, file):  # noqa: PTH121
         raise AppError(
@@ -154,6 +151,15 @@ def _module_of_file(name: AppName) -> ModuleType:
             f"({loaded or 'a part of Python'}), and was imported before: give the file another name"
         )
     return module
+
+
+def module_of(file: Path) -> tuple[Path, str]:
+    """The folder from which a file is imported, and the name of its module there."""
+    folder, parts = file.parent, [] if file.stem == "__init__" else [file.stem]
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return folder, ".".join(parts)
 
 
 def _only_app(name: AppName, module: ModuleType) -> LoadedApp:

@@ -12,6 +12,7 @@ import click
 from pytest_winserve.cli.article import article
 from pytest_winserve.cli.check import check
 from pytest_winserve.cli.compare import compare
+from pytest_winserve.cli.deploy import deploy
 from pytest_winserve.cli.doctor import doctor
 from pytest_winserve.cli.journey import journey
 from pytest_winserve.cli.load import load
@@ -28,7 +29,9 @@ def cli() -> None:
     """Shows which way of serving a Flask (WSGI) application holds up, and how each one fails."""
 
 
-for command in (article, check, compare, doctor, journey, load, recommend, routes, setup, up):
+for command in (
+    article, check, compare, deploy, doctor, journey, load, recommend, routes, setup, up,
+):  # fmt: skip
     cli.add_command(command)
 
 

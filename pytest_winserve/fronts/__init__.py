@@ -84,6 +84,22 @@ class Front(Protocol):
 
 
 @runtime_checkable
+class DeployableFront(Protocol):
+    """A front that can be deployed on Windows."""
+
+    def deploy(
+        self,
+        binary: FrontBinary,
+        folder: Path,
+        listen: Address,
+        backends: Sequence[str],
+        options: Options,
+    ) -> list[str]:
+        """As `Front.prepare`, without the lab's marks and with what production needs. The program
+        is a path, or its name in `folder`, which is where it will run."""
+
+
+@runtime_checkable
 class KeepsUsers(Protocol):
     """A front that can have a user stay with one backend."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -93,6 +94,32 @@ class NginxFront:
         fastcgi: bool = False,
     ) -> list[str]:
         """As `Front.prepare`; with `fastcgi`, that is what the backends speak."""
+        self._write(folder, listen, backends, options, fastcgi=fastcgi)
+        return self._command(binary, folder)
+
+    def deploy(
+        self,
+        binary: FrontBinary,
+        folder: Path,
+        listen: Address,
+        backends: Sequence[str],
+        options: Options,
+    ) -> list[str]:
+        self._write(folder, listen, backends, options, deployed=True)
+        program = Path(shutil.copy2(binary.path, folder)).name if os.name == "nt" else binary.path
+        # It runs in its folder, and finds there what the lab names from elsewhere.
+        return [str(program), "-p", "./", "-c", "nginx.conf", "-e", "logs/error.log"]
+
+    def _write(
+        self,
+        folder: Path,
+        listen: Address,
+        backends: Sequence[str],
+        options: Options,
+        *,
+        fastcgi: bool = False,
+        deployed: bool = False,
+    ) -> None:
         for name in ("logs", "temp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         connections = int(options["connections"]) or PLATFORM_CONNECTIONS
@@ -104,11 +131,11 @@ class NginxFront:
             connections=connections,
             backends=backends,
             fastcgi=fastcgi,
+            deployed=deployed,
             listen="{}:{}".format(*listen),
             options={k: v if isinstance(v, bool) else int(v) for k, v in options.items()},
         )
         (folder / "nginx.conf").write_text(text, encoding="utf-8")
-        return self._command(binary, folder)
 
     def keeps_connections(self, options: Options) -> bool:
         return bool(options["keepalive"])

@@ -103,6 +103,41 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server is to run an app by its own command, without the lab.
+
+    `app` is a name that every server takes: `module:attribute`. `port` is a text, because IIS tells
+    it by a variable. `front` is the address of the front that is believed; empty without one.
+    """
+
+    app: str
+    address: str
+    port: str
+    options: Options
+    front: str = ""
+
+    @property
+    def listen(self) -> str:
+        return f"{self.address}:{self.port}"
+
+
+CODE = "deployed_server"
+"""The module that `Production.code` is written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """The server's own command: the `arguments` of Python, such as `-m waitress ...`.
+
+    Where it has no command, or none for these options, they name the module `CODE` or its file, of
+    which `code` is the text. Its `{imports}` is where the app is imported, as `app`.
+    """
+
+    arguments: tuple[str, ...]
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Package:
     """A distribution that a server needs, and its oldest version that works; one that is optional
     may be missing."""
@@ -186,6 +221,14 @@ class Complaining(Protocol):
     def complaint(self, line: str) -> tuple[str, bool] | None:
         """The kind of what a line of its log complains of, and whether that is an error; None for
         any other line. Tracebacks and lines of level ERROR need no words: they are always found."""
+
+
+@runtime_checkable
+class Deployable(Protocol):
+    """A server that can be deployed on Windows."""
+
+    def production(self, place: Place) -> Production:
+        """How it runs the app there, without the lab, as `start` does in it."""
 
 
 def server_names() -> list[str]:

@@ -5,8 +5,27 @@ from __future__ import annotations
 import socket
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import CODE, Concurrency, Job, Package, Place, Production, Running
 from pytest_winserve.system.threads import Flag, start_new_thread
+
+KEPT_BY_DEFAULT = 10  # cheroot.server.HTTPServer.keep_alive_conn_limit
+
+PRODUCTION = """\
+import sys
+
+from cheroot.wsgi import Server
+
+{imports}
+
+server = Server(
+    (sys.argv[1], int(sys.argv[2])),
+    app,
+    numthreads={threads},
+    request_queue_size={request_queue_size},
+)
+server.keep_alive_conn_limit = {keep_alive_conn_limit}
+server.safe_start()
+"""
 
 
 class CherootServer:
@@ -23,14 +42,33 @@ class CherootServer:
     options = (
         Option("threads", 10, "threads that run the app", minimum=1, maximum=1000),
         Option("request_queue_size", 5, "length of the listen queue", 1, maximum=65_535),
-        Option("keep_alive_conn_limit", 10, "idle connections that are kept open", maximum=100_000),
-    )
+        Option(
+            "keep_alive_conn_limit", KEPT_BY_DEFAULT, "idle connections that are kept open", 0,
+            100_000,
+        ),
+    )  # fmt: skip
 
     def unsupported(self, platform: str, options: Options) -> str | None:
         return None
 
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["threads"])
+
+    def production(self, place: Place) -> Production:
+        options = {name: int(value) for name, value in place.options.items()}
+        if options["keep_alive_conn_limit"] != KEPT_BY_DEFAULT:  # its command has no such option
+            code = PRODUCTION
+            for name, value in options.items():
+                code = code.replace(f"{{{name}}}", str(value))
+            return Production((f"{CODE}.py", place.address, place.port), code)
+        return Production(
+            (
+                "-m", "cheroot", place.app,
+                "--bind", place.listen,
+                "--threads", str(options["threads"]),
+                "--request-queue-size", str(options["request_queue_size"]),
+            )
+        )  # fmt: skip
 
     def start(self, job: Job) -> Running:
         from cheroot.wsgi import Server

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Place, Production, Running
 
 
 class FlaskServer:
@@ -20,6 +20,14 @@ class FlaskServer:
 
     def concurrency(self, options: Options) -> Concurrency:
         return None if options["threaded"] else 1
+
+    def production(self, place: Place) -> Production:
+        threads = "--with-threads" if place.options["threaded"] else "--without-threads"
+        where = ("--host", place.address, "--port", place.port)
+        return Production(
+            ("-m", "flask", "--app", place.app, "run", *where, "--no-reload", "--no-debugger",
+             threads)
+        )  # fmt: skip
 
     def start(self, job: Job) -> Running:
         from werkzeug.serving import LISTEN_QUEUE, make_server

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import CODE, Concurrency, Job, Package, Place, Production, Running
 
 BACKLOG = 128  # gevent.pywsgi.WSGIServer: StreamServer.backlog
+
+PATCH = """\
+# Before the app is imported: what waits in it lets other requests run.
+from gevent import monkey
+
+monkey.patch_all()
+
+"""
+PRODUCTION = """\
+{patch}import sys
+
+from gevent.pywsgi import WSGIServer
+
+{imports}
+
+address = (sys.argv[1], int(sys.argv[2]))
+WSGIServer(address, app, log={log}, spawn={spawn}).serve_forever()
+"""
 
 
 class GeventServer:
@@ -31,6 +49,12 @@ class GeventServer:
 
     def concurrency(self, options: Options) -> Concurrency:
         return (int(options["pool"]) or None) if options["patch"] else 1
+
+    def production(self, place: Place) -> Production:
+        code = PRODUCTION.replace("{patch}", PATCH if place.options["patch"] else "")
+        code = code.replace("{spawn}", repr(int(place.options["pool"]) or "default"))
+        code = code.replace("{log}", repr("default" if place.options["log"] else None))
+        return Production((f"{CODE}.py", place.address, place.port), code)
 
     def start(self, job: Job) -> Running:
         from gevent import get_hub, monkey, socket

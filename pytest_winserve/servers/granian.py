@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.errors import StartError
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Place, Production, Running
 from pytest_winserve.system.threads import Flag
 from pytest_winserve.system.windows import has_library
 
@@ -76,6 +76,19 @@ class GranianServer:
 
     def processes(self, options: Options) -> int:
         return int(options["workers"])
+
+    def production(self, place: Place) -> Production:
+        threads, backpressure = limits(place.options)
+        return Production(
+            (
+                "-m", "granian", "--interface", "wsgi",
+                "--host", place.address, "--port", place.port,
+                "--workers", str(place.options["workers"]),
+                "--blocking-threads", str(threads),
+                "--backpressure", str(backpressure),
+                place.app,
+            )
+        )  # fmt: skip
 
     def start(self, job: Job) -> Running:
         from granian.constants import Interfaces

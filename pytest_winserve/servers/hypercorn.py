@@ -6,7 +6,7 @@ import os
 import sys
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import CODE, Concurrency, Job, Package, Place, Production, Running
 
 BACKLOG = 100  # hypercorn.config.Config.backlog
 
@@ -19,6 +19,29 @@ def default_threads() -> int:
     else:
         cpus = os.cpu_count()
     return min(32, (cpus or 1) + 4)
+
+
+PRODUCTION = """\
+import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+{imports}
+
+
+async def main():
+    # The threads that run the app.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor({threads}))
+    config = Config()
+    config.bind = [sys.argv[1]]
+    await serve(app, config, mode="wsgi")
+
+
+asyncio.run(main())
+"""
 
 
 class HypercornServer:
@@ -41,6 +64,17 @@ class HypercornServer:
 
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["threads"]) or default_threads()
+
+    def production(self, place: Place) -> Production:
+        threads = int(place.options["threads"])
+        if threads:  # its command has no such option
+            return Production(
+                (f"{CODE}.py", place.listen), PRODUCTION.replace("{threads}", str(threads))
+            )
+        # No workers: it serves in the process that is started, and in no other.
+        return Production(
+            ("-m", "hypercorn", "--bind", place.listen, "--workers", "0", f"wsgi:{place.app}")
+        )
 
     def start(self, job: Job) -> Running:
         import asyncio

@@ -5,9 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import CODE, Concurrency, Job, Package, Place, Production, Running
 
 BACKLOG = 128  # tornado.netutil.bind_sockets
+
+PRODUCTION = """\
+import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from tornado.httpserver import HTTPServer
+from tornado.wsgi import WSGIContainer
+
+{imports}
+
+# The threads that run the app; None: one request at a time, in Tornado's own thread.
+EXECUTOR = {executor}
+
+
+async def main():
+    server = HTTPServer(WSGIContainer(app, EXECUTOR))
+    server.listen(int(sys.argv[2]), address=sys.argv[1])
+    await asyncio.Event().wait()
+
+
+asyncio.run(main())
+"""
 
 
 class TornadoServer:
@@ -29,6 +52,13 @@ class TornadoServer:
 
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["threads"]) or 1
+
+    def production(self, place: Place) -> Production:
+        threads = int(place.options["threads"])
+        executor = f"ThreadPoolExecutor({threads})" if threads else "None"
+        return Production(
+            (f"{CODE}.py", place.address, place.port), PRODUCTION.replace("{executor}", executor)
+        )
 
     def start(self, job: Job) -> Running:
         import asyncio

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import CODE, Concurrency, Job, Package, Place, Production, Running
 
 BACKLOG = 2048  # uvicorn.config.Config.backlog
+
+PRODUCTION = """\
+from a2wsgi import WSGIMiddleware
+
+{imports}
+
+# `workers` are the threads that run the app.
+application = WSGIMiddleware(app, workers={threads})
+"""
 
 
 class UvicornServer:
@@ -28,6 +37,17 @@ class UvicornServer:
 
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["threads"])
+
+    def production(self, place: Place) -> Production:
+        code = PRODUCTION.replace("{threads}", str(place.options["threads"]))
+        log = () if place.options["access_log"] else ("--no-access-log",)
+        return Production(
+            (
+                "-m", "uvicorn", "--host", place.address, "--port", place.port,
+                "--backlog", str(BACKLOG), *log, f"{CODE}:application",
+            ),
+            code,
+        )  # fmt: skip
 
     def start(self, job: Job) -> Running:
         from a2wsgi import WSGIMiddleware

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Running
+from pytest_winserve.servers import Concurrency, Job, Package, Place, Production, Running
 from pytest_winserve.system.ports import ADDRESS
 
 _QUEUE = "Task queue depth is "
@@ -45,6 +45,23 @@ class WaitressServer:
 
     def concurrency(self, options: Options) -> Concurrency:
         return int(options["threads"])
+
+    def production(self, place: Place) -> Production:
+        trust = [
+            f"--trusted-proxy={place.front}",
+            f"--trusted-proxy-headers={' '.join(sorted(FORWARDED))}",
+        ]
+        return Production(
+            (
+                "-m", "waitress",
+                f"--listen={place.listen}",
+                f"--threads={place.options['threads']}",
+                f"--connection-limit={place.options['connection_limit']}",
+                "--clear-untrusted-proxy-headers",
+                *(trust if place.front and place.options["trusted_proxy"] else ()),
+                place.app,
+            )
+        )  # fmt: skip
 
     def start(self, job: Job) -> Running:
         from typing import Any

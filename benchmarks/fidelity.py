@@ -3,6 +3,7 @@
     python benchmarks/fidelity.py                    # five rounds of 1 s, a few minutes
     python benchmarks/fidelity.py --short            # three rounds of 0.4 s
     python benchmarks/fidelity.py waitress gunicorn
+    python benchmarks/fidelity.py --control uwsgi    # the command against itself: the noise
 
 Both are up at the same time and measured in turn (A B, B A, ...); what is quoted is the median of
 the ratios of the rounds, with the smallest and largest. The table is kept in docs/benchmarks.md.
@@ -68,6 +69,13 @@ BODIES: Mapping[str, Request] = {
 }
 
 
+def served(server: str, command: str) -> Site:
+    """The app by the lab, or by the command line of the server `command`."""
+    if server == "command":
+        return Lab().serve(server, command=command, fast="/")
+    return Lab().serve(server, app="fidelity_app:application", fast="/")
+
+
 def measured(site: Site, request: Request, seconds: float) -> tuple[float, float]:
     """Answers per second, and CPU seconds of the site per answer."""
     result = site.load(users=USERS, duration=seconds, requests=[request])
@@ -106,6 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("servers", nargs="*", default=list(commands))
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--control", action="store_true", help="the command against itself")
     parser.add_argument("--seconds", type=float, default=1.0)
     given = parser.parse_args()
     seconds, rounds = (0.4, 3) if given.short else (given.seconds, 5)
@@ -116,10 +125,11 @@ def main() -> None:
         Path("fidelity_app.py").write_text(APP, "utf-8")
         for server in given.servers:
             say(f"| {server} | {head} |\n|---|---:|---:|---:|---:|---|")
+            first = "command" if given.control else server
             try:
                 with (
-                    Lab().serve(server, app="fidelity_app:application", fast="/") as lab,
-                    Lab().serve("command", command=commands[server], fast="/") as command,
+                    served(first, commands[server]) as lab,
+                    served("command", commands[server]) as command,
                 ):
                     for name in BODIES:
                         say(compare(lab, command, name, rounds, seconds))

@@ -31,8 +31,9 @@ SERVERS = ("waitress", "cheroot", "hypercorn", "tornado:threads=2", "uvicorn", "
 
 
 def free_port(count: int) -> int:
-    """The first of so many ports in a row that nobody has now."""
-    for first in range(23_000, 24_000, count):
+    """The first of so many ports in a row that nobody has now; each worker looks elsewhere first."""
+    start = os.getpid() * count % 1000
+    for first in (23_000 + (start + step) % 1000 for step in range(0, 1000, count)):
         with suppress(OSError):
             for port in range(first, first + count):
                 with socket.socket() as sock:

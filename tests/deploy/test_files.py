@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -31,7 +32,7 @@ SERVERS = ("waitress", "cheroot", "hypercorn", "tornado:threads=2", "uvicorn", "
 
 
 def free_port(count: int) -> int:
-    """The first of so many ports in a row that nobody has now; each worker looks elsewhere first."""
+    """The first of so many ports in a row that nobody has now; each worker looks elsewhere."""
     start = os.getpid() * count % 1000
     for first in (23_000 + (start + step) % 1000 for step in range(0, 1000, count)):
         with suppress(OSError):

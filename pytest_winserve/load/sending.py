@@ -28,6 +28,10 @@ MOST_SECONDS = 5.0
 """For all of them, each from the connect to the last byte."""
 MOST_BYTES = 64_000_000
 PIECE = 65_536
+NOT_ITS_NAME = (62, 64)
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+SIGNED_BY_OTHERS = (2, 18, 19, 20, 21)
+"""OpenSSL's codes of a certificate whose issuer is not known, or is itself."""
 
 
 def with_singles(result: Result, before: tuple[Reference, ...]) -> Result:
@@ -120,10 +124,20 @@ def shake_hands(target: Target) -> None:
         except ssl.SSLCertVerificationError as error:
             raise LoadError(
                 f"{target.url}: its certificate is not to be trusted: "
-                f"{error.verify_message.rstrip('.')}"
+                f"{error.verify_message.rstrip('.')}; {_mend(error)}"
             ) from None
         except OSError as error:
             raise LoadError(f"{target.url}: the TLS handshake fails: {error}") from None
+
+
+def _mend(error: ssl.SSLCertVerificationError) -> str:
+    """What helps against a certificate that is not to be trusted."""
+    unchecked = "--insecure takes it unchecked"
+    if error.verify_code in NOT_ITS_NAME:
+        return f"load it by a name that its certificate has, or {unchecked}"
+    if error.verify_code in SIGNED_BY_OTHERS:
+        return f"--ca FILE names the certificate of who signed it, {unchecked}"
+    return f"renew it, or {unchecked}"
 
 
 def _secured(

@@ -52,7 +52,8 @@ class Result:
     requests were never sent (open model). `elapsed` runs from the first request counted to the last
     outcome. `connect` has successful TCP connects, `tls` the handshakes after them (None without
     TLS), `first_byte` (from writing the request) and `total` (from wanting it, connect included; in
-    the open model from its intended start) complete HTTP answers only. `service` is the same from when it was really begun: what the server took, where `total`
+    the open model from its intended start) complete HTTP answers only.
+    `service` is the same from when it was really begun: what the server took, where `total`
     is what a user waits; None where no request begins late, or the engine does not tell. `sessions`
     has users that ended by themselves. `unmeasured` names what the engine cannot measure, such as
     "first_byte".

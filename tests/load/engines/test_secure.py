@@ -81,9 +81,7 @@ def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
     assert Result.from_dict(result.to_dict()) == result
 
 
-def test_the_command_takes_the_file_of_the_authority(
-    tmp_path: Path, authority: trustme.CA
-) -> None:
+def test_the_command_takes_the_file_of_the_authority(tmp_path: Path, authority: trustme.CA) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
         load = ("load", f"{url}/", "--users", "2", "--count", "20")

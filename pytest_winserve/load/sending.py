@@ -13,7 +13,7 @@ from time import perf_counter
 from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError
-from pytest_winserve.load.engine import Target, resolve
+from pytest_winserve.load.engine import Target, resolve, secured
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.wire import Route, place_of
 from pytest_winserve.load.results.answers import Answers, Reference
@@ -71,7 +71,7 @@ def _single(
     label: str, route: Route, address: tuple[str, int], seconds: float, target: Target
 ) -> Reference:
     try:
-        with _connected(address, seconds) as plain, _secured(plain, target) as sock:
+        with _connected(address, seconds) as plain, secured(plain, target) as sock:
             sock.sendall(route.data)
             response = http.client.HTTPResponse(sock, method=route.method)
             try:
@@ -120,7 +120,7 @@ def shake_hands(target: Target) -> None:
         except OSError:
             return
         try:
-            held.enter_context(_secured(sock, target))
+            held.enter_context(secured(sock, target))
         except ssl.SSLCertVerificationError as error:
             raise LoadError(
                 f"{target.url}: its certificate is not to be trusted: "
@@ -138,15 +138,6 @@ def _mend(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code in SIGNED_BY_OTHERS:
         return f"--ca FILE names the certificate of who signed it, {unchecked}"
     return f"renew it, or {unchecked}"
-
-
-def _secured(
-    sock: socket.socket, target: Target
-) -> contextlib.AbstractContextManager[socket.socket]:
-    """The connection, over TLS if the target wants it."""
-    if not target.secure:
-        return contextlib.nullcontext(sock)
-    return target.trust.context().wrap_socket(sock, server_hostname=target.address()[0])
 
 
 def _size_of(response: http.client.HTTPResponse) -> int | None:

@@ -9,8 +9,13 @@ import pytest
 import requests
 
 from pytest_winserve import Lab
-from pytest_winserve.errors import MissingComponent
+from pytest_winserve.deploy.order import check_topology
+from pytest_winserve.errors import MissingComponent, UsageError
 from pytest_winserve.load.journeys.journey_file import read_journeys
+from pytest_winserve.system.exchange import Exchanges
+from pytest_winserve.system.program import Deadline
+from pytest_winserve.system.trust import SYSTEM
+from pytest_winserve.topology import Topology
 from tests.kit.commands import winserve
 from tests.kit.components import needs
 
@@ -102,7 +107,24 @@ def test_the_command_loads_and_walks_over_tls(shop: Path) -> None:
     serve = ("nginx1-waitress:front.tls=true", "--app", "shop:app", "--fast", "/login")
     done = winserve("load", *serve, "--users", "2", "--duration", "0.5", cwd=shop)
     assert done.status == 0, done.out + done.err
-    assert "https://127.0.0.1:" in done.out or "tls" in done.out
+    assert "answered" in done.out
     walked = winserve("journey", "check", "visit.toml", *serve, cwd=shop)
     assert walked.status == 0, walked.out + walked.err
     assert walked.out.endswith("complete\n")
+
+
+def test_a_client_that_does_not_trust_the_site_says_so(lab: Lab) -> None:
+    with lab.serve("nginx1-waitress:front.tls=true") as site:
+        with Exchanges(site.deployment.address, trust=SYSTEM) as exchanges:
+            get = exchanges.get("/test", {}, Deadline.after(30))
+            exchanges.finish()
+        assert get.error is not None
+        assert "certificate verify failed" in get.error
+        with pytest.raises(UsageError, match=r"the engine locust loads http only; take --engine b"):
+            site.load(users=1, count=1, engine="locust")
+
+
+def test_it_is_not_deployed() -> None:
+    topology = Topology.parse("nginx2-waitress:front.tls=true")
+    with pytest.raises(UsageError, match=r"only the lab trusts the certificate .*; leave it out"):
+        check_topology(topology, "files", even_development=False)

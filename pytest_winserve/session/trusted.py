@@ -9,6 +9,11 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.session.settings import Settings
 from pytest_winserve.system.trust import Trust
 
+NO_PEM = (
+    "it has no certificate as text (PEM), between lines of BEGIN CERTIFICATE and END CERTIFICATE; "
+    "`openssl x509 -inform der -in FILE -out FILE.pem` makes one of a binary file"
+)
+
 
 def trust_of(settings: Settings) -> Trust:
     """Whose certificates a load of an https:// URL takes, by the settings. Raises UsageError."""
@@ -30,9 +35,3 @@ def trust_of(settings: Settings) -> Trust:
     except ssl.SSLError as error:
         raise UsageError(f"{name}: a certificate in it cannot be read: {error.reason}") from None
     return trust
-
-
-NO_PEM = (
-    "it has no certificate as text (PEM), between lines of BEGIN CERTIFICATE and END CERTIFICATE; "
-    "`openssl x509 -inform der -in FILE -out FILE.pem` makes one of a binary file"
-)

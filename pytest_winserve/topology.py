@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 from pytest_winserve.errors import UsageError
-from pytest_winserve.fronts import KeepsUsers, front_names, get_front
+from pytest_winserve.fronts import KeepsUsers, Secures, front_names, get_front
 from pytest_winserve.options import Option, Value, defaults
 from pytest_winserve.registry import nearest
 from pytest_winserve.servers import (
@@ -112,6 +112,14 @@ class Topology:
             return False
         front: object = get_front(self.front)
         return isinstance(front, KeepsUsers) and front.keeps_users(self.all_front_options)
+
+    @property
+    def secure(self) -> bool:
+        """Whether its front is spoken to over TLS."""
+        if self.front is None:
+            return False
+        front: object = get_front(self.front)
+        return isinstance(front, Secures) and front.secures(self.all_front_options)
 
     @property
     def declared(self) -> Concurrency:

@@ -23,7 +23,7 @@ SERVED_BY = "flask"
 @click.command("check")
 @click.argument("file", metavar="FILE")
 @click.argument("target", metavar="[TOPOLOGY|URL]", default=SERVED_BY)
-@options(*(name for name in SERVING if name != "as_"), "timeout")
+@options(*(name for name in SERVING if name != "as_"), "timeout", "ca", "insecure")
 def check(file: str, target: str, **given: Any) -> None:
     """Walk each journey of FILE once, and show each step: the request, the answer, what was taken.
 
@@ -32,7 +32,10 @@ def check(file: str, target: str, **given: Any) -> None:
     """
     from pytest_winserve.load.engine import Target
     from pytest_winserve.load.journeys.journey_file import read_journeys
+    from pytest_winserve.load.sending import shake_hands
     from pytest_winserve.session.labs import headers_of
+    from pytest_winserve.session.trusted import trust_of
+    from pytest_winserve.system.trust import SYSTEM
     from pytest_winserve.tags import lab_tag
 
     with explained():
@@ -41,11 +44,14 @@ def check(file: str, target: str, **given: Any) -> None:
         journeys = [journey.with_headers(headers) for journey in read_journeys(file)]
         if "://" in target:
             parts = urlsplit(target)
-            base = Target(f"{parts.scheme}://{parts.netloc}", warmup_tag=lab_tag(1))
+            base = Target(
+                f"{parts.scheme}://{parts.netloc}", warmup_tag=lab_tag(1), trust=trust_of(settings)
+            )
+            shake_hands(base)
             good = _walk_all(journeys, base, settings.timeout)
         else:
             with served(target, settings, 0) as site:
-                base = Target(site.url, warmup_tag=lab_tag(1))
+                base = Target(site.url, warmup_tag=lab_tag(1), trust=site.trust or SYSTEM)
                 good = _walk_all(journeys, base, settings.timeout)
         sys.exit(0 if good else FAILED)
 

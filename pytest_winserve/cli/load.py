@@ -39,7 +39,7 @@ NAME = "winserve load"
 @click.command()
 @click.argument("target", metavar="TOPOLOGY|URL")
 @plan_options
-@options(*SERVING, *LOADING)
+@options(*SERVING, *LOADING, "ca", "insecure")
 def load(
     target: str, path: str | None, count: int | None, rate: float | None, no_keepalive: bool,
     **given: Any,
@@ -100,12 +100,13 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     from pytest_winserve.load.sending import shake_hands, singles, with_singles
     from pytest_winserve.report.record import Record
     from pytest_winserve.session.labs import headers_of
+    from pytest_winserve.session.trusted import trust_of
     from pytest_winserve.system.locks import measuring, wait_text
     from pytest_winserve.tags import lab_tag
 
     parts = urlsplit(url)
     base = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
-    target = Target(base)
+    target = Target(base, trust=trust_of(settings))
     made = Plan.make(**plan)
     headers = headers_of(settings)
     sent = made.with_headers(headers)
@@ -113,7 +114,7 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     with measuring(lambda seconds: live.waiting(wait_text(seconds))):
         shake_hands(target)
         # Where it is a lab that serves there, it does not count this as its traffic.
-        single = singles(sent, Target(base, warmup_tag=lab_tag(1)))
+        single = singles(sent, replace(target, warmup_tag=lab_tag(1)))
         result = get_engine(settings.engine).run(sent, target, live.follow)
     live.progress("")
     record = Record(NAME, "passed", topology=base, host="-", app="-", declared="unknown")

@@ -72,6 +72,11 @@ def check_topology(topology: Topology, services: str, even_development: bool) ->
         raise UsageError(
             f"the front {topology.front} cannot be deployed by this command: use nginx"
         )
+    if topology.secure:
+        raise UsageError(
+            f"{topology} cannot be deployed: only the lab trusts the certificate of front.tls; "
+            "leave it out, and put a certificate of your own into the front's configuration"
+        )
     if topology.development and not even_development:
         raise UsageError(
             f"{topology.server} is made for development; deploy a server that is made for "

@@ -20,7 +20,9 @@ from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.usage import SiteUsage
 from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
+from pytest_winserve.system.certificate import Certificate
 from pytest_winserve.system.ports import ADDRESS, ANYWHERE, Address, Listen
+from pytest_winserve.system.trust import Trust
 from pytest_winserve.tags import TOTALS
 from pytest_winserve.topology import Topology
 from pytest_winserve.webservers.program import FrontBinary
@@ -39,6 +41,7 @@ class Spec:
     backend is started when the one before answers. `python` is another Python than this one that
     runs the backends, and `lent` are folders for the end of its path, the first with this package.
     `headers` are those that every request of the lab carries; their values may be secrets.
+    `certificate` is that of the front, where it serves over TLS.
     """
 
     topology: Topology
@@ -57,6 +60,12 @@ class Spec:
     python: str | None = None
     lent: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certificate: Certificate | None = None
+
+    @property
+    def trust(self) -> Trust | None:
+        """What clients of the site trust; None where it is not served over TLS."""
+        return None if self.certificate is None else self.certificate.trust
 
     @property
     def in_turn(self) -> bool:

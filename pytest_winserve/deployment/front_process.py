@@ -56,6 +56,8 @@ class FrontProcess:
         `look` raises when something else that should run does not. Raises StartError.
         """
         self._folder = folder
+        if spec.certificate is not None:
+            spec.certificate.write(folder)
         for attempt in range(PORT_TRIES):
             self._claim = claim_port(spec.port, spec.listen)
             command = self._front.prepare(
@@ -108,7 +110,7 @@ class FrontProcess:
             look()
             self.check()
 
-        answer = answer_of_app(self.port, spec, deadline, check, self.program)
+        answer = answer_of_app(self.port, spec, deadline, check, self.program, spec.trust)
         if mark is not None and not answer.headers.get(BACKEND_HEADER.lower(), "").startswith(mark):
             raise StartError(
                 f"port {self.port} is answered by somebody else, not by "

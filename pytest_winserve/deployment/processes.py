@@ -112,7 +112,7 @@ class Processes:
     def beside(self) -> Sender:
         from pytest_winserve.deployment.sender import FromHere
 
-        return FromHere(self, self.spec.headers)
+        return FromHere(self, self.spec.headers, trust=self.spec.trust)
 
     # -- what it knows while it runs ------------------------------------------------------------
 

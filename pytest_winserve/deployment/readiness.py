@@ -10,6 +10,7 @@ from pytest_winserve.errors import StartError, StartTimeout
 from pytest_winserve.system.exchange import LOOK_EVERY, Answer, Exchanges
 from pytest_winserve.system.ports import ADDRESS, Address
 from pytest_winserve.system.program import Deadline, Program
+from pytest_winserve.system.trust import Trust
 from pytest_winserve.tags import REQUEST_HEADER, lab_tag
 
 CONNECT_SECONDS = 5.0
@@ -24,6 +25,7 @@ def first_answer(
     headers: Mapping[str, str],
     deadline: Deadline,
     look: Callable[[], None],
+    trust: Trust | None = None,
 ) -> Answer:
     """The answer to GET `path` at an address, retried while nobody answers.
 
@@ -32,7 +34,7 @@ def first_answer(
     """
     while True:
         look()
-        with Exchanges(address, look) as exchanges:
+        with Exchanges(address, look, trust=trust) as exchanges:
             left = max(deadline.left, LOOK_EVERY)
             connect_by = Deadline.after(min(left, CONNECT_SECONDS))
             get = exchanges.get(path, headers, Deadline.after(left), connect_by)
@@ -55,7 +57,12 @@ def ready_headers(spec: Spec) -> dict[str, str]:
 
 
 def answer_of_app(
-    port: int, spec: Spec, deadline: Deadline, look: Callable[[], None], program: Program
+    port: int,
+    spec: Spec,
+    deadline: Deadline,
+    look: Callable[[], None],
+    program: Program,
+    trust: Trust | None = None,
 ) -> Answer:
     """The answer to the readiness request of a site at a port of this machine.
 
@@ -64,7 +71,7 @@ def answer_of_app(
     """
     path = spec.fast
     try:
-        answer = first_answer((ADDRESS, port), path, ready_headers(spec), deadline, look)
+        answer = first_answer((ADDRESS, port), path, ready_headers(spec), deadline, look, trust)
     except StartTimeout as error:
         mend = "--start-timeout gives it longer, --fast names another path"
         raise StartTimeout(program.blame(f"{error}; {mend}")) from None

@@ -18,6 +18,7 @@ from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
 from pytest_winserve.system.header_fields import merged, value_of
 from pytest_winserve.system.ports import ADDRESS
+from pytest_winserve.system.trust import SYSTEM, Trust, site_url
 
 if TYPE_CHECKING:
     from pytest_winserve.deployment.contract import Deployment
@@ -28,14 +29,20 @@ class FromHere:
 
     `headers` are those of every request of a probe or a capacity; a plan's requests have them
     already. `look` is called while a probe or a capacity is under way; what it raises ends that.
+    `trust` is what clients of a site trust that is served over TLS.
     """
 
     def __init__(
-        self, deployment: Deployment, headers: Mapping[str, str], look: Look = lambda: None
+        self,
+        deployment: Deployment,
+        headers: Mapping[str, str],
+        look: Look = lambda: None,
+        trust: Trust | None = None,
     ) -> None:
         self._deployment = deployment
         self._headers = headers
         self._look = look
+        self._trust = trust
 
     def probe(
         self, slow: SlowRequest, fast: str, sleepers: int, backends: int, tags: tuple[str, str]
@@ -43,8 +50,8 @@ class FromHere:
         __tracebackhide__ = True
         address = self._deployment.address
         counting = self._counting()
-        look, headers = self._look, self._headers
-        return probe(address, slow, fast, sleepers, backends, tags, counting, look, headers)
+        look, headers, trust = self._look, self._headers, self._trust
+        return probe(address, slow, fast, sleepers, backends, tags, counting, look, headers, trust)
 
     def capacity(
         self,
@@ -57,8 +64,10 @@ class FromHere:
         __tracebackhide__ = True
         address, next_tag = self._deployment.address, iter(tags).__next__
         counting = self._counting()
-        look, headers = self._look, self._headers
-        return capacity(address, slow, limit, backends, declared, next_tag, counting, look, headers)
+        look, headers, trust = self._look, self._headers, self._trust
+        return capacity(
+            address, slow, limit, backends, declared, next_tag, counting, look, headers, trust
+        )
 
     def singles(self, plan: Plan, tag: str) -> tuple[Reference, ...]:
         # Not through the front: one that gets no answer tries the next backend, and the next, and
@@ -67,15 +76,17 @@ class FromHere:
             requests = tuple(as_from_front(request, self._url) for request in plan.requests)
             plan = replace(plan, requests=requests)
         backend = self._deployment.reach(self._deployment.backends[0].port)
-        return singles(plan, Target(self._url, warmup_tag=tag), backend)
+        plain = site_url(self._deployment.address, None)
+        return singles(plan, Target(plain, warmup_tag=tag), backend)
 
     def load(self, engine: str, plan: Plan, tag: str, warmup_tag: str, tell: Tell) -> Result:
-        target = Target(self._url, tag, warmup_tag, self._deployment.nonce)
+        nonce = self._deployment.nonce
+        target = Target(self._url, tag, warmup_tag, nonce, self._trust or SYSTEM)
         return get_engine(engine).run(plan, target, tell)
 
     @property
     def _url(self) -> str:
-        return "http://{}:{}".format(*self._deployment.address)
+        return site_url(self._deployment.address, self._trust)
 
     def _counting(self) -> Counting:
         deployment = self._deployment

@@ -107,6 +107,15 @@ class KeepsUsers(Protocol):
         """Whether it does with these options, for a client that sends its cookies back."""
 
 
+@runtime_checkable
+class Secures(Protocol):
+    """A front that can be spoken to over TLS. Its certificate and key are in its folder, as
+    CHAIN_FILE and KEY_FILE, when it is prepared."""
+
+    def secures(self, options: Options) -> bool:
+        """Whether it is with these options."""
+
+
 def front_names() -> list[str]:
     """Every front's name, installed or not."""
     return list(names(__name__))

@@ -10,6 +10,7 @@ from packaging.version import Version
 
 from pytest_winserve.fronts import Attempt, LogLine
 from pytest_winserve.options import Option, Options
+from pytest_winserve.system.certificate import CHAIN_FILE, KEY_FILE
 from pytest_winserve.system.ports import Address
 from pytest_winserve.webservers.apache import (
     ERROR_LOG,
@@ -52,6 +53,7 @@ class ApacheFront:
         Option("fail_timeout", 10, "seconds that a failed backend is left out", 1, 3600),
         Option("retry", True, "try the next backend where one cannot be connected to"),
         Option("sticky", False, "a user stays with one backend, by a cookie of the front's"),
+        Option("tls", False, "https, by a certificate that only the lab's clients trust"),
         Option(
             "body_limit", 0, "megabytes of a request's body; a larger one is 413; 0: any", 0, 2047
         ),
@@ -78,7 +80,9 @@ class ApacheFront:
             folder,
             listen,
             int(options["threads"]),
-            httpd.files(MODULES),
+            httpd.files([*MODULES, "ssl"] if options["tls"] else MODULES),
+            certificate=CHAIN_FILE,
+            key=KEY_FILE,
             backends=backends,
             upgrades=Version(httpd.version) >= UPGRADES,
             options={k: v if isinstance(v, bool) else int(v) for k, v in options.items()},
@@ -89,6 +93,9 @@ class ApacheFront:
 
     def keeps_users(self, options: Options) -> bool:
         return bool(options["sticky"])
+
+    def secures(self, options: Options) -> bool:
+        return bool(options["tls"])
 
     def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:
         return quit_command(folder)

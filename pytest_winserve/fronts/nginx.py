@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_winserve.errors import MissingComponent
 from pytest_winserve.fronts import Attempt, LogLine
 from pytest_winserve.options import Option, Options
+from pytest_winserve.system.certificate import CHAIN_FILE, KEY_FILE
 from pytest_winserve.system.ports import Address
 from pytest_winserve.webservers.nginx import (
     CONTAINER,
@@ -53,6 +54,7 @@ class NginxFront:
         ),
         Option("localhost", False, "name the backends localhost, to see what that costs"),
         Option("sticky", False, "a user stays with one backend, by a cookie of the front's"),
+        Option("tls", False, "https, by a certificate that only the lab's clients trust"),
     )
 
     def find(self, which: str) -> FrontBinary:
@@ -133,6 +135,8 @@ class NginxFront:
             fastcgi=fastcgi,
             deployed=deployed,
             listen="{}:{}".format(*listen),
+            certificate=CHAIN_FILE,
+            key=KEY_FILE,
             options={k: v if isinstance(v, bool) else int(v) for k, v in options.items()},
         )
         (folder / "nginx.conf").write_text(text, encoding="utf-8")
@@ -142,6 +146,9 @@ class NginxFront:
 
     def keeps_users(self, options: Options) -> bool:
         return bool(options["sticky"])
+
+    def secures(self, options: Options) -> bool:
+        return bool(options["tls"])
 
     def quit_command(self, binary: FrontBinary, folder: Path) -> list[str] | None:
         # A name of its own, because type checkers follow one platform only.

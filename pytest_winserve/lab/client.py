@@ -8,6 +8,9 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+
+from pytest_winserve.system.trust import Trust
 
 
 class Client(requests.Session):
@@ -15,11 +18,18 @@ class Client(requests.Session):
 
     A redirect to another scheme, host or port is not followed, but is the answer itself: what is
     there is not what was asked, and may be anybody's. It begins with `headers`; their cookies are
-    in its jar, so that those of a login come beside them.
+    in its jar, so that those of a login come beside them. `trust` is for what is served over TLS.
     """
 
-    def __init__(self, base: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        base: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        trust: Trust | None = None,
+    ) -> None:
         super().__init__()
+        if trust is not None:
+            self.mount("https://", _Trusting(trust))
         self._base = base
         self.trust_env = False
         for name, text in headers.items():
@@ -43,6 +53,17 @@ class Client(requests.Session):
         """Where the session goes on after an answer, if anywhere."""
         target = super().get_redirect_target(resp)
         return target if target is not None and _stays(resp.url, target) else None
+
+
+class _Trusting(HTTPAdapter):
+    """Takes the certificates of those that the lab trusts."""
+
+    def __init__(self, trust: Trust) -> None:
+        self._context = trust.context()
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kw: Any) -> None:
+        super().init_poolmanager(*args, **kw, ssl_context=self._context)
 
 
 def _stays(url: str, target: str) -> bool:

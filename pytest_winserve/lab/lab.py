@@ -20,6 +20,8 @@ from pytest_winserve.load.engines import get_engine
 from pytest_winserve.load.journeys.journey import Journey
 from pytest_winserve.load.plan import Request
 from pytest_winserve.load.run_headers import checked
+from pytest_winserve.system.certificate import certificate_of
+from pytest_winserve.system.ports import ADDRESS
 from pytest_winserve.system.waits import told
 from pytest_winserve.tags import SHORTEST_HOLD
 from pytest_winserve.topology import Topology
@@ -151,6 +153,7 @@ class Lab:
             environment=self._environment,
             start=self._start,
             headers=self._headers,
+            certificate=certificate_of((ADDRESS, "localhost")) if topology.secure else None,
         )
         what = f"what {topology.server} needs is installed for the app's Python, into a cache"
         lent: Mapping[str, str] = {}
@@ -174,13 +177,14 @@ class Lab:
             sender=(
                 deployment.beside()
                 if self._load_from == "host"
-                else FromHere(deployment, self._headers)
+                else FromHere(deployment, self._headers, trust=spec.trust)
             ),
             headers=self._headers,
             require=self._require,
             allow_limited=self._allow_limited,
             observer=self._observer,
             journeys=tuple(journeys),
+            trust=spec.trust,
         )
         if login is not None:
             try:

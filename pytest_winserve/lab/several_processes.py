@@ -18,6 +18,7 @@ import requests
 from pytest_winserve.backend.own_state import OwnState
 from pytest_winserve.lab.client import Client
 from pytest_winserve.system.header_fields import value_of
+from pytest_winserve.system.trust import Trust
 from pytest_winserve.tags import BACKEND_HEADER, PROCESS_HEADER, REQUEST_HEADER, STATE_TAG
 
 TIMEOUT = 30.0
@@ -67,6 +68,7 @@ def ask(
     tag: str,
     run: Mapping[str, str],
     cookies: Sequence[tuple[str, str]] = (),
+    trust: Trust | None = None,
 ) -> Answer:
     """One GET on a connection of its own with the headers of the run, no redirect followed, the
     body not read."""
@@ -74,7 +76,7 @@ def ask(
     if cookies:
         own = filter(None, [value_of(run, "Cookie")])
         headers["Cookie"] = "; ".join([*own, *(f"{name}={value}" for name, value in cookies)])
-    with Client(url, run) as client:
+    with Client(url, run, trust) as client:
         # Every cookie goes back, also one for HTTPS only.
         answer = client.get(
             path, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
@@ -107,13 +109,16 @@ def in_turns(
     processes: int,
     run: Mapping[str, str],
     cookies: Sequence[tuple[str, str]] = (),
+    trust: Trust | None = None,
 ) -> dict[str, list[Answer]]:
     """The answers of each process, until each of so many has given two."""
     found: dict[str, list[Answer]] = {}
     each = max(1, AT_ONCE * processes // len(urls))
     with ThreadPoolExecutor(each * len(urls)) as pool:
         for _ in range(ROUNDS):
-            for answer in pool.map(lambda url: ask(url, path, tag, run, cookies), [*urls] * each):
+            for answer in pool.map(
+                lambda url: ask(url, path, tag, run, cookies, trust), [*urls] * each
+            ):
                 found.setdefault(answer.who, []).append(answer)
             # More than there are, where each request has a process of its own.
             each_twice = all(len(answers) > 1 for answers in found.values())
@@ -123,15 +128,20 @@ def in_turns(
 
 
 def lost_cookies(
-    urls: Sequence[str], path: str, tag: str, processes: int, run: Mapping[str, str]
+    urls: Sequence[str],
+    path: str,
+    tag: str,
+    processes: int,
+    run: Mapping[str, str],
+    trust: Trust | None = None,
 ) -> str | None:
     """Why the cookies that one process sets with GET `path` are not understood by another one; None
     when they are, or when nothing can be concluded."""
     try:
-        first = ask(urls[0], path, tag, run)
+        first = ask(urls[0], path, tag, run, trust=trust)
         if not first.cookies:
             return None
-        found = in_turns(urls, path, tag, processes, run, first.cookies)
+        found = in_turns(urls, path, tag, processes, run, first.cookies, trust)
     except requests.RequestException:
         return None
     own = found.pop(first.who, [])
@@ -254,12 +264,16 @@ def look(
     tag: str,
     processes: int,
     run: Mapping[str, str],
+    trust: Trust | None = None,
 ) -> list[str]:
     """Have each process tell what it has, and look what becomes of the cookies of the fast path and
     the first page: at the backends, or through a front that keeps a user at one of them. All
-    requests carry the headers of the run."""
+    requests carry the headers of the run; `trust` is what a client of the front trusts."""
     with suppress(requests.RequestException):  # those that have told are known
         in_turns(urls, fast, STATE_TAG, processes, run)
-    where = urls if front is None else [front]
-    lost = (lost_cookies(where, path, tag, processes, run) for path in dict.fromkeys((fast, "/")))
+    where, trusted = (urls, None) if front is None else ([front], trust)
+    lost = (
+        lost_cookies(where, path, tag, processes, run, trusted)
+        for path in dict.fromkeys((fast, "/"))
+    )
     return [why for why in lost if why is not None][:1]

@@ -38,6 +38,7 @@ from pytest_winserve.servers import Concurrency
 from pytest_winserve.system.header_fields import merged, value_of
 from pytest_winserve.system.locks import measuring, wait_text
 from pytest_winserve.system.ports import Address
+from pytest_winserve.system.trust import SYSTEM, Trust, site_url
 from pytest_winserve.system.waits import told
 from pytest_winserve.tags import REQUEST_HEADER, lab_tag, load_tag
 from pytest_winserve.topology import Topology
@@ -96,6 +97,8 @@ class Site:
     require: tuple[Criterion, ...] = ()
     allow_limited: bool = False
     observer: Observer = field(default_factory=Silent)
+    trust: Trust | None = None
+    """What its clients trust; None where it is not served over TLS."""
     own_headers: Mapping[str, str] = field(init=False, repr=False)
     """The headers without the cookies of a login: a journey's users begin without them."""
     _client: Client | None = field(default=None, init=False)
@@ -108,8 +111,8 @@ class Site:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`, of the front or of the one backend."""
-        return _url(self.deployment.address)
+        """`http://127.0.0.1:PORT`, of the front or of the one backend; https with front.tls."""
+        return site_url(self.deployment.address, self.trust)
 
     @property
     def declared(self) -> Concurrency:
@@ -140,7 +143,7 @@ class Site:
             # Not before it is wanted: a site is up sooner without it.
             from pytest_winserve.lab.client import Client
 
-            self._client = Client(self.url, self.headers)
+            self._client = Client(self.url, self.headers, self.trust)
         return self._client
 
     def get(self, path: str, **kw: Any) -> Response:
@@ -150,7 +153,7 @@ class Site:
     def sign_in(self, journey: Journey) -> None:
         """Walk a journey once, and have its cookies sent from now on: by `get`, probes, capacities
         and loads without journeys. Raises AppError when a step is not answered as it expects."""
-        target = Target(self.url, warmup_tag=self._lab_tag())
+        target = Target(self.url, warmup_tag=self._lab_tag(), trust=self.trust or SYSTEM)
         walk = Walk(journey.with_headers(self.headers), target)
         for one in walk:
             if one.wrong:
@@ -161,7 +164,7 @@ class Site:
         if not walk.cookie:
             raise AppError(f"the journey {journey.name!r} was walked, but left no cookie")
         self.headers = merged(self.headers, {"Cookie": walk.cookie})
-        self.sender = FromHere(self.deployment, self.headers)
+        self.sender = FromHere(self.deployment, self.headers, trust=self.trust)
         self._client = None
 
     def logs(self) -> dict[str, str]:
@@ -229,7 +232,13 @@ class Site:
             urls = [_url(self.deployment.reach(info.port)) for info in self.deployment.backends]
             front = self.url if topology.keeps_users else None
             cookies = look(
-                urls, front, self.fast, self._lab_tag(), topology.processes, self.headers
+                urls,
+                front,
+                self.fast,
+                self._lab_tag(),
+                topology.processes,
+                self.headers,
+                self.trust,
             )
             found = judged(
                 self.deployment.own_states(),
@@ -544,7 +553,7 @@ class Site:
 
 
 def _url(address: Address) -> str:
-    return "http://{}:{}".format(*address)
+    return site_url(address, None)
 
 
 def _path(path: str, what: str) -> str:

@@ -138,6 +138,15 @@ def resolve(target: Target) -> tuple[str, int]:
     return addresses[0], port
 
 
+def secured(
+    sock: socket.socket, target: Target
+) -> contextlib.AbstractContextManager[socket.socket]:
+    """The connection, over TLS if the target wants it."""
+    if not target.secure:
+        return contextlib.nullcontext(sock)
+    return target.trust.context().wrap_socket(sock, server_hostname=target.address()[0])
+
+
 def longest_run(plans: Iterable[Plan]) -> float:
     """Seconds after which every worker has ended, unless something hangs; see GRACE_SECONDS."""
     longest = 0.0

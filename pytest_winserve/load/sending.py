@@ -13,7 +13,7 @@ from time import perf_counter
 from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError
-from pytest_winserve.load.engine import Target, resolve
+from pytest_winserve.load.engine import Target, resolve, secured
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.wire import Route, place_of
 from pytest_winserve.load.results.answers import Answers, Reference
@@ -28,6 +28,10 @@ MOST_SECONDS = 5.0
 """For all of them, each from the connect to the last byte."""
 MOST_BYTES = 64_000_000
 PIECE = 65_536
+NOT_ITS_NAME = (62, 64)
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+SIGNED_BY_OTHERS = (2, 18, 19, 20, 21)
+"""OpenSSL's codes of a certificate whose issuer is not known, or is itself."""
 
 
 def with_singles(result: Result, before: tuple[Reference, ...]) -> Result:
@@ -67,7 +71,7 @@ def _single(
     label: str, route: Route, address: tuple[str, int], seconds: float, target: Target
 ) -> Reference:
     try:
-        with _connected(address, seconds) as plain, _secured(plain, target) as sock:
+        with _connected(address, seconds) as plain, secured(plain, target) as sock:
             sock.sendall(route.data)
             response = http.client.HTTPResponse(sock, method=route.method)
             try:
@@ -116,23 +120,24 @@ def shake_hands(target: Target) -> None:
         except OSError:
             return
         try:
-            held.enter_context(_secured(sock, target))
+            held.enter_context(secured(sock, target))
         except ssl.SSLCertVerificationError as error:
             raise LoadError(
                 f"{target.url}: its certificate is not to be trusted: "
-                f"{error.verify_message.rstrip('.')}"
+                f"{error.verify_message.rstrip('.')}; {_mend(error)}"
             ) from None
         except OSError as error:
             raise LoadError(f"{target.url}: the TLS handshake fails: {error}") from None
 
 
-def _secured(
-    sock: socket.socket, target: Target
-) -> contextlib.AbstractContextManager[socket.socket]:
-    """The connection, over TLS if the target wants it."""
-    if not target.secure:
-        return contextlib.nullcontext(sock)
-    return target.trust.context().wrap_socket(sock, server_hostname=target.address()[0])
+def _mend(error: ssl.SSLCertVerificationError) -> str:
+    """What helps against a certificate that is not to be trusted."""
+    unchecked = "--insecure takes it unchecked"
+    if error.verify_code in NOT_ITS_NAME:
+        return f"load it by a name that its certificate has, or {unchecked}"
+    if error.verify_code in SIGNED_BY_OTHERS:
+        return f"--ca FILE names the certificate of who signed it, {unchecked}"
+    return f"renew it, or {unchecked}"
 
 
 def _size_of(response: http.client.HTTPResponse) -> int | None:

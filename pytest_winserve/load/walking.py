@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError
-from pytest_winserve.load.engine import Target, resolve
+from pytest_winserve.load.engine import Target, resolve, secured
 from pytest_winserve.load.journeys.compiled import Journeys
 from pytest_winserve.load.journeys.journey import Journey, labels_of
 from pytest_winserve.load.journeys.masking import masked
@@ -53,6 +53,7 @@ class Walk:
         self._labels = labels_of([journey])
         self._address = address or resolve(target)
         self._timeout = timeout
+        self._target = target
         netloc = urlsplit(target.url).netloc
         url = f"{urlsplit(target.url).scheme}://{netloc}"
         self._visitor = Visitor(Journeys([journey], url, target.warmup_tag, keepalive=False), 0)
@@ -90,7 +91,8 @@ class Walk:
         method = request.split(b" ", 1)[0].decode()
         try:
             with (
-                socket.create_connection(self._address, timeout=self._timeout) as sock,
+                socket.create_connection(self._address, timeout=self._timeout) as plain,
+                secured(plain, self._target) as sock,
                 contextlib.closing(http.client.HTTPResponse(sock, method=method)) as response,
             ):
                 sock.sendall(request)

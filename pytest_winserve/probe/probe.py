@@ -16,6 +16,7 @@ from pytest_winserve.servers import Concurrency
 from pytest_winserve.system.exchange import Exchanges, Get
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.program import Deadline
+from pytest_winserve.system.trust import Trust
 from pytest_winserve.tags import (
     BACKEND_HEADER,
     HOLD_HEADER,
@@ -65,6 +66,7 @@ def probe(
     counting: Counting,
     look: Look,
     headers: Mapping[str, str],
+    trust: Trust | None = None,
 ) -> Verdict:
     """Send `sleepers` slow requests and, while they are in flight, two fast ones per backend.
 
@@ -74,7 +76,7 @@ def probe(
     """
     __tracebackhide__ = True
     count = backends * FAST_PER_BACKEND
-    with Exchanges(address, look, headers) as exchanges:
+    with Exchanges(address, look, headers, trust) as exchanges:
         idle = _idle(exchanges, fast, tags[1], count)
         slow_ones = [_get(exchanges, slow.path, tags[0], slow.hold) for _ in range(sleepers)]
         _wait_until_running(exchanges, sleepers, lambda: counting.in_flight(tags[0]))
@@ -103,6 +105,7 @@ def capacity(
     counting: Counting,
     look: Look,
     headers: Mapping[str, str],
+    trust: Trust | None = None,
 ) -> Capacity:
     """How many slow requests run at once, up to `limit`.
 
@@ -115,7 +118,7 @@ def capacity(
     again = AGAIN
     while True:
         tag = next_tag()
-        with Exchanges(address, look, headers) as exchanges:
+        with Exchanges(address, look, headers, trust) as exchanges:
             answers = _one_after_another(exchanges, slow, tag, wanted)
         good = [answer for answer in answers if _good(answer)]
         _judge_slow([answer for answer in answers if answer.endless] or good or answers, slow)

@@ -30,6 +30,7 @@ from pytest_winserve.load.results.answers import Reference
 from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import get_server, require_server
 from pytest_winserve.shipping.contents import fingerprint
+from pytest_winserve.system.certificate import Certificate
 from pytest_winserve.system.ports import Listen
 from pytest_winserve.topology import Topology
 from pytest_winserve.version import __version__
@@ -74,7 +75,10 @@ class Session:
         """Check a deployment before anything starts."""
         topology = Topology.parse(spec["topology"])
         listen = Listen(**spec["listen"])
-        self._processes = Processes(Spec(**spec | {"topology": topology, "listen": listen}))
+        made = {"topology": topology, "listen": listen}
+        if spec["certificate"] is not None:
+            made["certificate"] = Certificate(**spec["certificate"])
+        self._processes = Processes(Spec(**spec | made))
         return self._processes.binary
 
     def start(self) -> dict[str, Any]:
@@ -128,6 +132,7 @@ class Session:
             self._processes,
             self._processes.spec.headers,
             lambda: channel.send((0, "progress", {}, "", "")),
+            self._processes.spec.trust,
         )
 
     def stop(self) -> list[str]:

@@ -179,7 +179,9 @@ class RemoteDeployment:
         address = self.address  # the way there may take seconds to make
         deadline = Deadline.after(REACH_SECONDS)
         try:
-            answer = first_answer(address, self._spec.fast, headers, deadline, look)
+            answer = first_answer(
+                address, self._spec.fast, headers, deadline, look, self._spec.trust
+            )
         except StartTimeout as error:
             raise StartError(
                 f"the site answers on the host {self._gateway.name} itself, but not from here: "

@@ -251,6 +251,14 @@ SETTINGS = (
     Setting("auth", "USER:PASSWORD", "Basic authorization of every request; USER:env:MY_PASSWORD"),
     Setting("host_header", "NAME", "the Host that every request names, for an app that insists"),
     Setting(
+        "ca", "FILE",
+        "certificates (PEM) that sign those of https:// URLs; unless given, what the system trusts",
+    ),
+    Setting(
+        "insecure", "BOOL", "take any certificate of an https:// URL, unchecked", False,
+        convert=_truth, flag=True,
+    ),
+    Setting(
         "require", "CRITERION",
         "a condition on every result, such as 'error_rate < 1%'; repeatable", (), "lines",
     ),
@@ -301,6 +309,8 @@ class Settings(NamedTuple):
     cookie: tuple[str, ...]
     auth: str | None
     host_header: str | None
+    ca: str | None
+    insecure: bool
     require: tuple[str, ...]
     limited: str
     report: str | None

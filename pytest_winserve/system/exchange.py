@@ -11,6 +11,7 @@ import errno
 import os
 import selectors
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ import httptools
 from pytest_winserve.system.header_fields import merged
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.program import Deadline
+from pytest_winserve.system.trust import Trust
 
 BODY_SECONDS = 20.0
 """How long an answer may go on after its head."""
@@ -58,6 +60,7 @@ class Get:
         headers: Mapping[str, str],
         deadline: Deadline,
         connect_by: Deadline,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self.path = path
         self.started = time.perf_counter()
@@ -68,6 +71,7 @@ class Get:
         self.late = False
         self._deadline = deadline
         self._connected = False
+        self._shaking: int | None = None if context is None else selectors.EVENT_WRITE
         self._connect_by = connect_by
         self._size = 0
         self._reader = _Reader()
@@ -79,6 +83,10 @@ class Get:
         try:
             self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             self._socket.setblocking(False)
+            if context is not None:
+                self._socket = context.wrap_socket(
+                    self._socket, do_handshake_on_connect=False, server_hostname=address[0]
+                )
             # Some systems know a refusal at once, and do not tell it again.
             self._judge_connect(self._socket.connect_ex(address))
         except OSError as error:
@@ -95,18 +103,24 @@ class Get:
     @property
     def waits_for(self) -> int:
         """What its connection is watched for."""
+        if self._shaking is not None:
+            return self._shaking
         return selectors.EVENT_WRITE if self._unsent else selectors.EVENT_READ
 
     def go_on(self) -> None:
         """Do what can be done without waiting, now that its connection is ready."""
         assert self._socket is not None
         try:
-            if self._unsent:
+            if self._shaking is not None:
+                self._shake(self._socket)
+            elif self._unsent:
                 self._send(self._socket)
             else:
                 self._take(self._socket.recv(_PART))
         except (BlockingIOError, InterruptedError):
             return
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return  # a part of a record, which is no data yet
         except OSError as error:
             self._fail(_text(error))
 
@@ -146,10 +160,26 @@ class Get:
             of_windows: dict[int, str] = getattr(socket, "errorTab", {})
             raise OSError(code, of_windows.get(code) or os.strerror(code))
 
-    def _send(self, sock: socket.socket) -> None:
+    def _shake(self, sock: socket.socket) -> None:
+        """Go on with the TLS handshake, once it is connected."""
+        assert isinstance(sock, ssl.SSLSocket)
+        self._judge_connected(sock)
+        try:
+            sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self._shaking = selectors.EVENT_READ
+        except ssl.SSLWantWriteError:
+            self._shaking = selectors.EVENT_WRITE
+        else:
+            self._shaking = None
+
+    def _judge_connected(self, sock: socket.socket) -> None:
         if not self._connected:
             self._judge_connect(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
             self._connected = True
+
+    def _send(self, sock: socket.socket) -> None:
+        self._judge_connected(sock)
         self._unsent = self._unsent[sock.send(self._unsent) :]
 
     def _take(self, data: bytes) -> None:
@@ -196,7 +226,7 @@ class Exchanges:
     """Exchanges with one address that go on beside each other; leaving the context ends them all.
 
     `look` is called every moment, and ends them by what it raises. `headers` are those of every
-    exchange, beside its own.
+    exchange, beside its own. They go over TLS where there is something to trust.
     """
 
     def __init__(
@@ -204,8 +234,10 @@ class Exchanges:
         address: Address,
         look: Callable[[], None] = lambda: None,
         headers: Mapping[str, str] = MappingProxyType({}),
+        trust: Trust | None = None,
     ) -> None:
         self._address = address
+        self._context = None if trust is None else trust.context()
         self._look = look
         self._headers = headers
         self._look_at = 0.0
@@ -232,7 +264,8 @@ class Exchanges:
         """Begin a GET, which is to be over at `deadline`, and connected at `connect_by` if given:
         the listen queue of a busy server may make it wait long."""
         fields = merged(self._headers, headers)
-        get = Get(self._address, path, fields, deadline, connect_by or deadline)
+        connect_by = connect_by or deadline
+        get = Get(self._address, path, fields, deadline, connect_by, self._context)
         if get.connection is not None:
             selector = self._roomy_selector()
             selector.register(get.connection, get.waits_for, get)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
+from pytest_winserve.system.ports import Address
+
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -22,6 +24,11 @@ class Trust:
             context.verify_mode = ssl.CERT_NONE
         context.set_alpn_protocols(["http/1.1"])
         return context
+
+
+def site_url(address: Address, trust: Trust | None) -> str:
+    """`http://HOST:PORT`, or `https://HOST:PORT` where there is something to trust."""
+    return "{}://{}:{}".format("http" if trust is None else "https", *address)
 
 
 SYSTEM = Trust()

@@ -168,6 +168,20 @@ def test_a_site_over_there_is_like_one_here(beside: Lab) -> None:
 
 
 @pytest.mark.parametrize("load_from", ["here", "host"])
+def test_a_site_over_there_is_served_over_tls(host: RemoteHost, load_from: str) -> None:
+    lab = Lab(load_from=load_from)
+    lab.host = host
+    with lab.serve("nginx1-waitress:front.tls=true") as site:
+        assert site.get("/test").status_code == 200
+        assert site.capacity(limit=2).value == 2
+        result = site.load(users=2, count=20)
+    assert result.url.startswith("https://")
+    assert result.outcomes == {"200": 20}
+    assert result.ledger is not None
+    assert result.ledger.unaccounted == 0
+
+
+@pytest.mark.parametrize("load_from", ["here", "host"])
 def test_what_logs_and_answers_say_over_there_is_told_here(
     host: RemoteHost, load_from: str
 ) -> None:

@@ -49,12 +49,11 @@ class Result:
     `outcomes` counts every request once: under its HTTP status, or "refused", "reset",
     "connect_timeout", "tls_failed", "tls_timeout", "timeout", "closed_early", "bad_response",
     "client_limit", "unexpected" (an answer, but not what its journey's step expects). `dropped`
-    requests were never sent (open model). `elapsed` runs from the first request counted to the
-    last outcome.
-    `connect` has successful TCP connects, `tls` the handshakes after them (None without TLS),
-    `first_byte` (from writing the request) and `total` (from
-    wanting it, connect included; in the open model from its intended start) complete HTTP answers
-    only. `service` is the same from when it was really begun: what the server took, where `total`
+    requests were never sent (open model). `elapsed` runs from the first request counted to the last
+    outcome. `connect` has successful TCP connects, `tls` the handshakes after them (None without
+    TLS), `first_byte` (from writing the request) and `total` (from wanting it, connect included; in
+    the open model from its intended start) complete HTTP answers only.
+    `service` is the same from when it was really begun: what the server took, where `total`
     is what a user waits; None where no request begins late, or the engine does not tell. `sessions`
     has users that ended by themselves. `unmeasured` names what the engine cannot measure, such as
     "first_byte".

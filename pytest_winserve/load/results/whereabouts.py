@@ -117,8 +117,8 @@ def _of_cookies(one: Told, asked: Asked) -> Iterator[tuple[str, str]]:
         if "secure" in given and asked.scheme == "http":
             words = (
                 f"{sets} Secure, and the client asked by http: it does not send the cookie back, "
-                "so nobody stays logged in. Over http leave it out (SESSION_COOKIE_SECURE); "
-                "where the app is deployed, let the front end TLS"
+                "so nobody stays logged in. Over http leave it out (SESSION_COOKIE_SECURE), or "
+                "take a front with front.tls=true; where the app is deployed, let the front end TLS"
             )
             yield "secure", words
         path = given.get("path", "")

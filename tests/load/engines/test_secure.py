@@ -22,6 +22,7 @@ from pytest_winserve.load.sending import shake_hands
 from pytest_winserve.system.ports import claim_port
 from pytest_winserve.system.trust import Trust
 from pytest_winserve.webservers.nginx import of_the_system, of_the_wheel
+from tests.kit.commands import winserve
 
 CONF = """daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
 {user}
@@ -80,14 +81,29 @@ def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
     assert Result.from_dict(result.to_dict()) == result
 
 
+def test_the_command_takes_the_file_of_the_authority(tmp_path: Path, authority: trustme.CA) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+        load = ("load", f"{url}/", "--users", "2", "--count", "20")
+        refused = winserve(*load)
+        assert refused.status == 1
+        assert "; --ca FILE names the certificate of who signed it" in refused.err
+        for trust in (("--ca", str(tmp_path / "ca.pem")), ("--insecure",)):
+            done = winserve(*load, *trust)
+            assert done.status == 0, done.err
+            assert "sent 20, answered 20, errors 0" in done.out
+
+
 def test_bad_certificates_are_named_before_a_load_and_counted_in_it(
     tmp_path: Path, authority: trustme.CA
 ) -> None:
     long_ago = datetime(2001, 1, 1, tzinfo=UTC)
     bad = {
-        "certificate has expired": authority.issue_cert("127.0.0.1", not_after=long_ago),
-        "IP address mismatch": authority.issue_cert("shop.example"),
-        "unable to get local issuer": trustme.CA().issue_cert("127.0.0.1"),
+        "certificate has expired; renew it, or --insecure": authority.issue_cert(
+            "127.0.0.1", not_after=long_ago
+        ),
+        "IP address mismatch, .*; load it by a name that": authority.issue_cert("shop.example"),
+        "unable to get local issuer certificate; --ca FILE": trustme.CA().issue_cert("127.0.0.1"),
     }
     for number, (why, certificate) in enumerate(bad.items()):
         folder = tmp_path / str(number)

@@ -46,6 +46,8 @@ TEXTS = {
     "cookie": ("a=1", "a=2", "a=3", ""),
     "auth": ("a:b", "b:b", "c:b", ""),
     "host_header": ("a.example", "b.example", "c.example", ""),
+    "ca": ("a.pem", "b.pem", "c.pem", ""),
+    "insecure": ("true", "no", "on", ""),
     "require": ("p50 < 1s", "p50 < 2s", "p50 < 3s", ""),
     "limited": ("allow", "fail", "allow", ""),
     "report": ("a", "b", "c", ""),

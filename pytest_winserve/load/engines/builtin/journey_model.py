@@ -200,6 +200,7 @@ class JourneyRun(ClosedRun):
 
     def __init__(self, plan: Plan, job: dict[str, Any], loop: Loop) -> None:
         super().__init__(plan, job, loop)
+        self.new_conn = JourneyConn
         self.heads: list[dict[bytes, Head]] = [{} for _ in plan.labels]
 
     def prepare(self, tag: str | None) -> None:
@@ -268,7 +269,7 @@ class JourneyRun(ClosedRun):
         if conn is not None:
             conn.send(now)
         else:
-            conn, user.spare = user.spare or JourneyConn(self, user), None
+            conn, user.spare = user.spare or self.new_conn(self, user), None
             conn.connect(user, now)
 
     def over(self, user: JourneyUser, now: float) -> None:

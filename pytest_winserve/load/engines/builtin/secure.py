@@ -89,6 +89,11 @@ class SecureConn(Conn):
             super().connection_lost(exc)
 
 
+def secure_kind(kind: type[Conn]) -> type[Conn]:
+    """Connections of a kind, secured."""
+    return type(f"Secure{kind.__name__}", (SecureConn, kind), {"__slots__": ()})
+
+
 def secure_loop(tls: Tls) -> Loop:
     """The best loop that this system has, with all of its connections secured."""
     if sys.platform == "linux":

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from pytest_winserve.load.engines.builtin.closed_model import ClosedRun
@@ -44,24 +45,24 @@ def _model_of(plan: Plan) -> type[Run]:
     return OpenRun if plan.open_model else ClosedRun
 
 
-def _loop_of(tls: dict[str, Any] | None) -> tuple[Loop, type[Conn]]:
-    """What the worker waits with, and its kind of connections."""
+def _loop_of(tls: dict[str, Any] | None) -> tuple[Loop, Callable[[type[Conn]], type[Conn]]]:
+    """What the worker waits with, and what it makes of a kind of connections."""
     if tls is None:
-        return new_loop(), Conn
+        return new_loop(), lambda kind: kind
     # Here, because a worker without TLS starts faster so.
-    from pytest_winserve.load.engines.builtin.secure import SecureConn, Tls, secure_loop
+    from pytest_winserve.load.engines.builtin.secure import Tls, secure_kind, secure_loop
     from pytest_winserve.system.trust import Trust
 
     context = Trust(tls["ca"], tls["insecure"]).context()
-    return secure_loop(Tls(context, tls["name"])), SecureConn
+    return secure_loop(Tls(context, tls["name"])), secure_kind
 
 
 def work(job: dict[str, Any]) -> None:
     """Run a job as the engine says, line by line."""
-    loop, conn = _loop_of(job.get("tls"))
+    loop, kind_of = _loop_of(job.get("tls"))
     plan = Plan.from_dict(job["plan"])
     run = _model_of(plan)(plan, job, loop)
-    run.new_conn = conn
+    run.new_conn = kind_of(run.new_conn)
     gc.collect()
     gc.freeze()
     _say({"type": "ready", "sockets": loop.sockets})

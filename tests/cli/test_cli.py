@@ -125,6 +125,7 @@ def test_load_of_a_url_that_is_served_already(lab: Lab, tmp_path: Path) -> None:
         )
         assert done.status == 0, done.err
         assert "sent 30, answered 30, errors 0" in done.out
+        assert "your app" not in done.out + done.err
         assert site.backends[0].requests == before + 30
 
 

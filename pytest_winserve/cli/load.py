@@ -52,8 +52,6 @@ def load(
             path = path_of(target)
         plan = plan_of(settings, path, count, rate, no_keepalive)
         if "://" in target:
-            # Nothing is served here, so nothing is said of whose app that is.
-            settings = settings._replace(why_app="")
             status = show(*load_url(target, plan, settings), settings)
         else:
             with served(target, settings, 0) as site:

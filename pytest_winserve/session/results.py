@@ -103,7 +103,8 @@ class RunResults:
     def not_your_app(self) -> list[str]:
         """That the sample app was served, where no other was named or found."""
         settings = self._environment.settings
-        if settings.app != SAMPLE_APP or not settings.why_app:
+        served = {record.app for record in self._records.values()}
+        if not settings.why_app or not served & {settings.app} & {SAMPLE_APP}:
             return []
         text = f"winserve: not your app was served, but {settings.why_app}"
         return wrap(text, 80, subsequent_indent="  ")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_winserve.report.store import read_json
-from tests.kit.commands import winserve
+from tests.kit.commands import FLASK_COMMAND, winserve
 from tests.kit.components import needs
 
 pytestmark = needs("minutes")
@@ -145,5 +145,9 @@ def test_that_the_sample_app_was_served_stands_at_the_end_too(tmp_path: Path) ->
     assert told in words
     assert words.endswith("for project/wsgi.py, write --app project.wsgi")
     done = winserve("load", "flask", *SHORT, "--app=project.wsgi", cwd=tmp_path)
+    assert done.status == 0, done.out + done.err
+    assert "not your app" not in done.out
+    command = ("command", "--command", FLASK_COMMAND, "--fast=/test")
+    done = winserve("load", *command, *SHORT, cwd=tmp_path)
     assert done.status == 0, done.out + done.err
     assert "not your app" not in done.out

@@ -249,7 +249,8 @@ def test_a_mix_of_faults_adds_up(lab: Lab, topology: str, keepalive: bool) -> No
         adds_up(result)
         assert result.sent == 400
         assert set(result.outcomes) == MIX[topology]
-        assert sum(backend.requests or 0 for backend in site.backends) == 400
+        seen = sum(backend.requests or 0 for backend in site.backends)
+        assert seen == 400, (result.by_request, result.ledger)
         assert result.errors == 400 - result.outcomes["200"]
 
 

@@ -81,13 +81,13 @@ RUN = NATIVE if sys.platform == "win32" else NATIVE + FORKING + APACHE
 EXPECTED = {name: (declared, blocked) for name, declared, blocked in RUN}
 
 
-APACHE_ALONE = {name for name, _, _ in APACHE}
+BY_APACHE = {name for name, _, _ in APACHE}
 # Each server once, and a front; what its options change takes minutes.
 SOON = {name for name in EXPECTED if ":" not in name and "-" not in name} | {"nginx4-tornado"}
 
 
 def marks(topology: str) -> tuple[pytest.MarkDecorator, ...]:
-    if topology in APACHE_ALONE:
+    if topology in BY_APACHE:
         return (needs("apache"),)
     return () if topology in SOON else (needs("minutes"),)
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pytest_winserve import Lab, Site
-from pytest_winserve.errors import MissingComponent, UsageError
-from pytest_winserve.servers import server_names
+from pytest_winserve.errors import MissingComponent
+from pytest_winserve.options import defaults
+from pytest_winserve.servers import get_server, server_names
 from tests.kit.components import needs
 
 APP = "tests.kit.apps.placed:app"
@@ -27,7 +28,11 @@ FORGED = {
 }
 SEES_BY_ITSELF = {"waitress", "uvicorn"}
 """Servers that put the client's address in the place of the front's before the app is asked."""
-SERVERS = sorted(set(server_names()) - {"command"})
+BY_APACHE = {"cgi", "mod_wsgi"}
+SERVERS = [
+    pytest.param(name, marks=needs("apache") if name in BY_APACHE else ())
+    for name in sorted(set(server_names()) - {"command"})
+]
 
 
 def asked_by(site: Site, address: str) -> dict[str, Any]:
@@ -46,9 +51,12 @@ def asked_by(site: Site, address: str) -> dict[str, Any]:
 
 
 def sees_the_client(lab: Lab, front: str, server: str) -> None:
+    reason = get_server(server).unsupported(sys.platform, defaults(get_server(server).options, {}))
+    if reason:
+        pytest.skip(f"platform: {reason}")
     try:
         serving = lab.serve(f"{front}1-{server}", app=APP, fast="/")
-    except (MissingComponent, UsageError) as missing:
+    except MissingComponent as missing:
         pytest.skip(str(missing))
     with serving as site:
         seen = asked_by(site, CLIENT)
@@ -82,7 +90,6 @@ def test_behind_nginx(lab: Lab, server: str) -> None:
 
 
 @needs("minutes", "apache")
-@pytest.mark.skipif(sys.platform == "win32", reason="platform: no Apache for Windows to be had")
 @pytest.mark.parametrize("server", SERVERS)
 def test_behind_apache(lab: Lab, server: str) -> None:
     sees_the_client(lab, "apache", server)

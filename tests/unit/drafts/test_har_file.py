@@ -72,7 +72,10 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (gzip.compress(b"{}", mtime=0), r"is compressed \(gzip\): unpack it first, `gunzip -c shop.har > u"),
+        (
+            gzip.compress(b"{}", mtime=0),
+            r"is compressed \(gzip\): unpack it first, `gunzip -c shop.har > u",
+        ),
         (b"PK\x03\x04....", r"is compressed \(zip\): unpack it first, `unzip shop.har`"),
         (b"\x28\xb5\x2f\xfd....", r"is compressed \(zstd\)"),
     ],

@@ -3,6 +3,7 @@ user, and given up when it does not answer any more."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from contextlib import closing
 from pathlib import Path
@@ -146,8 +147,19 @@ class Gateway:
     def _greet(self) -> None:
         """See that over there is the same package as here."""
         here = f"{__version__} ({fingerprint()})"
-        with closing(Link(self, self._serve())) as link:
-            about = link("about")
+        try:
+            with closing(Link(self, self._serve())) as link:
+                about = link("about")
+        except HostLost as error:
+            # One of a version whose modules had other names.
+            lacks = re.search(r"No module named 'pytest_winserve.*", str(error))
+            if lacks is None:
+                raise
+            raise MissingComponent(
+                self.name,
+                f"pytest-winserve over there is not {here}, as here: {lacks[0]}",
+                self._machine.mend,
+            ) from None
         self._about = about["machine"]
         there = f"{about['version']} ({about['fingerprint']})"
         if there != here:

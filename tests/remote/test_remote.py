@@ -4,6 +4,7 @@ this one, behind the same gateway, relay and agent as any other."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -388,6 +389,26 @@ def test_a_package_of_another_version_is_refused(
         MissingComponent, match=rf"is 0\.0\.9 \(\w+\) over there, but {here}\n.*mend"
     ):
         host.require("flask")
+
+
+def test_a_package_whose_modules_have_other_names_is_refused(
+    host: RemoteHost, machine: Beside, tmp_path: Path
+) -> None:
+    contents.copy_to(tmp_path / "earlier")
+    package = tmp_path / "earlier" / "pytest_winserve"
+    shutil.rmtree(package / "remote")
+    (package / "remote.py").touch()
+    machine.command = ["env", f"PYTHONPATH={tmp_path / 'earlier'}", sys.executable]
+    with pytest.raises(MissingComponent) as refused:
+        host.require("flask")
+    first, *_, last = str(refused.value).splitlines()
+    assert first.startswith(
+        f"beside: pytest-winserve over there is not {__version__} ({contents.fingerprint()}), "
+        "as here: No module named 'pytest_winserve.remote.agent'"
+    )
+    assert last == "  to get it: mend it"
+    assert "Traceback" not in str(refused.value)
+    assert machine.closed == 1
 
 
 def test_the_same_package_has_the_same_fingerprint_elsewhere(tmp_path: Path) -> None:

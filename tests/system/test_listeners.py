@@ -31,6 +31,18 @@ def test_listeners_are_those_that_listen() -> None:
     assert listeners_of(os.getpid()) == before
 
 
+def test_listeners_are_found_among_closed_connections() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        for _ in range(20):
+            with socket.create_connection(one.getsockname()) as client, one.accept()[0] as served:
+                served.close()  # who closes first keeps the connection in TIME_WAIT
+                assert client.recv(1) == b""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            now = listeners_of(os.getpid())
+            assert now is not None
+            assert {one.getsockname(), other.getsockname()} <= now
+
+
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="platform: there is no IPv6 here")
 def test_addresses_of_ipv6_are_listeners_too() -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -16,6 +18,9 @@ import trustme
 from pytest_winserve.errors import LoadError
 from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines.builtin import BuiltinEngine
+from pytest_winserve.load.engines.builtin.closed_model import ClosedRun
+from pytest_winserve.load.engines.builtin.secure import SecureAsyncioLoop, Tls, secure_kind
+from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.sending import shake_hands
@@ -79,6 +84,41 @@ def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
     assert result.metric("tls.p95")[1] == result.tls.count
     assert "\ntls: mean " in result.summary()
     assert Result.from_dict(result.to_dict()) == result
+
+
+@pytest.mark.parametrize("keepalive", [True, False])
+def test_the_loop_of_other_systems(tmp_path: Path, authority: trustme.CA, keepalive: bool) -> None:
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+        good = by_asyncio(url, trusted(authority), keepalive=keepalive)
+        bad = by_asyncio(url, trusted(trustme.CA()), keepalive=keepalive)
+    assert good["outcomes"] == {"200": 40}
+    handshakes = [Histogram.from_dict(second["tls"]).count for second in good["timeline"]]
+    assert sum(handshakes) == (5 if keepalive else 40)
+    assert bad["outcomes"] == {"tls_failed": 40}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        hangs = by_asyncio(url, trusted(authority), count=5, timeout=0.2)
+    assert hangs["outcomes"] == {"tls_timeout": 5}
+
+
+def by_asyncio(url: str, trust: Trust, **more: Any) -> dict[str, Any]:
+    """What a worker with asyncio's loop counts, on whatever system this is."""
+    plan = Plan.make(**{"users": 5, "count": 40, "path": "/", "timeout": 5, **more})
+    host = urlsplit(url).netloc
+    address = Target(url).address()
+    job = {"address": address, "host": host, "nonce": None, "tag": None, "index": 0, "of": 1}
+    loop = SecureAsyncioLoop(Tls(trust.context(), address[0]))
+    run = ClosedRun(plan, job, loop)
+    run.new_conn = secure_kind(run.new_conn)
+    run.phase(counted=True)
+    for user in run.users:
+        if user.conn is not None:
+            user.conn.transport.abort()
+    for _ in range(3):  # what is closed needs a turn for it
+        loop._loop.call_soon(loop.stop)
+        loop._loop.run_forever()
+    loop._loop.close()
+    return run.tally.snapshot(timeline_from=0, final=True)
 
 
 def test_the_command_takes_the_file_of_the_authority(tmp_path: Path, authority: trustme.CA) -> None:

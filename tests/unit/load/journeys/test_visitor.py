@@ -206,6 +206,15 @@ def test_evidence_has_no_secret() -> None:
     assert unmet.text.endswith(" end")
 
 
+def test_evidence_has_no_secret_of_one_character_where_it_stands_alone() -> None:
+    one = visitor(Step(get="/", take={"shelf": "shelf=(.)"}, expect={"text": "never"}))
+    one.request()
+    unmet = one.take_in(answer('<b>shelf=b</b> {"b": "ab"} /b?b=%62'))
+    assert unmet is not None
+    hidden = "(not shown)"
+    assert unmet.text == f'<b>shelf={hidden}</b> {{"{hidden}": "ab"}} /{hidden}?{hidden}=%62'
+
+
 def test_journeys_are_taken_by_weight_and_their_cookies_begin_anew() -> None:
     journeys = Journeys(
         [

@@ -20,6 +20,7 @@ from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines.builtin import BuiltinEngine
 from pytest_winserve.load.engines.builtin.closed_model import ClosedRun
 from pytest_winserve.load.engines.builtin.secure import SecureAsyncioLoop, Tls, secure_kind
+from pytest_winserve.load.engines.locust import LocustEngine
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.result import Result
@@ -28,6 +29,7 @@ from pytest_winserve.system.ports import claim_port
 from pytest_winserve.system.trust import Trust
 from pytest_winserve.webservers.nginx import of_the_system, of_the_wheel
 from tests.kit.commands import winserve
+from tests.kit.components import needs
 
 CONF = """daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
 {user}
@@ -84,6 +86,26 @@ def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
     assert result.metric("tls.p95")[1] == result.tls.count
     assert "\ntls: mean " in result.summary()
     assert Result.from_dict(result.to_dict()) == result
+
+
+@needs("locust")
+def test_locust_over_tls(tmp_path: Path, authority: trustme.CA) -> None:
+    plan = Plan.make(users=4, count=40, path="/", timeout=5)
+    closing = Plan.make(users=4, count=40, path="/", timeout=5, keepalive=False)
+    engine = LocustEngine(workers=1)
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+        kept = engine.run(plan, Target(url, trust=trusted(authority)))
+        closed = engine.run(closing, Target(url, trust=Trust(insecure=True)))
+        bad = engine.run(plan, Target(url, trust=trusted(trustme.CA())))
+    for result, connects in ((kept, 4), (closed, 40)):
+        assert result.outcomes == {"200": 40}
+        assert result.tls is not None
+        assert result.tls.count == result.connect.count == connects
+    assert bad.outcomes == {"tls_failed": 40}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        hangs = engine.run(Plan.make(users=2, count=2, path="/", timeout=0.3), Target(url))
+    assert hangs.outcomes == {"tls_timeout": 2}
 
 
 @pytest.mark.parametrize("keepalive", [True, False])

@@ -64,7 +64,7 @@ class Socket(gevent.socket.socket):
         return False
 
 
-class SecureSocket(gevent.ssl.SSLSocket):  # type: ignore[misc]
+class SecureSocket(gevent.ssl.SSLSocket):
     """As `Socket`, over TLS."""
 
     first = 0.0

@@ -114,14 +114,6 @@ class Engine(Protocol):
     ) -> Result: ...
 
 
-def plain_only(engine: str, target: Target) -> None:
-    """Raise UsageError for an https URL, of an engine that cannot load one."""
-    if target.secure:
-        raise UsageError(
-            f"{target.url}: the engine {engine} loads http only; take --engine builtin or locust"
-        )
-
-
 def resolve(target: Target) -> tuple[str, int]:
     """The target's address and port. LoadError when its name is not known.
 

@@ -81,6 +81,15 @@ def test_users_with_secure_cookies_stay_logged_in_and_every_request_is_accounted
         assert result.tls.count == result.connect.count
 
 
+@needs("tsung")
+def test_tsung_loads_a_front_with_tls(lab: Lab, shop: Path) -> None:
+    with lab.serve("nginx2-waitress:front.tls=true", "shop:app", fast="/login") as site:
+        result = site.load(users=4, count=40, engine="tsung")
+    assert result.outcomes == {"200": 40}
+    assert result.ledger is not None
+    assert result.ledger.unaccounted == 0
+
+
 @needs("locust")
 def test_locust_loads_a_front_with_tls(lab: Lab, shop: Path) -> None:
     journeys = read_journeys(shop / "visit.toml")
@@ -131,8 +140,6 @@ def test_a_client_that_does_not_trust_the_site_says_so(lab: Lab) -> None:
             exchanges.finish()
         assert get.error is not None
         assert "certificate verify failed" in get.error
-        with pytest.raises(UsageError, match=r"the engine tsung loads http only; take --engine b"):
-            site.load(users=1, count=1, engine="tsung")
 
 
 def test_it_is_not_deployed() -> None:

@@ -21,6 +21,7 @@ from pytest_winserve.load.engines.builtin import BuiltinEngine
 from pytest_winserve.load.engines.builtin.closed_model import ClosedRun
 from pytest_winserve.load.engines.builtin.secure import SecureAsyncioLoop, Tls, secure_kind
 from pytest_winserve.load.engines.locust import LocustEngine
+from pytest_winserve.load.engines.tsung import TsungEngine
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.result import Result
@@ -85,6 +86,21 @@ def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
     assert result.tls.count == result.connect.count == (5 if keepalive else 200)
     assert result.metric("tls.p95")[1] == result.tls.count
     assert "\ntls: mean " in result.summary()
+    assert Result.from_dict(result.to_dict()) == result
+
+
+@needs("tsung")
+def test_tsung_over_tls(tmp_path: Path, authority: trustme.CA) -> None:
+    plan = Plan.make(users=4, count=40, path="/", timeout=5)
+    engine = TsungEngine()
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+        result = engine.run(plan, Target(url, trust=trusted(authority)))
+        with pytest.raises(LoadError, match="its certificate is not to be trusted"):
+            engine.run(plan, Target(url, trust=trusted(trustme.CA())))
+    assert result.outcomes == {"200": 40}
+    assert result.unmeasured == {"first_byte", "connect", "tls"}
+    assert result.metric("tls.p95") == (None, 0)
+    assert "\ntls: not measured" in result.summary()
     assert Result.from_dict(result.to_dict()) == result
 
 

@@ -36,16 +36,20 @@ CONF = """daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
 {user}
 events {{ }}
 http {{ access_log off; server {{ listen 127.0.0.1:{port} ssl;
+ssl_protocols {protocol};
 ssl_certificate tls.crt; ssl_certificate_key tls.key; return 200 "hello"; }} }}
 """
 
+BOTH = [(True, "TLSv1.3"), (False, "TLSv1.2")]
+
 
 @contextlib.contextmanager
-def nginx(folder: Path, certificate: trustme.LeafCert) -> Iterator[str]:
+def nginx(folder: Path, certificate: trustme.LeafCert, protocol: str = "TLSv1.2") -> Iterator[str]:
     program = of_the_system() or of_the_wheel()
     assert program is not None
     claim = claim_port()
-    (folder / "nginx.conf").write_text(CONF.format(port=claim.number, user=""), "utf-8")
+    conf = CONF.format(port=claim.number, user="", protocol=protocol)
+    (folder / "nginx.conf").write_text(conf, "utf-8")
     for pem in certificate.cert_chain_pems:
         pem.write_to_path(str(folder / "tls.crt"), append=True)
     certificate.private_key_pem.write_to_path(str(folder / "tls.key"))
@@ -75,11 +79,11 @@ def trusted(authority: trustme.CA) -> Trust:
     return Trust(authority.cert_pem.bytes().decode())
 
 
-@pytest.mark.parametrize("keepalive", [True, False])
+@pytest.mark.parametrize(("keepalive", "protocol"), BOTH)
 def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
-    tmp_path: Path, authority: trustme.CA, keepalive: bool
+    tmp_path: Path, authority: trustme.CA, keepalive: bool, protocol: str
 ) -> None:
-    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1"), protocol) as url:
         result = load(url, trusted(authority), keepalive=keepalive, count=200)
     assert result.outcomes == {"200": 200}
     assert result.tls is not None
@@ -105,11 +109,12 @@ def test_tsung_over_tls(tmp_path: Path, authority: trustme.CA) -> None:
 
 
 @needs("locust")
-def test_locust_over_tls(tmp_path: Path, authority: trustme.CA) -> None:
+@pytest.mark.parametrize("protocol", ["TLSv1.2", "TLSv1.3"])
+def test_locust_over_tls(tmp_path: Path, authority: trustme.CA, protocol: str) -> None:
     plan = Plan.make(users=4, count=40, path="/", timeout=5)
     closing = Plan.make(users=4, count=40, path="/", timeout=5, keepalive=False)
     engine = LocustEngine(workers=1)
-    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1"), protocol) as url:
         kept = engine.run(plan, Target(url, trust=trusted(authority)))
         closed = engine.run(closing, Target(url, trust=Trust(insecure=True)))
         bad = engine.run(plan, Target(url, trust=trusted(trustme.CA())))
@@ -124,9 +129,11 @@ def test_locust_over_tls(tmp_path: Path, authority: trustme.CA) -> None:
     assert hangs.outcomes == {"tls_timeout": 2}
 
 
-@pytest.mark.parametrize("keepalive", [True, False])
-def test_the_loop_of_other_systems(tmp_path: Path, authority: trustme.CA, keepalive: bool) -> None:
-    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+@pytest.mark.parametrize(("keepalive", "protocol"), BOTH)
+def test_the_loop_of_other_systems(
+    tmp_path: Path, authority: trustme.CA, keepalive: bool, protocol: str
+) -> None:
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1"), protocol) as url:
         good = by_asyncio(url, trusted(authority), keepalive=keepalive)
         bad = by_asyncio(url, trusted(trustme.CA()), keepalive=keepalive)
     assert good["outcomes"] == {"200": 40}

@@ -22,10 +22,10 @@ from pytest_winserve.load.engines.builtin.closed_model import ClosedRun
 from pytest_winserve.load.engines.builtin.secure import SecureAsyncioLoop, Tls, secure_kind
 from pytest_winserve.load.engines.locust import LocustEngine
 from pytest_winserve.load.engines.tsung import TsungEngine
+from pytest_winserve.load.handshake import shake_hands
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.result import Result
-from pytest_winserve.load.sending import shake_hands
 from pytest_winserve.system.ports import claim_port
 from pytest_winserve.system.trust import Trust
 from pytest_winserve.webservers.nginx import of_the_system, of_the_wheel

@@ -24,10 +24,10 @@ from pytest_winserve.load.engines.tsung.config import (
 from pytest_winserve.load.engines.tsung.log import read_log
 from pytest_winserve.load.engines.tsung.node import Node, find_tsung, running
 from pytest_winserve.load.engines.tsung.result import outcomes_of, result_of, sent_of, timeline_of
+from pytest_winserve.load.handshake import shake_hands
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.foreign_programs import workspace
 from pytest_winserve.load.results.result import Result
-from pytest_winserve.load.sending import shake_hands
 
 NAME = "tsung"
 START_SECONDS = 60

@@ -1,7 +1,7 @@
 """The built-in engine beside other load tools, on the same nginx that answers `return 200`.
 
 usage: python benchmarks/engine.py [--seconds S] [--rounds N] [--connections C ...] [--tools T ...]
-                                   [--locust PATH] [--no-agreement]
+                                   [--locust PATH] [--no-agreement] [--tls]
 
 The server has one core, the tools have another (Linux with two cores or more). The tools run in
 turn, round after round. CPU is user and system time of all processes of a tool for each answer,
@@ -9,8 +9,9 @@ less that of a run of it with next to nothing to send: its start. Memory is the
 largest sum of what all of them have resident, seen every quarter of a second; for the built-in
 engine that of its worker. Left out and named is what is not installed: wrk, ab (apache2-utils),
 hey, tsung; Locust by the path of its program, in an environment of its own. At the end: the goals,
-met or not, and whether the tools agree on a server with known delays. Exit status 1 when a goal is
-missed.
+met or not, and whether the tools agree on a server with known delays. With `--tls` it is https,
+keep-alive only, by the engine and wrk, with a goal of its own; 100 connections unless given. Exit
+status 1 when a goal is missed.
 """
 
 from __future__ import annotations
@@ -34,15 +35,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import trustme
 from common import machine, say
 
 from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines.builtin import BuiltinEngine
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.system.ports import claim_port
+from pytest_winserve.system.trust import SYSTEM, Trust
 
 GOALS = {"wrk": 1.25, "tsung": 1 / 4, "locust": 1 / 10}
 """The engine's CPU per request, at most so many times a tool's."""
+TLS_GOALS = {"wrk": 1.4}
+"""The same over TLS."""
 FEW = 100
 """Answers below which nothing is said of the CPU for one."""
 AGREEMENT = 0.10
@@ -54,9 +59,10 @@ daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid nginx.pid; error
 events {{ worker_connections 16000; }}
 http {{
     access_log off; keepalive_requests 1000000000; keepalive_timeout 75s;
-    server {{ listen 127.0.0.1:{port} backlog=16000; location / {{ return 200 "hello\\n"; }} }}
+    server {{ listen 127.0.0.1:{port} backlog=16000{tls} location / {{ return 200 "hello\\n"; }} }}
 }}
 """
+TLS = " ssl; ssl_certificate site.pem; ssl_certificate_key site.pem;"
 TSUNG = """<?xml version="1.0"?>
 <!DOCTYPE tsung SYSTEM "tsung-1.0.dtd">
 <tsung loglevel="warning" version="1.0">
@@ -108,12 +114,14 @@ class Load:
     seconds: int
     keepalive: bool
     locust: str = "locust"
+    trust: Trust | None = None
+    """Over TLS, by these certificates."""
     idle: bool = False
     """One connection, and next to nothing sent over it."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
+        return f"http{'s' * (self.trust is not None)}://127.0.0.1:{self.port}/"
 
 
 def builtin(load: Load) -> Run:
@@ -121,7 +129,8 @@ def builtin(load: Load) -> Run:
         users=load.connections, duration=load.seconds, count=1 if load.idle else None, path="/",
         keepalive=load.keepalive,
     )  # fmt: skip
-    result = BuiltinEngine(workers=1).run(plan, Target(load.url.rstrip("/")), lambda _: None)
+    target = Target(load.url.rstrip("/"), trust=load.trust or SYSTEM)
+    result = BuiltinEngine(workers=1).run(plan, target, lambda _: None)
     assert result.unfinished == 0
     return Run(
         result.answered, result.rate,
@@ -268,11 +277,15 @@ def _resident(pid: int) -> int:
 
 
 @contextmanager
-def server() -> Iterator[int]:
-    """nginx with one worker on a core of its own; gives its port."""
+def server(authority: trustme.CA | None = None) -> Iterator[int]:
+    """nginx with one worker on a core of its own, over TLS if somebody signs for it; its port."""
     claim = claim_port()
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "nginx.conf").write_text(NGINX.format(port=claim.number), "utf-8")
+        conf = NGINX.format(port=claim.number, tls=TLS if authority else ";")
+        (Path(folder) / "nginx.conf").write_text(conf, "utf-8")
+        if authority is not None:
+            signed = authority.issue_cert("127.0.0.1")
+            signed.private_key_and_cert_chain_pem.write_to_path(f"{folder}/site.pem")
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
         process = subprocess.Popen([nginx, "-p", folder, "-c", "nginx.conf", "-e", "error.log"])
         os.sched_setaffinity(process.pid, SERVER_CORE)
@@ -332,6 +345,7 @@ def compare(names: list[str], load: Load, rounds: int) -> bool:
         for name in names
     }
     kind = "keep-alive" if load.keepalive else "one connection per request"
+    kind += ", TLS" if load.trust is not None else ""
     say(f"\n{load.connections} connections, {kind}, {rounds} x {load.seconds} s")
     say(f"{'tool':10}{'us CPU/request':>16}{'x wrk (smallest, largest)':>28}{'rate /s':>10}"
         f"{'x wrk':>7}{'p50 ms':>9}{'p99 ms':>9}{'MB':>8}{'errors':>8}")  # fmt: skip
@@ -347,9 +361,10 @@ def compare(names: list[str], load: Load, rounds: int) -> bool:
             f"{max(r.memory for r in runs[name]):8.1f}"
             f"{sum(r.errors for r in runs[name]):8}")  # fmt: skip
     met = True
-    for name in [name for name in GOALS if name in runs]:
+    goals = GOALS if load.trust is None else TLS_GOALS
+    for name in [name for name in goals if name in runs]:
         found = ratio(cpu["builtin"], cpu[name])[0]
-        met = _judge(f"CPU per request, builtin / {name}", found, GOALS[name]) and met
+        met = _judge(f"CPU per request, builtin / {name}", found, goals[name]) and met
     return met
 
 
@@ -439,11 +454,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--connections", type=int, nargs="*", default=[100, 1000, 10_000])
+    parser.add_argument("--connections", type=int, nargs="*")
     parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS))
     parser.add_argument("--locust", default="locust", help="its program, of another environment")
     parser.add_argument("--no-agreement", action="store_true", help="leave out the last part")
+    parser.add_argument("--tls", action="store_true", help="https, beside wrk")
     given = parser.parse_args()
+    connections_of = given.connections or ([100] if given.tls else [100, 1000, 10_000])
+    if given.tls:
+        given.tools = ["builtin", "wrk"]
     os.sched_setaffinity(0, TOOLS_CORE)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -460,12 +479,14 @@ def main() -> int:
     if missing:
         say(f"not installed, left out: {', '.join(missing)}")
     met = True
-    with server() as port:
-        for connections in given.connections:
-            for keepalive in (True, False):
-                load = Load(port, connections, given.seconds, keepalive, given.locust)
+    authority = trustme.CA() if given.tls else None
+    trust = None if authority is None else Trust(authority.cert_pem.bytes().decode())
+    with server(authority) as port:
+        for connections in connections_of:
+            for keepalive in (True,) if given.tls else (True, False):
+                load = Load(port, connections, given.seconds, keepalive, given.locust, trust)
                 met = compare(names, load, given.rounds) and met
-    if not given.no_agreement:
+    if not given.no_agreement and not given.tls:
         met = agree(given.rounds, given.seconds) and met
     say(f"load average of the machine at the end: {os.getloadavg()[1]:.1f} over 5 minutes")
     return 0 if met else 1

@@ -31,8 +31,8 @@ def check(file: str, target: str, **given: Any) -> None:
     served at a URL. No secret is shown.
     """
     from pytest_winserve.load.engine import Target
+    from pytest_winserve.load.handshake import shake_hands
     from pytest_winserve.load.journeys.journey_file import read_journeys
-    from pytest_winserve.load.sending import shake_hands
     from pytest_winserve.session.labs import headers_of
     from pytest_winserve.session.trusted import trust_of
     from pytest_winserve.system.trust import SYSTEM

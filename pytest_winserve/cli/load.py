@@ -95,9 +95,10 @@ def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Rec
     """Load what is served at a URL; the record of it, and the result in it."""
     from pytest_winserve.load.engine import Target
     from pytest_winserve.load.engines import get_engine
+    from pytest_winserve.load.handshake import shake_hands
     from pytest_winserve.load.plan import Plan
     from pytest_winserve.load.run_headers import not_shown
-    from pytest_winserve.load.sending import shake_hands, singles, with_singles
+    from pytest_winserve.load.sending import singles, with_singles
     from pytest_winserve.report.record import Record
     from pytest_winserve.session.labs import headers_of
     from pytest_winserve.session.trusted import trust_of

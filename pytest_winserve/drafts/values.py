@@ -220,11 +220,16 @@ class _Search:
     def _not_found(self, number: int, place: Place) -> Taken | Column:
         """A token that no answer of the recording has."""
         request = shown(self._all[number])
-        cookie = self._cookie_with(place.value)
+        for source in range(number - 1, -1, -1):
+            for cookie, text in self._all[source].answer.cookies:
+                if unquote(text) == place.value:
+                    where = f"cookie:{cookie}"
+                    return self._new(place.value, source, where, plain(place.name), number)
+        cookie = self._cookie_sent_with(place.value)
         if cookie:
             self.found.told.append(
-                f"{place.name} of {request} is what the cookie {cookie} has; a journey takes "
-                "values from bodies and header fields only: let the app give it in a page, too"
+                f"{place.name} of {request} is what the cookie {cookie} has, and no answer of the "
+                "recording sets that: begin it before the page that does, in a private window"
             )
             return self._column(place)
         page = self._page_without_body(number)
@@ -241,12 +246,12 @@ class _Search:
         self.found.secrets.add(place.value)
         return taken
 
-    def _cookie_with(self, value: str) -> str:
+    def _cookie_sent_with(self, value: str) -> str:
         return next(
             (
                 name
                 for each in self._all
-                for name, text in (*each.answer.cookies, *_cookies_sent(each))
+                for name, text in _cookies_sent(each)
                 if value in (text, unquote(text))
             ),
             "",

@@ -101,6 +101,8 @@ class Site:
     """What its clients trust; None where it is not served over TLS."""
     own_headers: Mapping[str, str] = field(init=False, repr=False)
     """The headers without the cookies of a login: a journey's users begin without them."""
+    _login: Walk | None = field(default=None, init=False)
+    """The walk that signed in."""
     _client: Client | None = field(default=None, init=False)
     _runs: itertools.count[int] = field(init=False)
     _closed: bool = field(default=False, init=False)
@@ -161,11 +163,30 @@ class Site:
                     f"the journey {journey.name!r} that signs in broke off at {one.label}: status "
                     f"{one.status}, {one.wrong}\n{one.beginning}"
                 )
-        if not walk.cookie:
-            raise AppError(f"the journey {journey.name!r} was walked, but left no cookie")
-        self.headers = merged(self.headers, {"Cookie": walk.cookie})
+        if not walk.cookie_for(self.fast):
+            raise AppError(
+                f"the journey {journey.name!r} was walked, but left no cookie for {self.fast}"
+            )
+        self._login = walk
+        self.headers = self._headers_for(self.fast)
         self.sender = FromHere(self.deployment, self.headers, trust=self.trust)
         self._client = None
+
+    def _headers_for(self, path: str) -> Mapping[str, str]:
+        """The headers of a request for a path, with those cookies of the login that go there."""
+        cookie = "" if self._login is None else self._login.cookie_for(path)
+        return merged(self.own_headers, {"Cookie": cookie}) if cookie else self.own_headers
+
+    def _dressed(self, plan: Plan) -> Plan:
+        """The plan with the headers of what it sends."""
+        if plan.journeys:
+            return plan.with_headers(self.own_headers)
+        return replace(
+            plan,
+            requests=tuple(
+                each.with_headers(self._headers_for(each.path)) for each in plan.requests
+            ),
+        )
 
     def logs(self) -> dict[str, str]:
         """The end of each log by name: `backend-0`, ..., and the front's."""
@@ -310,7 +331,7 @@ class Site:
         with self._alone("load"), self._told("load") as begun:
             before = self.deployment.deaths()
             single = self._singles(plan)
-            sent = plan.with_headers(self.own_headers if plan.journeys else self.headers)
+            sent = self._dressed(plan)
             positions = self.deployment.log_positions()
             self.deployment.watch()
             try:
@@ -429,10 +450,10 @@ class Site:
             else replace(request, headers={**request.headers, **jar(request.path)})
             for request in plan.requests
         ]
-        own = plan.with_headers(self.headers)
-        sent = replace(plan, requests=tuple(requests)).with_headers(self.headers)
         if plan.journeys:
             return ()  # what a step gets depends on those before it
+        own = self._dressed(plan)
+        sent = self._dressed(replace(plan, requests=tuple(requests)))
         found = self.sender.singles(sent, self._lab_tag())
         more = {
             label

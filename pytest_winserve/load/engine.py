@@ -11,8 +11,8 @@ import contextlib
 import math
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
@@ -77,6 +77,12 @@ class Target:
         """Whether it is spoken to over TLS."""
         return urlsplit(self.url).scheme == "https"
 
+    @property
+    def tls(self) -> dict[str, Any] | None:
+        """How its connections are secured, for a worker: the name that the certificate must have,
+        and `trust`; None when they are not."""
+        return {"name": self.address()[0], **asdict(self.trust)} if self.secure else None
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -106,14 +112,6 @@ class Engine(Protocol):
         target: Target,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Result: ...
-
-
-def plain_only(engine: str, target: Target) -> None:
-    """Raise UsageError for an https URL, of an engine that cannot load one."""
-    if target.secure:
-        raise UsageError(
-            f"{target.url}: the engine {engine} loads http only; take --engine builtin"
-        )
 
 
 def resolve(target: Target) -> tuple[str, int]:

@@ -82,10 +82,9 @@ class Walk:
             if unmet is not None:
                 return
 
-    @property
-    def cookie(self) -> str:
-        """The cookies that the user has at the end, as a header's value for any path."""
-        return self._visitor.jar.header("/")
+    def cookie_for(self, path: str) -> str:
+        """The cookies that the user has at the end, as a header's value for a path."""
+        return self._visitor.jar.header(path)
 
     def _exchange(self, request: bytes, label: str) -> Answer:
         method = request.split(b" ", 1)[0].decode()

@@ -10,6 +10,7 @@ from pytest_winserve.load.measures.intervals import Interval
 from pytest_winserve.load.measures.outcomes import NO_BACKEND, is_good, is_status
 from pytest_winserve.load.measures.units import format_memory
 from pytest_winserve.load.results.complaints import shown
+from pytest_winserve.load.results.journeys import unexpected_lines
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.recommend.ranking import (
     SAME_MEMORY,
@@ -332,6 +333,7 @@ def errors_by_side(result: Result, server: str, behind: str | None) -> list[str]
             by = "because no backend answered it" if behind else "without the app's answer"
             sides.append(f"{own or sum(statuses.values())} from {outer} itself, {by}")
         lines.append(f"{counts}: {'; '.join(sides)}")
+    lines += [f"unexpected: {line}" for line in unexpected_lines(result.unexpected)]
     for name, words in _SEEN.items():
         n = result.outcomes.get(name, 0)
         if n:

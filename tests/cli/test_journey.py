@@ -101,6 +101,42 @@ def test_a_check_of_a_page_behind_a_login(tmp_path: Path, options: list[str]) ->
     assert "wrong-one" not in done.out
 
 
+SHORT = ("--journey", str(JOURNEY), "--users=8", "--duration=1", "--timeout=30")
+
+
+@needs("minutes")
+def test_what_loses_users_is_not_recommended(tmp_path: Path, options: list[str]) -> None:
+    variables = [f"--env={n}={v}" for n, v in environment(tmp_path, key=False).items()]
+    served = ("waitress", "nginx2-waitress", "--app", APP, *variables)
+    done = winserve("recommend", *served, *SHORT, "--rounds=1", "--fresh", cwd=ROOT)
+    assert done.status == 0, done.out + done.err
+    assert "several lose the app's users, so not tried: nginx2-waitress" in done.out
+    assert "RECOMMENDED: waitress" in done.out
+    (tmp_path / "accounts.csv").write_text("user,password\nuser0,wrong-one\n")
+    file = tmp_path / "broken.toml"
+    file.write_text(JOURNEY.read_text("utf-8").replace('"unique"', '"in turn"'))
+    broken = ("--journey", str(file), *SHORT[2:], "--rounds=1", "--fresh")
+    done = winserve("recommend", "waitress", *options, *broken, cwd=ROOT)
+    assert done.status == 1
+    assert "NOTHING MET THE CRITERIA" in done.out
+    told = " ".join(done.out.split())
+    assert re.search(r"unexpected: POST /login: \d+ answers with status 200, expected st", told), (
+        told
+    )
+    assert "Wrong name or password" in told
+    assert "wrong-one" not in done.out + done.err
+
+
+@needs("minutes")
+def test_two_ways_are_compared_by_a_journey(options: list[str]) -> None:
+    done = winserve(
+        "compare", "waitress", "nginx2-waitress", *options, *SHORT, "--runs=2", cwd=ROOT
+    )
+    assert "keep-alive, journey note; 2 runs of A, 2 of B" in done.out, done.out + done.err
+    assert re.search(r"\nerror rate +\| +0 % \| +0 % ", done.out), done.out
+    assert re.search(r"\nunaccounted +\| +0 \| +0 ", done.out), done.out
+
+
 @needs("minutes")
 def test_the_marker_and_the_fixture(pytester: pytest.Pytester, tmp_path: Path) -> None:
     pytester.makepyfile(

@@ -81,6 +81,26 @@ def test_users_with_secure_cookies_stay_logged_in_and_every_request_is_accounted
         assert result.tls.count == result.connect.count
 
 
+@needs("tsung")
+def test_tsung_loads_a_front_with_tls(lab: Lab, shop: Path) -> None:
+    with lab.serve("nginx2-waitress:front.tls=true", "shop:app", fast="/login") as site:
+        result = site.load(users=4, count=40, engine="tsung")
+    assert result.outcomes == {"200": 40}
+    assert result.ledger is not None
+    assert result.ledger.unaccounted == 0
+
+
+@needs("locust")
+def test_locust_loads_a_front_with_tls(lab: Lab, shop: Path) -> None:
+    journeys = read_journeys(shop / "visit.toml")
+    with lab.serve("nginx2-waitress:front.tls=true", "shop:app", fast="/login") as site:
+        result = site.load(users=5, count=50, journeys=journeys, engine="locust")
+    assert result.outcomes == {"200": 100}
+    assert result.ledger is not None
+    assert result.ledger.unaccounted == 0
+    assert result.journeys[0].complete == 50
+
+
 def test_a_login_over_tls_is_that_of_probes_and_loads(lab: Lab, shop: Path) -> None:
     (login,) = read_journeys(shop / "visit.toml")
     with lab.serve("nginx1-waitress:front.tls=true", "shop:app", fast="/login", login=login) as up:
@@ -120,8 +140,6 @@ def test_a_client_that_does_not_trust_the_site_says_so(lab: Lab) -> None:
             exchanges.finish()
         assert get.error is not None
         assert "certificate verify failed" in get.error
-        with pytest.raises(UsageError, match=r"the engine locust loads http only; take --engine b"):
-            site.load(users=1, count=1, engine="locust")
 
 
 def test_it_is_not_deployed() -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus, urljoin, urlsplit
 from pytest_winserve.load.journeys.cookies import CookieRules
 from pytest_winserve.load.journeys.journey import Journey
 from pytest_winserve.load.journeys.steps import Step, content_type
-from pytest_winserve.load.journeys.takes import JSON, Take
+from pytest_winserve.load.journeys.takes import COOKIE, JSON, Take
 from pytest_winserve.load.journeys.templates import Template
 from pytest_winserve.load.request_parts import PATH
 from pytest_winserve.system.header_fields import value_of
@@ -134,7 +134,7 @@ class ReadyJourney:
             name
             for step in journey.steps
             for name, take in step.takes.items()
-            if not take.where.startswith(JSON)
+            if not take.where.startswith((JSON, COOKIE))
         }
         self.places = {
             whole for step in journey.steps if (whole := Template(step.path).whole) is not None

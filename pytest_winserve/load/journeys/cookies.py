@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from email.message import Message
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any, cast
+from urllib.parse import unquote
 
 MOST_KINDS = 512
 _TIMES = ("expires", "max-age")
@@ -144,6 +145,17 @@ class Jar:
         ]
         sent.sort(key=lambda one: -len(one[0]))  # the longest path first, as http.cookiejar does
         return "; ".join(text for _, text in sent)
+
+    def value(self, name: str) -> str | None:
+        """The value of the cookie of that name, whatever its path, as a script of a page decodes it
+        (`%3D` is `=`); of several the one with the longest path. None for none."""
+        now = time.time()
+        found = [
+            (ruling.path, value)
+            for key, (value, ends, ruling) in self._cookies.items()
+            if key[2] == name and (ends is None or ends > now)
+        ]
+        return unquote(max(found, key=lambda one: len(one[0]))[1]) if found else None
 
     def values(self) -> list[str]:
         """The values of all of them."""

@@ -32,8 +32,9 @@ def masked(text: str, secrets: Iterable[str]) -> str:
         if len(secret) >= _SHORT:
             text = text.replace(secret, NOT_SHOWN)
         else:
-            # Two letters are in every other word: it is the secret where it stands alone.
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", NOT_SHOWN, text)
+            # Two letters are in every other word: it is the secret where it stands alone, and is
+            # no tag (`<b>`).
+            text = re.sub(rf"(?<![\w<])(?<!</){re.escape(secret)}(?!\w)", NOT_SHOWN, text)
     text = _FIELD.sub(rf'\1"{NOT_SHOWN}"', text)
     return _TOKEN.sub(NOT_SHOWN, text)
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from pytest_winserve.errors import UsageError
 
-JSON, HEADER = "json:", "header:"
+JSON, HEADER, COOKIE = "json:", "header:", "cookie:"
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _JSON_STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\"([^\"]*)\"\]|\['([^']*)'\]")
 
 
@@ -26,34 +27,47 @@ class Answered(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Where a value is: `json:$.a.b`, `header:Name`, or a pattern (regular expression) whose first
-    group it is, looked for in the body. UsageError for what is none of these."""
+    """Where a value is: `json:$.a.b`, `header:Name`, `cookie:Name`, or a pattern (regular
+    expression) whose first group it is, looked for in the body. UsageError for what is none of
+    these."""
 
     where: str
     header: str = field(init=False, repr=False, compare=False, default="")
+    cookie: str = field(init=False, repr=False, compare=False, default="")
+    """The name of the cookie that it is, which the user has and not the answer: see `Jar.value`."""
     _pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False, default=None)
     _steps: tuple[str | int, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
         if not isinstance(self.where, str) or not self.where:
             raise UsageError(
-                "a pattern whose first group is taken, 'json:$.a.b' or 'header:Name' is needed"
+                "a pattern whose first group is taken, 'json:$.a.b', 'header:Name' or "
+                "'cookie:Name' is needed"
             )
         if self.where.startswith(HEADER):
             name = self.where.removeprefix(HEADER).strip()
             if not re.fullmatch(r"[A-Za-z0-9-]+", name):
                 raise UsageError(f"{self.where!r}: 'header:' and a name, such as 'header:Location'")
             object.__setattr__(self, "header", name.lower())
+        elif self.where.startswith(COOKIE):
+            name = self.where.removeprefix(COOKIE).strip()
+            if not _COOKIE_NAME.fullmatch(name):
+                raise UsageError(
+                    f"{self.where!r}: 'cookie:' and a name, such as 'cookie:csrftoken'"
+                )
+            object.__setattr__(self, "cookie", name)
         elif self.where.startswith(JSON):
             object.__setattr__(self, "_steps", _json_steps(self.where.removeprefix(JSON)))
         else:
             object.__setattr__(self, "_pattern", _compiled(self.where))
 
     def find(self, answer: Answered) -> str | None:
-        """The value in an answer, None where it is not there. What a pattern finds in HTML is read
-        as HTML (`&amp;` is `&`)."""
+        """The value in an answer, None where it is not there, as a cookie never is. What a pattern
+        finds in HTML is read as HTML (`&amp;` is `&`)."""
         if self.header:
             return answer.header(self.header)
+        if self.cookie:
+            return None
         if self._pattern is None:
             return _json_value(answer.text, self._steps)
         found = self._pattern.search(answer.text)
@@ -66,7 +80,7 @@ class Take:
         """All that its pattern, or its place in JSON, finds in a body: what must not be shown."""
         if self._pattern is not None:
             return [found[1] for found in self._pattern.finditer(body) if found[1]]
-        value = None if self.header else _json_value(body, self._steps)
+        value = None if self.header or self.cookie else _json_value(body, self._steps)
         return [] if value is None else [value]
 
 

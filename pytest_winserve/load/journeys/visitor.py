@@ -224,7 +224,7 @@ class Visitor:
             if template.fill(self._values) not in (answer.header(name.lower()) or ""):
                 return f"header {name}: {template.text!r}"
         for name, take in step.takes.items():
-            value = take.find(answer)
+            value = self.jar.value(take.cookie) if take.cookie else take.find(answer)
             if value is not None and name in self._ready.places:
                 value = self._journeys.names.path_to(value, self.path)
                 if value is None:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -16,28 +18,38 @@ import trustme
 from pytest_winserve.errors import LoadError
 from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines.builtin import BuiltinEngine
+from pytest_winserve.load.engines.builtin.closed_model import ClosedRun
+from pytest_winserve.load.engines.builtin.secure import SecureAsyncioLoop, Tls, secure_kind
+from pytest_winserve.load.engines.locust import LocustEngine
+from pytest_winserve.load.engines.tsung import TsungEngine
+from pytest_winserve.load.handshake import shake_hands
+from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.result import Result
-from pytest_winserve.load.sending import shake_hands
 from pytest_winserve.system.ports import claim_port
 from pytest_winserve.system.trust import Trust
 from pytest_winserve.webservers.nginx import of_the_system, of_the_wheel
 from tests.kit.commands import winserve
+from tests.kit.components import needs
 
 CONF = """daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
 {user}
 events {{ }}
 http {{ access_log off; server {{ listen 127.0.0.1:{port} ssl;
+ssl_protocols {protocol};
 ssl_certificate tls.crt; ssl_certificate_key tls.key; return 200 "hello"; }} }}
 """
 
+BOTH = [(True, "TLSv1.3"), (False, "TLSv1.2")]
+
 
 @contextlib.contextmanager
-def nginx(folder: Path, certificate: trustme.LeafCert) -> Iterator[str]:
+def nginx(folder: Path, certificate: trustme.LeafCert, protocol: str = "TLSv1.2") -> Iterator[str]:
     program = of_the_system() or of_the_wheel()
     assert program is not None
     claim = claim_port()
-    (folder / "nginx.conf").write_text(CONF.format(port=claim.number, user=""), "utf-8")
+    conf = CONF.format(port=claim.number, user="", protocol=protocol)
+    (folder / "nginx.conf").write_text(conf, "utf-8")
     for pem in certificate.cert_chain_pems:
         pem.write_to_path(str(folder / "tls.crt"), append=True)
     certificate.private_key_pem.write_to_path(str(folder / "tls.key"))
@@ -67,11 +79,11 @@ def trusted(authority: trustme.CA) -> Trust:
     return Trust(authority.cert_pem.bytes().decode())
 
 
-@pytest.mark.parametrize("keepalive", [True, False])
+@pytest.mark.parametrize(("keepalive", "protocol"), BOTH)
 def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
-    tmp_path: Path, authority: trustme.CA, keepalive: bool
+    tmp_path: Path, authority: trustme.CA, keepalive: bool, protocol: str
 ) -> None:
-    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1"), protocol) as url:
         result = load(url, trusted(authority), keepalive=keepalive, count=200)
     assert result.outcomes == {"200": 200}
     assert result.tls is not None
@@ -79,6 +91,79 @@ def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
     assert result.metric("tls.p95")[1] == result.tls.count
     assert "\ntls: mean " in result.summary()
     assert Result.from_dict(result.to_dict()) == result
+
+
+@needs("tsung")
+def test_tsung_over_tls(tmp_path: Path, authority: trustme.CA) -> None:
+    plan = Plan.make(users=4, count=40, path="/", timeout=5)
+    engine = TsungEngine()
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+        result = engine.run(plan, Target(url, trust=trusted(authority)))
+        with pytest.raises(LoadError, match="its certificate is not to be trusted"):
+            engine.run(plan, Target(url, trust=trusted(trustme.CA())))
+    assert result.outcomes == {"200": 40}
+    assert result.unmeasured == {"first_byte", "connect", "tls"}
+    assert result.metric("tls.p95") == (None, 0)
+    assert "\ntls: not measured" in result.summary()
+    assert Result.from_dict(result.to_dict()) == result
+
+
+@needs("locust")
+@pytest.mark.parametrize("protocol", ["TLSv1.2", "TLSv1.3"])
+def test_locust_over_tls(tmp_path: Path, authority: trustme.CA, protocol: str) -> None:
+    plan = Plan.make(users=4, count=40, path="/", timeout=5)
+    closing = Plan.make(users=4, count=40, path="/", timeout=5, keepalive=False)
+    engine = LocustEngine(workers=1)
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1"), protocol) as url:
+        kept = engine.run(plan, Target(url, trust=trusted(authority)))
+        closed = engine.run(closing, Target(url, trust=Trust(insecure=True)))
+        bad = engine.run(plan, Target(url, trust=trusted(trustme.CA())))
+    for result, connects in ((kept, 4), (closed, 40)):
+        assert result.outcomes == {"200": 40}
+        assert result.tls is not None
+        assert result.tls.count == result.connect.count == connects
+    assert bad.outcomes == {"tls_failed": 40}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        hangs = engine.run(Plan.make(users=2, count=2, path="/", timeout=0.3), Target(url))
+    assert hangs.outcomes == {"tls_timeout": 2}
+
+
+@pytest.mark.parametrize(("keepalive", "protocol"), BOTH)
+def test_the_loop_of_other_systems(
+    tmp_path: Path, authority: trustme.CA, keepalive: bool, protocol: str
+) -> None:
+    with nginx(tmp_path, authority.issue_cert("127.0.0.1"), protocol) as url:
+        good = by_asyncio(url, trusted(authority), keepalive=keepalive)
+        bad = by_asyncio(url, trusted(trustme.CA()), keepalive=keepalive)
+    assert good["outcomes"] == {"200": 40}
+    handshakes = [Histogram.from_dict(second["tls"]).count for second in good["timeline"]]
+    assert sum(handshakes) == (5 if keepalive else 40)
+    assert bad["outcomes"] == {"tls_failed": 40}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        hangs = by_asyncio(url, trusted(authority), count=5, timeout=0.2)
+    assert hangs["outcomes"] == {"tls_timeout": 5}
+
+
+def by_asyncio(url: str, trust: Trust, **more: Any) -> dict[str, Any]:
+    """What a worker with asyncio's loop counts, on whatever system this is."""
+    plan = Plan.make(**{"users": 5, "count": 40, "path": "/", "timeout": 5, **more})
+    host = urlsplit(url).netloc
+    address = Target(url).address()
+    job = {"address": address, "host": host, "nonce": None, "tag": None, "index": 0, "of": 1}
+    loop = SecureAsyncioLoop(Tls(trust.context(), address[0]))
+    run = ClosedRun(plan, job, loop)
+    run.new_conn = secure_kind(run.new_conn)
+    run.phase(counted=True)
+    for user in run.users:
+        if user.conn is not None:
+            user.conn.transport.abort()
+    for _ in range(3):  # what is closed needs a turn for it
+        loop._loop.call_soon(loop.stop)
+        loop._loop.run_forever()
+    loop._loop.close()
+    return run.tally.snapshot(timeline_from=0, final=True)
 
 
 def test_the_command_takes_the_file_of_the_authority(tmp_path: Path, authority: trustme.CA) -> None:

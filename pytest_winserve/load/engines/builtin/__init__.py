@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -68,9 +67,6 @@ class BuiltinEngine:
         generator_limits.check(plan, plans)
         address = resolve(target)
         parts = urlsplit(target.url)
-        tls = None
-        if target.secure:
-            tls = {"name": target.address()[0], **asdict(target.trust)}
         jobs = [
             {
                 "plan": share.to_dict(),
@@ -80,7 +76,7 @@ class BuiltinEngine:
                 "tag": target.tag,
                 "warmup_tag": target.warmup_tag,
                 "nonce": target.nonce,
-                "tls": tls,
+                "tls": target.tls,
                 "index": i,
                 "of": len(plans),
             }

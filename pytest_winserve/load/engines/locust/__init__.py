@@ -23,7 +23,6 @@ from pytest_winserve.load.engine import (
     Progress,
     Target,
     longest_run,
-    plain_only,
     resolve,
 )
 from pytest_winserve.load.engines.locust.crew import (
@@ -106,7 +105,6 @@ class LocustEngine:
         its master dies, or all workers are lost before they reported; KeyboardInterrupt, like any
         error of `on_progress`, ends it and passes.
         """
-        plain_only(NAME, target)
         here = self._here(plan)
         workers = here + self._elsewhere
         users = users_of(plan)
@@ -119,7 +117,9 @@ class LocustEngine:
             "plan": plan.to_dict(),
             "users": users,
             "address": resolve(target),
+            "scheme": urlsplit(target.url).scheme,
             "host": urlsplit(target.url).netloc,
+            "tls": target.tls,
             "tag": target.tag,
             "warmup_tag": target.warmup_tag,
             "nonce": target.nonce,

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
+from collections.abc import Mapping
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import gevent.socket
+import gevent.ssl
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
 from locust.contrib.fasthttp import FastResponse, LocustUserAgent
 
 from pytest_winserve.load.recording.wire import classify
+from pytest_winserve.system.trust import Trust
 
 
 class Sent(Protocol):
@@ -60,6 +64,51 @@ class Socket(gevent.socket.socket):
         return False
 
 
+class SecureSocket(gevent.ssl.SSLSocket):
+    """As `Socket`, over TLS."""
+
+    first = 0.0
+    ended = False
+
+    def recv(self, *args: Any) -> bytes:
+        data: bytes = super().recv(*args)
+        if not data:
+            self.ended = True
+        elif not self.first:
+            self.first = perf_counter()
+        return data
+
+    def is_quiet(self) -> bool:
+        """Whether the server has neither closed it nor sent anything unasked. What TLS sends for
+        itself, such as session tickets, is read on the way."""
+        self.settimeout(0.0)
+        try:
+            super().recv(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            return False
+        finally:
+            self.settimeout(None)
+        return False
+
+
+class Tls(NamedTuple):
+    """How a channel is secured: by what, and the name that the certificate must have."""
+
+    context: ssl.SSLContext
+    name: str
+
+
+def tls_of(job: Mapping[str, Any] | None) -> Tls | None:
+    """What a job says of it (`Target.tls`)."""
+    if job is None:
+        return None
+    context = Trust(job["ca"], job["insecure"]).context()
+    context.sslsocket_class = SecureSocket
+    return Tls(context, job["name"])
+
+
 class Channel:
     """At most one connection, which is kept between requests when both sides keep it.
 
@@ -67,16 +116,19 @@ class Channel:
     (`request`), and of a pool of sockets (`return_socket`, `release_socket`).
     """
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], tls: Tls | None = None) -> None:
         self._address = address
-        self._kept: Socket | None = None
-        self._socket: Socket | None = None
+        self._tls = tls
+        self._kept: Socket | SecureSocket | None = None
+        self._socket: Socket | SecureSocket | None = None
         self._route: Sent
         self._sent_at = 0.0
-        self._connecting = False
+        self._connecting = self._shaking = False
         self._error: BaseException | None = None
         self.connect_seconds: float | None = None
         """How long the request's connect took; None when it failed, or was not needed."""
+        self.tls_seconds: float | None = None
+        """The same of the TLS handshake."""
 
     @property
     def is_open(self) -> bool:
@@ -89,9 +141,9 @@ class Channel:
         """Say what the next `request` is to send."""
         self._route = route
         self._socket = None
-        self._connecting = False
+        self._connecting = self._shaking = False
         self._error = None
-        self.connect_seconds = None
+        self.connect_seconds = self.tls_seconds = None
 
     @property
     def first_byte_seconds(self) -> float:
@@ -108,7 +160,10 @@ class Channel:
         if error is None:
             return str(status), ""
         if isinstance(error, OutOfTime):
-            return "connect_timeout" if self._connecting else "timeout", ""
+            waited = "tls_" if self._shaking else "connect_" if self._connecting else ""
+            return f"{waited}timeout", ""
+        if self._shaking or isinstance(error, ssl.SSLError):
+            return "tls_failed", ""
         if isinstance(error, HTTPConnectionClosed):
             # geventhttpclient makes this of a reset, too.
             reset = isinstance(error.__context__, ConnectionResetError)
@@ -138,7 +193,7 @@ class Channel:
         response._sent_request = ""
         return response
 
-    def _take(self) -> Socket:
+    def _take(self) -> Socket | SecureSocket:
         if self.is_open:
             kept, self._kept = self._kept, None
             assert kept is not None
@@ -155,13 +210,25 @@ class Channel:
             raise
         self._connecting = False
         self.connect_seconds = perf_counter() - began
-        return sock
+        return sock if self._tls is None else self._secured(sock, self._tls)
 
-    def return_socket(self, sock: Socket) -> None:
+    def _secured(self, sock: Socket, tls: Tls) -> SecureSocket:
+        began, self._shaking = perf_counter(), True
+        try:
+            made = tls.context.wrap_socket(sock, server_hostname=tls.name)
+        except BaseException:
+            sock.close()
+            raise
+        assert isinstance(made, SecureSocket)
+        self._shaking = False
+        self.tls_seconds = perf_counter() - began
+        return made
+
+    def return_socket(self, sock: Socket | SecureSocket) -> None:
         """The answer is whole, and the connection stays."""
         self._kept = sock
 
-    def release_socket(self, sock: Socket) -> None:
+    def release_socket(self, sock: Socket | SecureSocket) -> None:
         """The connection is over."""
         with contextlib.suppress(OSError):
             sock.close()

@@ -19,6 +19,8 @@ from pytest_winserve.load.plan import Plan
 
 LOOK_EVERY = 0.1
 
+_OF_EACH_PHASE = ("version", "address", "scheme", "host", "tls", "nonce")
+
 
 class Master:
     """One load: its workers by their ids in Locust, and how far each one is."""
@@ -82,7 +84,7 @@ class Master:
         for i, (worker, share) in enumerate(zip(self._workers, shares, strict=True)):
             if worker not in self._lost:
                 phase = {
-                    **{name: self._job[name] for name in ("version", "address", "host", "nonce")},
+                    **{name: self._job[name] for name in _OF_EACH_PHASE},
                     "plan": share.to_dict(),
                     "tag": tag,
                     "counted": counted,

@@ -19,7 +19,7 @@ from gevent.event import AsyncResult, Event
 from locust import FastHttpUser, task
 from locust.exception import StopUser
 
-from pytest_winserve.load.engines.locust.channel import Agent, Channel, OutOfTime
+from pytest_winserve.load.engines.locust.channel import Agent, Channel, OutOfTime, Tls, tls_of
 from pytest_winserve.load.journeys.compiled import Journeys
 from pytest_winserve.load.journeys.passes import Passes
 from pytest_winserve.load.journeys.visitor import Answer, Visitor
@@ -82,10 +82,10 @@ class WinserveUser(FastHttpUser):
             raise StopUser  # Locust made it in place of one of a worker that was lost
         phase.serve(self)
 
-    def open_channel(self, address: tuple[str, int]) -> Channel:
+    def open_channel(self, address: tuple[str, int], tls: Tls | None) -> Channel:
         """The user's channel, which lasts from phase to phase."""
         if self.channel is None:
-            self.channel = Channel(address)
+            self.channel = Channel(address, tls)
             self.client.client = Agent(self.channel)
         return self.channel
 
@@ -169,6 +169,7 @@ class Phase:
         self.over = False
         self._ended = ended
         self._address = job["address"][0], job["address"][1]
+        self._tls = tls_of(job["tls"])
         self._nonce: str | None = job["nonce"]
         self._place = job["index"] / job["of"]
         routes = [
@@ -177,7 +178,7 @@ class Phase:
         ]
         self._routes = mixed(routes, plan, job["index"])
         self._turn = job["index"], job["of"]
-        url = f"http://{job['host']}"
+        url = f"{job['scheme']}://{job['host']}"
         keep, seed = plan.keepalive, job["index"]
         self._journeys = Journeys(plan.journeys, url, job["tag"], keepalive=keep, seed=seed)
         self.users = users
@@ -205,7 +206,7 @@ class Phase:
 
     def serve(self, user: WinserveUser) -> None:
         """All that a user does in this phase."""
-        channel = user.open_channel(self._address)
+        channel = user.open_channel(self._address, self._tls)
         try:
             if self.plan.open_model:
                 self._serve_arrivals(user)
@@ -374,6 +375,8 @@ class Phase:
         self._roll(now)
         if channel.connect_seconds is not None:
             tally.connects.append(int(channel.connect_seconds * 1e6))
+        if channel.tls_seconds is not None:
+            tally.handshakes.append(int(channel.tls_seconds * 1e6))
         outcome, limit = channel.outcome(error, response.status_code)
         backend: str | None = NO_BACKEND
         place, size = "", None

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_winserve.errors import LoadError, UsageError
-from pytest_winserve.load.engine import Engine, Progress, Target, longest_run, plain_only, resolve
+from pytest_winserve.load.engine import Engine, Progress, Target, longest_run, resolve
 from pytest_winserve.load.engines.tsung.config import (
     RETRIES,
     Client,
@@ -24,6 +24,7 @@ from pytest_winserve.load.engines.tsung.config import (
 from pytest_winserve.load.engines.tsung.log import read_log
 from pytest_winserve.load.engines.tsung.node import Node, find_tsung, running
 from pytest_winserve.load.engines.tsung.result import outcomes_of, result_of, sent_of, timeline_of
+from pytest_winserve.load.handshake import shake_hands
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.foreign_programs import workspace
 from pytest_winserve.load.results.result import Result
@@ -64,11 +65,12 @@ class TsungEngine:
         """Run to the end. A result of which something is not known has `generator.lost` = 1.
 
         UsageError for what tsung cannot send, MissingComponent without it, LoadError when it does
-        not start, or dies; KeyboardInterrupt, like any error of `on_progress`, ends it and passes.
+        not start, or dies, or the site's certificate is not to be trusted; KeyboardInterrupt, like
+        any error of `on_progress`, ends it and passes.
         """
-        plain_only(NAME, target)
         check_plan(plan)
         find_tsung()
+        shake_hands(target)  # tsung itself takes any certificate
         if plan.warmup:
             before = replace(plan, duration=plan.warmup, count=None, stages=(), warmup=0.0)
             self._run(before, replace(target, tag=target.warmup_tag), None)
@@ -97,7 +99,7 @@ class TsungEngine:
                 log = node.log
                 if log is None:
                     raise LoadError(f"tsung ended without a log\n{node.said()}")
-                return result_of(plan, target.url, log, node.full, planned, peak, node.said())
+                return result_of(plan, target, log, node.full, planned, peak, node.said())
 
 
 def _tell(node: Node, on_progress: Callable[[Progress], None]) -> None:

@@ -210,7 +210,7 @@ def configuration(
     ]
     step = "".join(_choice(plan.requests, requests))
     host, port = address
-    kind = "tcp6" if ":" in host else "tcp"
+    kind = ("ssl" if target.secure else "tcp") + ("6" if ":" in host else "")
     timeout = max(1, _ms(plan.timeout))
     retries = 0 if plan.open_model else RETRIES
     lines = [

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_winserve.errors import LoadError
+from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines.tsung.log import TsungLog, read_log
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan
@@ -114,7 +115,13 @@ def read_times(path: Path | None) -> MeasuredTimes:
 
 
 def result_of(
-    plan: Plan, url: str, log_path: Path, full: Path | None, planned: int, cpu: float, said: str
+    plan: Plan,
+    target: Target,
+    log_path: Path,
+    full: Path | None,
+    planned: int,
+    cpu: float,
+    said: str,
 ) -> Result:
     """The result. `planned` users were to start; `cpu` is the peak use in cores; `said` the end of
     tsung's output. LoadError when nothing was sent, or the log is not that of a whole run.
@@ -138,11 +145,13 @@ def result_of(
         unmeasured.add("total")
     if times.connect.count != log.samples("connect")[0]:
         unmeasured.add("connect")
+    if target.secure:
+        unmeasured |= {"connect", "tls"}  # tsung times both as one
     total = Histogram() if "total" in unmeasured else times.request
     return Result(
         plan=plan,
         engine="tsung",
-        url=url,
+        url=target.url,
         sent=sent,
         outcomes=outcomes,
         dropped=planned - log.total("users_count") if plan.open_model else 0,
@@ -150,6 +159,7 @@ def result_of(
         connect=Histogram() if "connect" in unmeasured else times.connect,
         first_byte=Histogram(),
         total=total,
+        tls=Histogram() if target.secure else None,
         sessions=times.session,
         timeline=seconds,
         by_backend={},

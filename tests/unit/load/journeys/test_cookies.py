@@ -72,3 +72,12 @@ def test_what_is_known_has_an_end() -> None:
     for number in range(1500):
         jar.set(f"c{number}=1; Path=/", "/")
     assert jar.header("/").count("=") == 1500
+
+
+def test_the_value_of_one() -> None:
+    jar = Jar(CookieRules("http://shop.example"))
+    assert jar.value("csrf") is None
+    jar.set("csrf=a%3Db; Path=/", "/")
+    assert jar.value("csrf") == "a=b"
+    jar.set("csrf=; Path=/; Max-Age=0", "/")
+    assert jar.value("csrf") is None

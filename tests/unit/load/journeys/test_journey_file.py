@@ -152,6 +152,10 @@ def step(text: str) -> str:
             "take: a: 'json:items': a place in JSON is needed, such as",
         ),
         (
+            step("get = '/'\ntake = { a = 'cookie:a b' }"),
+            "take: a: 'cookie:a b': 'cookie:' and a name, such as 'cookie:csrftoken'",
+        ),
+        (
             step("get = 'http://elsewhere/'"),
             "line 3: 'http://elsewhere/' names a host: a journey .* a path only, such as '/'",
         ),

@@ -83,6 +83,26 @@ def test_json_headers_and_a_place_in_an_answer() -> None:
     assert sent(one)[0] == "GET /next?a=1 HTTP/1.1"
 
 
+def test_a_token_that_a_cookie_has_goes_back_in_a_header() -> None:
+    one = visitor(
+        Step(get="/shop/", take={"csrf": "cookie:XSRF-TOKEN"}),
+        Step(
+            post="/api", json={}, headers={"X-XSRF-TOKEN": "{csrf}"}, take={"csrf": "cookie:none"}
+        ),
+    )
+    sent(one)
+    set_cookie = [
+        (b"set-cookie", b"XSRF-TOKEN=old; Path=/"),
+        (b"set-cookie", b"XSRF-TOKEN=a%2Bb%3D; Path=/shop"),
+    ]
+    assert one.take_in(answer(fields=set_cookie)) is None
+    assert sent(one)[1]["X-XSRF-TOKEN"] == "a+b="
+    unmet = one.take_in(answer("the token a+b=, or a%2Bb%3D"))
+    assert unmet is not None
+    assert unmet.expected == "{csrf} to be found by cookie:none"
+    assert unmet.text == "the token (not shown), or (not shown)"
+
+
 def test_an_upload() -> None:
     one = visitor(Step(post="/p", form={"title": "cat"}, files={"f": Upload("c.png", b"PNG")}))
     _, headers, body = sent(one)
@@ -184,6 +204,15 @@ def test_evidence_has_no_secret() -> None:
     assert unmet.text.startswith("Sorry (not shown), ")
     assert "of 1423" in unmet.text
     assert unmet.text.endswith(" end")
+
+
+def test_evidence_has_no_secret_of_one_character_where_it_stands_alone() -> None:
+    one = visitor(Step(get="/", take={"shelf": "shelf=(.)"}, expect={"text": "never"}))
+    one.request()
+    unmet = one.take_in(answer('<b>shelf=b</b> {"b": "ab"} /b?b=%62'))
+    assert unmet is not None
+    hidden = "(not shown)"
+    assert unmet.text == f'<b>shelf={hidden}</b> {{"{hidden}": "ab"}} /{hidden}?{hidden}=%62'
 
 
 def test_journeys_are_taken_by_weight_and_their_cookies_begin_anew() -> None:

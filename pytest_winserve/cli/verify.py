@@ -78,8 +78,10 @@ def verify(
     from pytest_winserve.report.record import Record
     from pytest_winserve.verify.during import planned
     from pytest_winserve.verify.like import measured
+    from pytest_winserve.verify.questions import base_of
 
     with explained():
+        base_of(url)
         if topology is not None and like is None:
             raise UsageError(f"--topology={topology}: it says which one of --like FILE is meant")
         before = None if like is None else measured(like, topology)

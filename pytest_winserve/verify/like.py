@@ -70,11 +70,12 @@ class Measured:
 def measured(place: str, topology: str | None) -> Measured:
     """What the file, or the folder of a report, has of a topology, or of its only one. Raises
     UsageError."""
-    records = [record for run in read_runs(place) for record in run.records if record.results]
     by_name: dict[str, list[Record]] = {}
-    for record in records:
+    for record in (record for run in read_runs(place) for record in run.records):
         if "://" not in record.topology:
             by_name.setdefault(record.topology, []).append(record)
+    # A check has its probe, its capacity and its load in records of their own.
+    by_name = {name: found for name, found in by_name.items() if any(r.results for r in found)}
     if not by_name:
         raise UsageError(
             f"{place}: there is no load of a topology in it; `winserve check TOPOLOGY --report "

@@ -19,7 +19,7 @@ from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import Second
 from pytest_winserve.report.record import Record
 
-PLANNED = re.compile(r"(?P<what>\S(?:.*\S)?)\s+at\s+(?P<at>\d+(?:\.\d+)?)\s*s?")
+PLANNED = re.compile(r"(?P<what>\S(?:.*\S)?)\s+at\s+(?P<at>\d+(?:\.\d+)?)\s*s?", re.DOTALL)
 LONGEST = 600.0
 """Seconds that a command may take, then it is killed."""
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pytest_winserve.report.store import read_run
-from tests.deploy.test_files import free_port, run_by_hand
 from tests.kit.commands import Start, winserve
 from tests.kit.components import needs
+from tests.kit.deployed import free_port, run_by_hand
 from tests.kit.waiting import eventually
 
 pytestmark = needs("minutes")

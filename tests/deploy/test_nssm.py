@@ -26,7 +26,7 @@ def test_no_nssm_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     (tmp_path / "site").mkdir()
-    with pytest.raises(MissingComponent, match=r"not on the PATH.*--services files") as caught:
+    with pytest.raises(MissingComponent, match=r"(?s)not on the PATH.*--services files") as caught:
         get_nssm(tmp_path / "site")
     assert "put nssm.exe (https://nssm.cc)" in str(caught.value)
     assert not list((tmp_path / "site").iterdir())

@@ -20,6 +20,7 @@ from pytest_winserve.cli.recommend import recommend
 from pytest_winserve.cli.routes import routes
 from pytest_winserve.cli.setup import setup
 from pytest_winserve.cli.up import up
+from pytest_winserve.cli.verify import verify
 from pytest_winserve.version import __version__
 
 
@@ -31,6 +32,7 @@ def cli() -> None:
 
 for command in (
     article, check, compare, deploy, doctor, journey, load, recommend, routes, setup, up,
+    verify,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +14,7 @@ from pytest_winserve.cli.shared import (
     FAILED,
     LOADING,
     SERVING,
+    during_option,
     explained,
     options,
     plan_options,
@@ -28,6 +29,8 @@ from pytest_winserve.session.settings import Settings
 if TYPE_CHECKING:
     from pytest_winserve.lab.site import Site
     from pytest_winserve.load.criteria import Criterion
+    from pytest_winserve.load.engine import Progress
+    from pytest_winserve.load.plan import Plan
     from pytest_winserve.load.results.result import Result
     from pytest_winserve.report.record import Record
 
@@ -38,24 +41,36 @@ NAME = "winserve load"
 
 @click.command()
 @click.argument("target", metavar="TOPOLOGY|URL")
+@during_option
 @plan_options
 @options(*SERVING, *LOADING, "ca", "insecure")
 def load(
     target: str, path: str | None, count: int | None, rate: float | None, no_keepalive: bool,
-    **given: Any,
+    during: tuple[str, ...], **given: Any,
 ) -> None:  # fmt: skip
     """Send a load to an app in a TOPOLOGY, or to a URL that is served already."""
+    from pytest_winserve.topology import Topology
+    from pytest_winserve.verify.during import During, planned, run_command
+    from pytest_winserve.verify.processes import Ends, check_ends
+
     with explained():
         settings = settings_of(given)
         beside = settings.requests or settings.journey
         if path is None and "://" in target and beside is None:
             path = path_of(target)
         plan = plan_of(settings, path, count, rate, no_keepalive)
+        plans = planned(during, plan["duration"])
         if "://" in target:
-            status = show(*load_url(target, plan, settings), settings)
+            happens = During(plans, run_command)
+            record, result = load_url(target, plan, settings, happens.follow)
+            status = show(happens.told_in(record, result), result, settings)
         else:
+            check_ends(plans, Topology.parse(target), settings.host[0])
             with served(target, settings, 0) as site:
+                happens = During(plans, Ends(site.deployment.pids()))
+                site.on_progress = happens.follow
                 record, result, lost = load_site(NAME, site, plan, settings)
+                record = happens.told_in(record, result)
                 # Before the site is stopped: whatever happens then, this is what was measured.
                 status = show(record, result, settings)
                 if result.errors or status:
@@ -91,36 +106,57 @@ def path_of(url: str) -> str:
     return urlunsplit(("", "", parts.path, parts.query, "")) or "/"
 
 
-def load_url(url: str, plan: Mapping[str, Any], settings: Settings) -> tuple[Record, Result]:
+def load_url(
+    url: str,
+    plan: Mapping[str, Any],
+    settings: Settings,
+    on_progress: Callable[[Progress], None],
+) -> tuple[Record, Result]:
     """Load what is served at a URL; the record of it, and the result in it."""
+    from pytest_winserve.load.plan import Plan
+    from pytest_winserve.report.record import Record
+
+    parts = urlsplit(url)
+    base = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
+    result = send(base, Plan.make(**plan), settings.engine, settings, on_progress)
+    record = Record(NAME, "passed", topology=base, host="-", app="-", declared="unknown")
+    return judged(record, result, settings), result
+
+
+def send(
+    base: str,
+    plan: Plan,
+    engine: str,
+    settings: Settings,
+    on_progress: Callable[[Progress], None],
+) -> Result:
+    """Send a plan to a URL without a path; what came back."""
     from pytest_winserve.load.engine import Target
     from pytest_winserve.load.engines import get_engine
     from pytest_winserve.load.handshake import shake_hands
-    from pytest_winserve.load.plan import Plan
     from pytest_winserve.load.run_headers import not_shown
     from pytest_winserve.load.sending import singles, with_singles
-    from pytest_winserve.report.record import Record
     from pytest_winserve.session.labs import headers_of
     from pytest_winserve.session.trusted import trust_of
     from pytest_winserve.system.locks import measuring, wait_text
     from pytest_winserve.tags import lab_tag
 
-    parts = urlsplit(url)
-    base = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
     target = Target(base, trust=trust_of(settings))
-    made = Plan.make(**plan)
     headers = headers_of(settings)
-    sent = made.with_headers(headers)
+    sent = plan.with_headers(headers)
     live = Watch()
+
+    def follow(progress: Progress) -> None:
+        on_progress(progress)
+        live.follow(progress)
+
     with measuring(lambda seconds: live.waiting(wait_text(seconds))):
         shake_hands(target)
         # Where it is a lab that serves there, it does not count this as its traffic.
         single = singles(sent, replace(target, warmup_tag=lab_tag(1)))
-        result = get_engine(settings.engine).run(sent, target, live.follow)
+        result = get_engine(engine).run(sent, target, follow)
     live.progress("")
-    record = Record(NAME, "passed", topology=base, host="-", app="-", declared="unknown")
-    result = with_singles(replace(result, plan=made.with_headers(not_shown(headers))), single)
-    return judged(record, result, settings), result
+    return with_singles(replace(result, plan=plan.with_headers(not_shown(headers))), single)
 
 
 def load_site(

@@ -104,13 +104,19 @@ def recommended(
 
 def show_ranking(search: Search, environment: RunEnvironment) -> bool:
     """Print the ranking and write the report; False when that could not be written."""
+    from pytest_winserve.recommend.deployed import how_to_deploy
     from pytest_winserve.recommend.text import render
     from pytest_winserve.report.record import NotTried
     from pytest_winserve.session.results import RunResults
+    from pytest_winserve.topology import Topology
 
     host = environment.settings.host[0]
     left_out = [NotTried.from_dict({"host": host, **lacks.to_dict()}) for lacks in search.left_out]
-    text = render(search.ranking(), left_out, search.several)
+    ranking = search.ranking()
+    text = render(ranking, left_out, search.several)
+    if ranking.winner is not None:
+        winner = Topology.parse(ranking.winner.topology)
+        text += "".join(f"{line}\n" for line in how_to_deploy(winner, environment.settings))
     click.echo(text, nl=False)
     results = RunResults(environment, lambda: left_out, text.splitlines())
     for record in search.trials.records:

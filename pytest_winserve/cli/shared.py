@@ -51,6 +51,15 @@ def plan_options(command: Command) -> Command:
     return command
 
 
+def during_option(command: Command) -> Command:
+    """The option of a load during which something happens to the site."""
+    return click.option(
+        "--during", multiple=True, metavar="'WHAT at S'",
+        help="what happens S seconds after the load has begun: a command line, or for a TOPOLOGY "
+        "'stop backend-0' or 'kill nginx'; what it cost in requests is told",
+    )(command)  # fmt: skip
+
+
 SERVING = (
     "app", "chdir", "env", "env_file", "python", "command", "start_timeout", "start", "fast",
     "header", "cookie", "auth", "host_header", "as_", "nginx", "host", "provision",

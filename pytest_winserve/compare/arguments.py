@@ -56,7 +56,7 @@ def _is_file(text: str) -> bool:
 
 def compare_files(sides: Sequence[str], rules: ComparisonRules) -> Comparison:
     """Compare two files (or folders of them), or the two sides of one. Raises UsageError."""
-    runs = [_read(side) for side in sides]
+    runs = [read_runs(side) for side in sides]
     if len(runs) == 2:
         return compare(runs[0], runs[1], rules)
     if len(runs[0]) > 1:
@@ -64,7 +64,7 @@ def compare_files(sides: Sequence[str], rules: ComparisonRules) -> Comparison:
     return compare_sides(runs[0][0], rules)
 
 
-def _read(place: str) -> list[RunRecord]:
+def read_runs(place: str) -> list[RunRecord]:
     """The run in a results file, or those in all results.json of a folder and below it."""
     path = Path(place)
     if not path.is_dir():

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pytest_winserve.deploy import shipped
 from pytest_winserve.deploy.app import MODULE
-from pytest_winserve.deploy.nssm import get_nssm
 from pytest_winserve.deploy.order import Order
 from pytest_winserve.fronts import DeployableFront, Front, get_front
 from pytest_winserve.servers import CODE, Deployable, Place, Production, get_server
 from pytest_winserve.system.ports import ADDRESS
 
-COMMANDS = {
-    "nssm": {
-        "install": "Installs the services, or brings those that are there to what settings.py "
-        "says, and starts them.",
-        "start": "Starts the services, the backends first.",
-        "stop": "Stops the services, the front first.",
-        "status": "Says of each service whether it runs and answers. Exit status 0 when all do.",
-        "upgrade": "Restarts one backend after the other, each when the one before answers again.",
-        "uninstall": "Stops and removes the services. The files stay.",
-    },
-    "files": {"run": "Runs all of it in this window, until Ctrl-C."},
-}
-"""By kind of services: the batch files, each with what it does."""
 NOT_LISTED = ("pip", "setuptools", "wheel", "pytest-winserve")
+LOGS = "logs"
 RETRY_OPTION = "fail_timeout"
 """The option of a front that says how long it leaves out a backend that failed."""
 
@@ -38,26 +25,28 @@ RETRY_OPTION = "fail_timeout"
 def write(order: Order) -> list[str]:
     """Write it; what is to be done next, in words. Raises MissingComponent before anything is
     written when a part cannot be had."""
-    front: Any = None if order.topology.front is None else get_front(order.topology.front)
+    front: Any = None if order.front is None else get_front(order.front)
     binary = None if front is None else front.find(order.nginx)
     order.folder.mkdir(parents=True, exist_ok=True)
-    if order.services == "nssm" and not (order.folder / "nssm.exe").exists():
-        get_nssm(order.folder)
+    order.kind.get(order)
     productions = _productions(order)
     front_command = None if front is None else _write_front(order, front, binary)
-    for name in ("backend.py", "control.py"):
+    for name in ("backend.py", "control.py") if order.kind.commands else ("backend.py",):
         shutil.copyfile(Path(shipped.__file__).with_name(name), order.folder / name)
+    own_files = order.kind.texts(order, productions)
     texts = {
         "settings.py": _filled("settings.py.j2", **_settings(order, productions, front_command)),
         "requirements.txt": "".join(f"{line}\n" for line in _requirements(order)),
-        "README.txt": _filled("README.txt.j2", **_readme(order)),
+        "README.txt": _filled("README.txt.j2", **_readme(order, own_files)),
         f"{MODULE}.py": order.app.code,
         f"{CODE}.py": productions[0].code.replace("{imports}", order.app.imports),
+        **own_files,
     }
+    (order.folder / LOGS).mkdir(exist_ok=True)
     for name, text in texts.items():
         if text:
             (order.folder / name).write_text(text, "utf-8", newline="\n")
-    for name, what in COMMANDS[order.services].items():
+    for name, what in order.kind.commands.items():
         _write_batch(order, name, _filled("command.cmd.j2", command=name, what=what, order=order))
     _write_batch(order, "firewall", _filled("firewall.cmd.j2", order=order))
     return list(_next_steps(order))
@@ -66,11 +55,13 @@ def write(order: Order) -> list[str]:
 def _productions(order: Order) -> list[Production]:
     server = get_server(order.topology.server)
     assert isinstance(server, Deployable)
-    believed = "" if order.topology.front is None else ADDRESS
+    options = order.topology.server_options
+    if order.kind.gives_port:
+        # Whether it says who asked, and drops what a client says of that, was not seen.
+        return [server.production(Place(order.app.name, ADDRESS, order.kind.gives_port, options))]
+    believed = "" if order.front is None else ADDRESS
     return [
-        server.production(
-            Place(order.app.name, address, str(port), order.topology.server_options, believed)
-        )
+        server.production(Place(order.app.name, address, str(port), options, believed))
         for address, port in order.listens
     ]
 
@@ -91,9 +82,10 @@ def _write_front(order: Order, front: Front, binary: Any) -> list[str]:
 def _settings(
     order: Order, productions: list[Production], front_command: list[str] | None
 ) -> dict[str, Any]:
+    listens = [] if order.kind.gives_port else order.listens
     backends = [
         (address, port, list(production.arguments))
-        for (address, port), production in zip(order.listens, productions, strict=True)
+        for (address, port), production in zip(listens, productions, strict=bool(listens))
     ]
     retried = order.topology.all_front_options.get(RETRY_OPTION, 0)
     return {
@@ -131,14 +123,16 @@ def lacks(order: Order) -> list[str]:
     return found
 
 
-def _readme(order: Order) -> dict[str, Any]:
+def _readme(order: Order, own_files: Iterable[str]) -> dict[str, Any]:
     shown = ADDRESS if order.address == "0.0.0.0" else order.address  # noqa: S104
     return {
         "order": order,
         "url": f"http://{shown}:{order.port}{order.fast}",
-        "commands": COMMANDS[order.services],
+        "commands": order.kind.commands,
         "windows": os.name == "nt",
         "lacks": lacks(order),
+        "own_files": own_files,
+        "count": order.topology.count,
     }
 
 
@@ -146,14 +140,7 @@ def _next_steps(order: Order) -> Iterator[str]:
     missing = lacks(order)
     if missing:
         yield f"{order.python.command} -m pip install {' '.join(missing)}"
-    if order.services == "files":
-        yield (
-            str(order.folder / "run.cmd")
-            if os.name == "nt"
-            else f"{order.python.command} {order.folder / 'control.py'} run"
-        )
-    else:
-        yield f"{order.folder / 'install.cmd'}   (as administrator)"
+    yield from order.kind.next_steps(order)
 
 
 def _write_batch(order: Order, name: str, text: str) -> None:

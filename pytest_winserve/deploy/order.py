@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, cast
 
 from pytest_winserve.deploy.app import DeployedApp
 from pytest_winserve.errors import UsageError
 from pytest_winserve.fronts import DeployableFront, get_front
-from pytest_winserve.servers import Deployable, get_server, server_names
+from pytest_winserve.registry import member, names
+from pytest_winserve.servers import Deployable, Production, get_server, server_names
 from pytest_winserve.shipping.app_python import AppPython
 from pytest_winserve.system.ports import ADDRESS, Address, bound_socket
 from pytest_winserve.topology import Topology
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 WINDOWS = "win32"
-SERVICES = ("nssm", "files")
+KINDS = "pytest_winserve.deploy.services"
 MARKER = "settings.py"
 """The file by which a folder is known as a deployment; its first line says so."""
 HIGHEST_PORT = 65_535
@@ -43,6 +46,16 @@ class Order:
     start_timeout: float
 
     @property
+    def kind(self) -> Services:
+        """The kind of services."""
+        return get_services(self.services)
+
+    @property
+    def front(self) -> str | None:
+        """The front that is deployed; None where there is none, or the services are one."""
+        return None if self.kind.gives_port else self.topology.front
+
+    @property
     def listens(self) -> list[Address]:
         """Where the backends listen."""
         if self.topology.front is None:
@@ -50,13 +63,63 @@ class Order:
         return [(ADDRESS, self.backend_port + number) for number in range(self.topology.count)]
 
 
+class Services(Protocol):
+    """A kind of services. The template `install_NAME.txt.j2` says in the README how it is used."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def on_windows_only(self) -> bool:
+        """Whether the folder is written on the Windows machine that it is for."""
+
+    @property
+    def commands(self) -> Mapping[str, str]:
+        """The batch files, each with what it does; the names are commands of control.py."""
+
+    @property
+    def after_a_change(self) -> str:
+        """What brings a change of settings.py into effect, as in "After a change: ..."."""
+
+    @property
+    def gives_port(self) -> str:
+        """Where it takes the place of the topology's front: what stands for the port that it gives
+        each backend; empty where it is none."""
+
+    @property
+    def rotates(self) -> str:
+        """When a log of logs/ is followed by a new one, as the end of a sentence."""
+
+    def check(self, order: Order) -> None:
+        """Raise UsageError for what this kind cannot run."""
+
+    def get(self, order: Order) -> None:
+        """Put programs that it needs into the folder. Raises MissingComponent."""
+
+    def texts(self, order: Order, productions: Sequence[Production]) -> Mapping[str, str]:
+        """Its own files, by name."""
+
+    def next_steps(self, order: Order) -> Iterator[str]:
+        """What is to be done when the folder is written."""
+
+
+def services_names() -> list[str]:
+    return list(names(KINDS))
+
+
+def get_services(name: str) -> Services:
+    """The kind of that name. UsageError when there is none."""
+    if name not in services_names():
+        raise UsageError(f"--services={name}: one of {', '.join(services_names())} is needed")
+    return cast(Services, member(KINDS, "kind of services", name, "SERVICES").SERVICES)
+
+
 def check_topology(topology: Topology, services: str, even_development: bool) -> None:
     """Raise UsageError where it cannot be deployed on Windows, or not like this."""
-    if services not in SERVICES:
-        raise UsageError(f"--services={services}: one of {', '.join(SERVICES)} is needed")
-    if services == "nssm" and sys.platform != WINDOWS:
+    kind = get_services(services)
+    if kind.on_windows_only and sys.platform != WINDOWS:
         raise UsageError(
-            "--services=nssm: services are installed on Windows; run this there, or give "
+            f"--services={services}: services are installed on Windows; run this there, or give "
             "--services files for a folder that is run by hand here"
         )
     server = get_server(topology.server)
@@ -68,7 +131,8 @@ def check_topology(topology: Topology, services: str, even_development: bool) ->
         raise UsageError(
             f"{topology.server} cannot be deployed by this command; what can be: {', '.join(known)}"
         )
-    if topology.front is not None and not isinstance(get_front(topology.front), DeployableFront):
+    front = None if kind.gives_port else topology.front
+    if front is not None and not isinstance(get_front(front), DeployableFront):
         raise UsageError(
             f"the front {topology.front} cannot be deployed by this command: use nginx"
         )
@@ -117,7 +181,10 @@ def is_deployment(folder: Path) -> bool:
 
 
 def check_ports(order: Order) -> None:
-    """Raise UsageError for a port that is taken, or out of range."""
+    """Raise UsageError for a port that is taken, or out of range. Whose services are a front has
+    the ports from them."""
+    if order.kind.gives_port:
+        return
     if order.listens[-1][1] > HIGHEST_PORT:
         raise UsageError(
             f"the backends would listen on ports up to {order.listens[-1][1]}, and {HIGHEST_PORT} "

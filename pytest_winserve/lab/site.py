@@ -99,6 +99,8 @@ class Site:
     observer: Observer = field(default_factory=Silent)
     trust: Trust | None = None
     """What its clients trust; None where it is not served over TLS."""
+    on_progress: Callable[[Progress], None] = field(default=lambda progress: None, repr=False)
+    """Called about once a second while a load runs."""
     own_headers: Mapping[str, str] = field(init=False, repr=False)
     """The headers without the cookies of a login: a journey's users begin without them."""
     _login: Walk | None = field(default=None, init=False)
@@ -322,6 +324,7 @@ class Site:
             nonlocal gone_since
             begun()
             known[:] = [progress]
+            self.on_progress(progress)
             self.observer.progress(f"{self.topology}: {progress_text(progress)}")
             if self.deployment.lost is not None:
                 gone_since = min(gone_since, progress.elapsed)

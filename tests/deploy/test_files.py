@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import http.client
-import os
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.kit.commands import clean_environment, winserve
+from tests.kit.commands import winserve
+from tests.kit.deployed import free_port, run_by_hand
 from tests.kit.waiting import eventually
 
 APP = """
@@ -29,18 +26,6 @@ def create_app(kind):
 app = create_app("plain")
 """
 SERVERS = ("waitress", "cheroot", "hypercorn", "tornado:threads=2", "uvicorn", "nginx2-waitress")
-
-
-def free_port(count: int) -> int:
-    """The first of so many ports in a row that nobody has now; each worker looks elsewhere."""
-    start = os.getpid() * count % 1000
-    for first in (23_000 + (start + step) % 1000 for step in range(0, 1000, count)):
-        with suppress(OSError):
-            for port in range(first, first + count):
-                with socket.socket() as sock:
-                    sock.bind(("127.0.0.1", port))
-            return first
-    raise AssertionError("no free ports")
 
 
 def get(port: int) -> str:
@@ -61,22 +46,6 @@ def app_folder(tmp_path: Path) -> Path:
     (folder / "shop.py").write_text(APP, "utf-8")
     (folder / "prod.env").write_text('GREETING="grüß dich"  # not shown\n', "utf-8")
     return folder
-
-
-@contextmanager
-def run_by_hand(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Isolated from this package: it must not be needed."""
-    with (folder / "output.txt").open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "control.py", "run"], cwd=folder, env=clean_environment(),
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-        )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize("topology", SERVERS)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_winserve.deploy.nssm import get_nssm
+from pytest_winserve.deploy.services.nssm import get_nssm
 from pytest_winserve.hosts.wine.layout import dropped, find_wine, windows_path
 from tests.hosts.wine.conftest import COMMAND_SECONDS, OwnWine
 from tests.kit.components import needs

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from pytest_winserve.deploy.order import check_folder, check_name, check_topology
+from pytest_winserve.deploy.order import (
+    check_environment_files,
+    check_folder,
+    check_name,
+    check_topology,
+)
 from pytest_winserve.errors import UsageError
 from pytest_winserve.servers import CODE, Deployable, Place, get_server, server_names
 from pytest_winserve.topology import Topology
@@ -18,7 +24,7 @@ from pytest_winserve.topology import Topology
         ("gunicorn", "files", "cannot be deployed on Windows: it needs fork"),
         ("cgi", "files", "what can be: cheroot, flask, gevent, granian"),
         ("flask", "files", "--even-development"),
-        ("waitress", "systemd", "--services=systemd: one of nssm, files is needed"),
+        ("waitress", "systemd", "--services=systemd: one of files, iis, nssm is needed"),
     ],
 )
 def test_what_cannot_be_deployed(topology: str, services: str, said: str) -> None:
@@ -36,6 +42,26 @@ def test_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(UsageError, match=r"it is not empty \(mine.txt\)"):
         check_folder(tmp_path, renew=True)
+
+
+def test_an_older_deployment_is_written_over_only_when_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "settings.py").write_text("# What is deployed here. After a change: ...\n", "utf-8")
+    with pytest.raises(UsageError, match=r"older deployment.*give --renew.*or name a new folder"):
+        check_folder(tmp_path, renew=False)
+    check_folder(tmp_path, renew=True)
+
+
+def test_an_environment_file_that_is_missing_or_cannot_be_read(tmp_path: Path) -> None:
+    for file in (tmp_path / "none.env", tmp_path):
+        with pytest.raises(UsageError, match=f"^--env-file {re.escape(str(file))}: "):
+            check_environment_files((file,))
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "site"
+    file.write_text("x")
+    with pytest.raises(UsageError, match="it is a file; name a folder"):
+        check_folder(file, renew=False)
 
 
 @pytest.mark.parametrize(

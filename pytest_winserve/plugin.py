@@ -114,6 +114,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("winserve", keys, indirect=True, ids=ids)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    if argname != "winserve":
+        return None
+    from pytest_winserve.session.wanted import id_of_parameter
+
+    return id_of_parameter(val)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
@@ -248,8 +256,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         attempts = item.stash.get(ATTEMPTS_KEY, [])
         if results is not None and attempts:
             from pytest_winserve.session.attempts import interrupted
+            from pytest_winserve.session.wanted import id_of
 
-            results.take(interrupted(attempts, item.nodeid))
+            results.take(interrupted(attempts, id_of(item)))
         raise
 
 
@@ -285,6 +294,7 @@ def pytest_runtest_makereport(
     if not item.stash.get(ATTEMPTS_KEY, []):
         return report
     from pytest_winserve.session.attempts import records_of
+    from pytest_winserve.session.wanted import id_of
 
     attempts = item.stash[ATTEMPTS_KEY]
     if report.failed:
@@ -296,7 +306,7 @@ def pytest_runtest_makereport(
         attempts[-1].outcome = report.outcome if report.when == "call" else "error"
     if report.when == "teardown" or report.failed:
         not_started = getattr(report, "winserve", {})
-        records = not_started | records_of(attempts, item.nodeid)
+        records = not_started | records_of(attempts, id_of(item))
         report.winserve = records  # type: ignore[attr-defined]
     if report.when == "teardown":
         del item.stash[ATTEMPTS_KEY]
@@ -306,13 +316,15 @@ def pytest_runtest_makereport(
 def _not_started(item: pytest.Item, error: WinserveError) -> dict[str, dict[str, Any]]:
     """The record of a test whose site did not come up; of several for one site, the first's."""
     from pytest_winserve.session.site_keys import FAILED_BEFORE
+    from pytest_winserve.session.wanted import id_of
 
     key: SiteKey = item.stash[NOT_STARTED_KEY]
     del item.stash[NOT_STARTED_KEY]
     reason = str(error).partition("\n")[0]
     if FAILED_BEFORE in reason:
         return {}
-    return {f"{item.nodeid}: {reason}": key.not_started(item.nodeid, reason).to_dict()}
+    nodeid = id_of(item)
+    return {f"{nodeid}: {reason}": key.not_started(nodeid, reason).to_dict()}
 
 
 def _over(item: pytest.Item) -> None:

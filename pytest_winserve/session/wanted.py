@@ -24,8 +24,14 @@ Function = TypeVar("Function", bound=Callable[..., None])
 SITE_KEY = pytest.StashKey[SiteKey]()
 """What a test wants, once it is settled."""
 
+ID_KEY = pytest.StashKey[str]()
+"""The id of a test, to which xdist adds the name of its group with --dist=loadgroup."""
+
 ONE_IS_NOT_ENOUGH = "winserve_several_processes"
 """The attribute of a test function that is about several processes."""
+
+USUAL_HOST = "local"
+"""The host that the id of a test does not name."""
 
 Place = tuple[str, str]
 """A host and a topology: what the id of a test names."""
@@ -65,15 +71,14 @@ class Wanted:
             for key in site_keys(self._settings, marker, self._surveys):
                 keys.setdefault(_place(key), key)
         self._generated[node.parent, node.name] = set(keys)
-        hosts = {key.host for key in keys.values()}
-        ids = [_id(key) if len(hosts) > 1 else key.topology for key in keys.values()]
-        return list(keys.values()), ids
+        return list(keys.values()), [_id(key) for key in keys.values()]
 
     def settle(self, items: list[pytest.Item]) -> list[pytest.Item]:
         """Say for each test what it wants; the tests that nobody wants, since their markers name
         another topology than their id. UsageError for what cannot be."""
         groups: dict[tuple[object, str], list[pytest.Item]] = {}
         for item in items:
+            item.stash.setdefault(ID_KEY, item.nodeid)
             if "winserve" not in getattr(item, "fixturenames", ()):
                 continue
             given = _parameter(item)
@@ -96,10 +101,10 @@ class Wanted:
         more = {"topology": given} if isinstance(given, str) else dict(given)
         keys = self.keys(item, **marker_of([pytest.mark.winserve(**more).mark]))
         if len(keys) != 1:
+            sites = ", ".join(f"{key.topology} on {key.host}" for key in keys)
             raise UsageError(
-                f"{item.nodeid}: {len(keys)} sites for one parameter "
-                f"({', '.join(map(_id, keys))}): name each of them, with its host if the run has "
-                "several"
+                f"{item.nodeid}: {len(keys)} sites for one parameter ({sites}): name each of them, "
+                "with its host if the run has several"
             )
         return keys[0]
 
@@ -146,11 +151,12 @@ def has_its_processes(item: object) -> bool:
 
 def in_order(items: list[pytest.Item], *, grouped: bool) -> None:
     """Put the tests of one site one after another, as with a session fixture, so that few sites are
-    up at a time, and into one group of xdist's, whose marker nobody else knows. Other tests keep
-    their places."""
+    up at a time, and into one group of xdist's, whose marker nobody else knows, unless the suite
+    has put them into one. Other tests keep their places."""
     places = [place for place, item in enumerate(items) if SITE_KEY in item.stash]
-    for place in places if grouped else ():
-        items[place].add_marker(pytest.mark.xdist_group(items[place].stash[SITE_KEY].group()))
+    for item in (items[place] for place in places if grouped):
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.stash[SITE_KEY].group()))
     rank = {key: n for n, key in enumerate(dict.fromkeys(items[p].stash[SITE_KEY] for p in places))}
     ordered = sorted((items[place] for place in places), key=lambda i: rank[i.stash[SITE_KEY]])
     for place, item in zip(places, ordered, strict=True):
@@ -172,6 +178,22 @@ def parametrized_by_the_suite(metafunc: pytest.Metafunc) -> bool:
                 "parametrize('winserve', ...) gives the test the bare values: write indirect=True"
             )
     return False
+
+
+def id_of_parameter(value: object) -> str | None:
+    """The id of a topology among the suite's own parameters, however it is spelled; None leaves it
+    to pytest."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return str(Topology.parse(value))
+    except UsageError:  # a set, or what is refused later
+        return None
+
+
+def id_of(item: pytest.Item) -> str:
+    """The id of a test, however it is distributed."""
+    return item.stash.get(ID_KEY, item.nodeid)
 
 
 def named_otherwise(item: pytest.Item, key: SiteKey) -> list[str]:
@@ -246,13 +268,11 @@ def _place(key: SiteKey) -> Place:
 
 
 def _id(key: SiteKey) -> str:
-    return f"{key.host}-{key.topology}"
+    """It depends on nothing else of the run, so that a test keeps its id when another host or
+    topology is named beside its own."""
+    return key.topology if key.host == USUAL_HOST else f"{key.host}-{key.topology}"
 
 
 def _without_site(name: str, key: SiteKey) -> str:
     """A test's name without the id of its site."""
-    for text in (_id(key), key.topology):
-        found = re.search(rf"(?<=[\[-]){re.escape(text)}(?=[-\]])", name)
-        if found is not None:
-            return f"{name[: found.start()]}{name[found.end() :]}"
-    return name
+    return re.sub(rf"(?<=[\[-]){re.escape(_id(key))}(?=[-\]])", "", name, count=1)

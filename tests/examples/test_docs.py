@@ -138,6 +138,23 @@ def test_the_server_in_contributing_is_the_one_that_is_tested() -> None:
     assert f"```python\n{example.read_text('utf-8')}```\n" in text
 
 
+@pytest.mark.parametrize(
+    ("page", "example"),
+    [("pytest_flask", "flask_suite"), ("pytest_django", "django_suite"), ("playwright", "browser")],
+)
+def test_the_examples_of_suites_are_shown_as_they_are(page: str, example: str) -> None:
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    files = {
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "examples" / example).rglob("*")
+        if path.suffix in (".py", ".toml") and path.is_file()
+    }
+    shown = re.findall(r"^```(?:python|toml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(shown) >= 2
+    for block in shown:
+        assert any(block in file for file in files), block
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md"])
 def test_what_a_page_names_is_there(page: str) -> None:
     named = set(PATH.findall((ROOT / page).read_text("utf-8")))

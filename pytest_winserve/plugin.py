@@ -31,9 +31,14 @@ ATTEMPTS_KEY = pytest.StashKey[list["Attempt"]]()
 NOT_STARTED_KEY = pytest.StashKey["SiteKey"]()
 RELEASED_KEY = pytest.StashKey[bool]()
 GROUPED_KEY = pytest.StashKey[bool]()
+TOLD_KEY = pytest.StashKey[list[BaseException]]()
+ITEM_KEY = pytest.StashKey[pytest.Item]()
+"""The test that runs: a fixture of the session's does not know it."""
 
 STOCK_CHECKS = "test_site.py"
 """The file of the stock checks, one of which is not there where an app has one process."""
+
+FIXTURES = {"winserve", "winserve_factory", "winserve_session"}
 
 MARKER = (
     "winserve(topology=, host=, app=, command=, slow=, fast=, start_timeout=, journey=): what the "
@@ -84,6 +89,13 @@ def pytest_configure(config: pytest.Config) -> None:
             validate(settings, _surveys(config))
         except WinserveError as error:
             raise pytest.UsageError(str(error)) from error
+    if settings.live_server:
+        from pytest_winserve.session import live_server
+
+        try:
+            live_server.register(config)
+        except WinserveError as error:
+            raise pytest.UsageError(str(error)) from None
     if settings.given or getattr(config.option, "dist", "no") != "no":
         _collect_results(config)
 
@@ -101,6 +113,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "winserve_session" in metafunc.fixturenames:
+        _once_for_each_site_of_the_run(metafunc)
     if "winserve" not in metafunc.fixturenames:
         return
     from pytest_winserve.session.wanted import parametrized_by_the_suite
@@ -112,6 +126,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except WinserveError as error:
         raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from None
     metafunc.parametrize("winserve", keys, indirect=True, ids=ids)
+
+
+def _once_for_each_site_of_the_run(metafunc: pytest.Metafunc) -> None:
+    try:
+        keys, ids = _wanted(metafunc.config).of_the_run()
+    except WinserveError as error:
+        raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from None
+    # With one site a test keeps its name: fixtures of the suite may have it use the site unseen.
+    if len(keys) > 1:
+        metafunc.parametrize("winserve_session", keys, indirect=True, ids=ids, scope="session")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -200,7 +224,7 @@ def winserve(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterat
         except WinserveError:
             item.stash[NOT_STARTED_KEY] = key
             raise
-        recorder = _follow(request, site)
+        recorder = _follow(item, site)
         recorder.events += [*named_otherwise(item, key), *events]
         yield site
         recorder.events += [f"died during this test: {death}" for death in site.deaths()]
@@ -210,6 +234,44 @@ def winserve(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterat
         if expected is not None:
             item.stash[RELEASED_KEY] = True
             _winserve_pool.release(key)
+
+
+@pytest.fixture(scope="session")
+def winserve_session(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterator[Site]:
+    """The run's `Site`, by its settings: for fixtures of session scope, such as `base_url`.
+
+    The marker `winserve` does not count for it. With several topologies or hosts, the tests that
+    use it run once for each.
+    """
+    from dataclasses import replace
+
+    from pytest_winserve.session.run_site import RunSite, not_by_marker
+    from pytest_winserve.session.suites_app import app_of_run
+
+    config = request.config
+    wanted = _wanted(config)
+    asked: SiteKey = getattr(request, "param", None) or wanted.run_key()
+    key = replace(asked, app=app_of_run(_settings(config), request))
+    item = config.stash[ITEM_KEY]
+    _winserve_pool.expect(key)
+    try:
+        try:
+            site, events = _winserve_pool.site(key)
+        except WinserveError:
+            item.stash[NOT_STARTED_KEY] = key
+            raise
+        run_site = RunSite(
+            site,
+            lambda test: _follow(test, site),
+            _over,
+            lambda test: not_by_marker(test, wanted, asked, key),
+        )
+        run_site.begin(item, events)
+        config.pluginmanager.register(run_site, f"winserve-{id(run_site)}")
+        yield site
+        config.pluginmanager.unregister(run_site)
+    finally:
+        _winserve_pool.release(key)
 
 
 @pytest.fixture
@@ -231,7 +293,7 @@ def winserve_factory(
             if len(keys) != 1:
                 raise pytest.UsageError(f"winserve_factory serves one topology, not {len(keys)}")
             site = _winserve_pool.start(keys[0])
-            _follow(request, site)
+            _follow(request.node, site)
             return stack.enter_context(site)
 
         yield factory
@@ -240,6 +302,7 @@ def winserve_factory(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    item.config.stash[ITEM_KEY] = item
     try:
         return (yield)
     except BaseException:
@@ -279,7 +342,10 @@ def pytest_runtest_makereport(
         kind = next((kinds[each] for each in call.excinfo.type.__mro__ if each in kinds), "failed")
         report.winserve_kind = kind  # type: ignore[attr-defined]
         if report.when != "call":
-            report.longrepr = _told(call.excinfo)
+            told_before = item.config.stash.setdefault(TOLD_KEY, [])
+            again = any(each is call.excinfo.value for each in told_before)
+            report.longrepr = _told(call.excinfo, again=again)
+            told_before.append(call.excinfo.value)
         if NOT_STARTED_KEY in item.stash:
             report.winserve = _not_started(item, call.excinfo.value)  # type: ignore[attr-defined]
     if not item.stash.get(ATTEMPTS_KEY, []):
@@ -361,12 +427,15 @@ def _collect_results(config: pytest.Config) -> None:
     config.pluginmanager.register(results, "winserve-results")
 
 
-def _told(error: pytest.ExceptionInfo[BaseException]) -> Any:
+def _told(error: pytest.ExceptionInfo[BaseException], *, again: bool) -> Any:
     """An error of the lab: its text says all, how it got there helps nobody. The summary at the
-    end of the run has its first line only; on CI pytest would print it there whole again."""
+    end of the run has its first line only; on CI pytest would print it there whole again. So has
+    each further test that a fixture of the session's fails."""
     told: Any = error.getrepr(style="value", chain=False)
     lines = told.reprtraceback.reprentries[-1].lines
     lines[0] = f"{error.type.__name__}: {lines[0]}"
+    if again:
+        del lines[1:]
     if told.reprcrash is not None:
         told.reprcrash.message = lines[0]
     return told
@@ -374,7 +443,7 @@ def _told(error: pytest.ExceptionInfo[BaseException]) -> Any:
 
 def _uses_lab(item: pytest.Item) -> bool:
     """Whether a test uses any fixture of this plugin."""
-    return not {"winserve", "winserve_factory"}.isdisjoint(getattr(item, "fixturenames", ()))
+    return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _environment(config: pytest.Config) -> RunEnvironment:
@@ -390,13 +459,13 @@ def _header(config: pytest.Config) -> list[str]:
     return _environment(config).header()
 
 
-def _follow(request: pytest.FixtureRequest, site: Site) -> Recorder:
+def _follow(item: pytest.Item, site: Site) -> Recorder:
     from pytest_winserve.session.attempts import current
     from pytest_winserve.session.display import live_of
     from pytest_winserve.session.recorder import attach
 
     # A test that got its site by `getfixturevalue` is the first to be known of.
-    _collect_results(request.config)
-    recorder = attach(site, live_of(request.config))
-    current(request.node.stash.setdefault(ATTEMPTS_KEY, [])).recorders.append(recorder)
+    _collect_results(item.config)
+    recorder = attach(site, live_of(item.config))
+    current(item.stash.setdefault(ATTEMPTS_KEY, [])).recorders.append(recorder)
     return recorder

@@ -56,6 +56,22 @@ class Wanted:
             "function take `winserve` as an argument"
         )
 
+    def of_the_run(self) -> tuple[list[SiteKey], list[str]]:
+        """What a site of the whole run may be, by the settings alone, and their ids. UsageError."""
+        keys = site_keys(self._settings, {}, self._surveys)
+        return keys, _ids(keys)
+
+    def run_key(self) -> SiteKey:
+        """The one site of the whole run, for a test that pytest does not run once for each."""
+        keys, ids = self.of_the_run()
+        if len(keys) == 1:
+            return keys[0]
+        raise UsageError(
+            f"{len(keys)} sites are to be tried ({', '.join(ids)}), but what gets winserve_session "
+            "by request.getfixturevalue has one only: name it by --winserve-topology, or have the "
+            "test function or its fixture take `winserve_session` as an argument"
+        )
+
     def generated(self, metafunc: pytest.Metafunc) -> tuple[list[SiteKey], list[str]]:
         """What a function is run with, a key for each place, and their ids. UsageError."""
         node = metafunc.definition
@@ -65,9 +81,7 @@ class Wanted:
             for key in site_keys(self._settings, marker, self._surveys):
                 keys.setdefault(_place(key), key)
         self._generated[node.parent, node.name] = set(keys)
-        hosts = {key.host for key in keys.values()}
-        ids = [_id(key) if len(hosts) > 1 else key.topology for key in keys.values()]
-        return list(keys.values()), ids
+        return list(keys.values()), _ids(list(keys.values()))
 
     def settle(self, items: list[pytest.Item]) -> list[pytest.Item]:
         """Say for each test what it wants; the tests that nobody wants, since their markers name
@@ -243,6 +257,12 @@ def _parameter(item: pytest.Item) -> Any:
 
 def _place(key: SiteKey) -> Place:
     return key.host, key.topology
+
+
+def _ids(keys: list[SiteKey]) -> list[str]:
+    """The ids of tests that are run once for each of these."""
+    hosts = {key.host for key in keys}
+    return [_id(key) if len(hosts) > 1 else key.topology for key in keys]
 
 
 def _id(key: SiteKey) -> str:

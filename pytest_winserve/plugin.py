@@ -106,7 +106,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     # Asked for little output, pytest leaves its header out; what reads `--co -q` wants test names.
-    quiet = config.option.verbose < 0 or config.option.collectonly
+    option = config.option
+    quiet = option.verbose < 0 or option.no_header or option.collectonly
     if quiet or _settings(config).given or not any(map(_uses_lab, items)):
         return []
     return _header(config)
@@ -336,6 +337,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    if call.when == "call" and item.stash.get(ATTEMPTS_KEY, []):
+        from pytest_winserve.session.properties import tell_others
+
+        tell_others(item, item.stash[ATTEMPTS_KEY][-1].recorders)
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, WinserveError):
         kinds = {MissingComponent: "missing", UsageError: "usage"}
@@ -346,6 +351,8 @@ def pytest_runtest_makereport(
             again = any(each is call.excinfo.value for each in told_before)
             report.longrepr = _told(call.excinfo, again=again)
             told_before.append(call.excinfo.value)
+        else:
+            _in_one_line(report.longrepr, call.excinfo)
         if NOT_STARTED_KEY in item.stash:
             report.winserve = _not_started(item, call.excinfo.value)  # type: ignore[attr-defined]
     if not item.stash.get(ATTEMPTS_KEY, []):
@@ -353,6 +360,10 @@ def pytest_runtest_makereport(
     from pytest_winserve.session.attempts import records_of
 
     attempts = item.stash[ATTEMPTS_KEY]
+    if report.when == "call":
+        from pytest_winserve.session.properties import add_charts
+
+        add_charts(item.config, report, attempts[-1].recorders)
     if report.failed:
         for recorder in attempts[-1].recorders:
             for name, text in recorder.logs().items():
@@ -439,6 +450,15 @@ def _told(error: pytest.ExceptionInfo[BaseException], *, again: bool) -> Any:
     if told.reprcrash is not None:
         told.reprcrash.message = lines[0]
     return told
+
+
+def _in_one_line(shown: Any, error: pytest.ExceptionInfo[BaseException]) -> None:
+    """Have the short summary and --tb=line begin with what is wrong, and not with a module's name:
+    they have one line."""
+    crash = getattr(shown, "reprcrash", None)
+    if crash is not None:
+        first = str(error.value).partition("\n")[0]
+        crash.message = f"{error.type.__name__}: {first}"
 
 
 def _uses_lab(item: pytest.Item) -> bool:

@@ -7,7 +7,7 @@ and have what users of these call. What the suite defines itself stays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -99,6 +99,22 @@ def _scope(fixture_name: str, config: pytest.Config) -> Any:
 def live_server(request: pytest.FixtureRequest, winserve_session: Site) -> Iterator[LiveServer]:
     """The run's site as the `live_server` of pytest-flask and pytest-django: `url`, `url("/path")`,
     `app`, `host`, `port`, `+`; and `site`."""
+    with _live_server(request, winserve_session) as server:
+        yield server
+
+
+@pytest.fixture(scope=_scope)
+def live_server_of_flask(
+    request: pytest.FixtureRequest, winserve_session: Site, app: object
+) -> Iterator[LiveServer]:
+    """The run's site as the `live_server` of pytest-flask: it asks for `app`, too, by which
+    pytest-flask knows the tests that get a request context."""
+    with _live_server(request, winserve_session) as server:
+        yield server
+
+
+@contextmanager
+def _live_server(request: pytest.FixtureRequest, site: Site) -> Iterator[LiveServer]:
     with ExitStack() as stack:
         named: list[Any] = []
 
@@ -106,10 +122,10 @@ def live_server(request: pytest.FixtureRequest, winserve_session: Site) -> Itera
             found = request.getfixturevalue(FIXTURE)
             if not any(each is found for each in named):
                 named.append(found)
-                stack.enter_context(_at_address(found, winserve_session.url))
+                stack.enter_context(_at_address(found, site.url))
             return found
 
-        yield LiveServer(winserve_session, app)
+        yield LiveServer(site, app)
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +165,11 @@ def register(config: pytest.Config) -> None:
             "base_url, and winserve_live_server; leave one out (for this run: "
             "-o winserve_live_server=false)"
         )
-    given_fixtures = {"base_url": base_url, "live_server": live_server}
+    flask = manager.has_plugin("flask")
+    given_fixtures = {
+        "base_url": base_url,
+        "live_server": live_server_of_flask if flask else live_server,
+    }
     for name, fixture in given_fixtures.items():
         if not _suite_has(manager, name):
             manager.register(_plugin(name, fixture), f"winserve-{name}")

@@ -35,10 +35,14 @@ class Recorder:
     unless_idle: bool = False
 
     @property
+    def measured_any(self) -> bool:
+        """Whether a measurement came to its end."""
+        return bool(self.verdicts or self.capacities or self.results)
+
+    @property
     def wanted(self) -> bool:
         """Whether there is anything to record."""
-        measured = self.verdicts or self.capacities or self.results
-        return bool(measured or self.events or not self.unless_idle)
+        return self.measured_any or bool(self.events) or not self.unless_idle
 
     def progress(self, text: str) -> None:
         self.live.progress(text)

@@ -337,7 +337,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    if call.when == "call" and item.stash.get(ATTEMPTS_KEY, []):
+    if call.when != "teardown" and item.stash.get(ATTEMPTS_KEY, []):
         from pytest_winserve.session.properties import tell_others
 
         tell_others(item, item.stash[ATTEMPTS_KEY][-1].recorders)

@@ -7,6 +7,7 @@ A value is written as in a criterion. A figure that was not measured says so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -61,12 +62,16 @@ def tell_others(item: pytest.Item, recorders: Sequence[Recorder]) -> None:
     """Put the properties of a test's last attempt where others look for them."""
     properties = properties_of(recorders)
     item.user_properties[:] = [
-        *((name, value) for name, value in item.user_properties if not name.startswith(PREFIX)),
+        *(
+            (name, value)
+            for name, value in item.user_properties
+            if not str(name).startswith(PREFIX)
+        ),
         *properties,
     ]
     if properties and item.config.pluginmanager.has_plugin("allure_listener"):
-        import allure  # type: ignore[import-not-found, unused-ignore]
-
+        # By name: it is there, since its plugin is, and it is no dependency of this package.
+        allure: Any = import_module("allure")
         for name, value in properties:
             # Excluded from what makes a test the same as in an earlier run.
             allure.dynamic.parameter(name, value, excluded=True)
@@ -78,12 +83,11 @@ def add_charts(
     """Give pytest-html, where it writes a report, the charts of what a test has measured."""
     if not getattr(config.option, "htmlpath", None):
         return
-    from pytest_html import extras  # type: ignore[import-not-found, unused-ignore]
-
     from pytest_winserve.report.html import framed
 
+    html: Any = import_module("pytest_html")
     shown = [
-        extras.html(framed(recorder.record(report.nodeid, report.outcome)))
+        html.extras.html(framed(recorder.record(report.nodeid, report.outcome)))
         for recorder in recorders
         if recorder.measured_any
     ]

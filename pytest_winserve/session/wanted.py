@@ -160,10 +160,12 @@ def has_its_processes(item: object) -> bool:
 
 def in_order(items: list[pytest.Item], *, grouped: bool) -> None:
     """Put the tests of one site one after another, as with a session fixture, so that few sites are
-    up at a time, and into one group of xdist's, whose marker nobody else knows. Other tests keep
-    their places."""
+    up at a time, and into one group of xdist's, whose marker nobody else knows, unless the suite
+    has chosen one. Other tests keep their places."""
     places = [place for place, item in enumerate(items) if SITE_KEY in item.stash]
     for place in places if grouped else ():
+        if items[place].get_closest_marker("xdist_group"):
+            continue
         items[place].add_marker(pytest.mark.xdist_group(items[place].stash[SITE_KEY].group()))
     rank = {key: n for n, key in enumerate(dict.fromkeys(items[p].stash[SITE_KEY] for p in places))}
     ordered = sorted((items[place] for place in places), key=lambda i: rank[i.stash[SITE_KEY]])

@@ -252,7 +252,7 @@ def winserve_session(request: pytest.FixtureRequest, _winserve_pool: SitePool) -
     config = request.config
     wanted = _wanted(config)
     asked: SiteKey = getattr(request, "param", None) or wanted.run_key()
-    key = replace(asked, app=app_of_run(_settings(config), request))
+    key = replace(asked, app=app_of_run(_settings(config), request, asked.topology))
     item = config.stash[ITEM_KEY]
     _winserve_pool.expect(key)
     try:

@@ -49,10 +49,11 @@ class GatheredResults(RunResults):
         width = min(writer.fullwidth, 80)
         detail = _detail(terminalreporter.config)
         text = terminal.render(self.report(), width=width, color=writer.hasmarkup, detail=detail)
-        hints = [] if detail == "least" else self.hints("--winserve-require")
+        lines = [*text.splitlines(), *self.not_written]
         if detail != "least":
             terminalreporter.section("winserve")
-        for line in (*text.splitlines(), *hints, *self.told):
+            lines = [*text.splitlines(), *self.hints("--winserve-require"), *self.told]
+        for line in lines:
             terminalreporter.write_line(line)
 
 

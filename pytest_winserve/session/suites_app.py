@@ -22,16 +22,17 @@ from pytest_winserve.backend import SAMPLE_APP
 from pytest_winserve.backend.apps import why_not_wsgi
 from pytest_winserve.errors import AppError
 from pytest_winserve.session.settings import Settings
+from pytest_winserve.topology import Topology
 
 FIXTURE = "app"
 MAKERS = ("create_", "make_", "build_")
 """How the names of functions begin that make an app."""
 
 
-def app_of_run(settings: Settings, request: pytest.FixtureRequest) -> str:
+def app_of_run(settings: Settings, request: pytest.FixtureRequest, topology: str) -> str:
     """The name of the app for a site of the whole run: the one that is named, else that of the
     suite's fixture `app`, else what was found. Raises AppError."""
-    if "app" in settings.given:
+    if "app" in settings.given or Topology.parse(topology).server == "command":
         return settings.app
     name = app_of_fixture(request)
     if name is None and settings.live_server and settings.app == SAMPLE_APP:

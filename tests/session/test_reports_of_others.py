@@ -59,7 +59,18 @@ def test_the_figures_are_in_junit_xml_of_workers_too(pytester: pytest.Pytester) 
 
 def test_pytest_html_gets_the_charts_and_allure_the_figures(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess(
-        TORNADO, "--html=report.html", "--self-contained-html", "--alluredir=allure", "-k", "good"
+        TORNADO,
+        "-p",
+        "metadata",
+        "-p",
+        "html",
+        "-p",
+        "allure_pytest",
+        "--html=report.html",
+        "--self-contained-html",
+        "--alluredir=allure",
+        "-k",
+        "good",
     )
     page = (pytester.path / "report.html").read_text(encoding="utf-8")
     data = re.search(r'data-jsonblob="([^"]*)"', page)

@@ -39,6 +39,7 @@ STOCK_CHECKS = "test_site.py"
 """The file of the stock checks, one of which is not there where an app has one process."""
 
 FIXTURES = {"winserve", "winserve_factory", "winserve_session"}
+"""Those that need a lab."""
 
 MARKER = (
     "winserve(topology=, host=, app=, command=, slow=, fast=, start_timeout=, journey=): what the "

@@ -89,10 +89,15 @@ class LiveServer:
 
 def _scope(fixture_name: str, config: pytest.Config) -> Any:
     """Of the whole session, unless the ini key of pytest-flask says otherwise."""
+    return _ini(config, "live_server_scope") or "session"
+
+
+def _ini(config: pytest.Config, key: str) -> Any:
+    """An ini key of another plugin; None where that is not installed."""
     try:
-        return config.getini("live_server_scope") or "session"
-    except ValueError:  # it is not installed
-        return "session"
+        return config.getini(key)
+    except ValueError:
+        return None
 
 
 @pytest.fixture(scope=_scope)
@@ -158,7 +163,7 @@ def register(config: pytest.Config) -> None:
     """Give the suite the fixtures that it asks for, but for those that it has itself. UsageError
     when the URL is named elsewhere, too."""
     manager = config.pluginmanager
-    given = getattr(config.option, "base_url", None)
+    given = getattr(config.option, "base_url", None) or _ini(config, "base_url")
     if given:
         raise UsageError(
             f"two sources for the fixture base_url: the URL {given} of --base-url or the ini key "

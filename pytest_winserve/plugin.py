@@ -31,9 +31,15 @@ ATTEMPTS_KEY = pytest.StashKey[list["Attempt"]]()
 NOT_STARTED_KEY = pytest.StashKey["SiteKey"]()
 RELEASED_KEY = pytest.StashKey[bool]()
 GROUPED_KEY = pytest.StashKey[bool]()
+TOLD_KEY = pytest.StashKey[list[BaseException]]()
+ITEM_KEY = pytest.StashKey[pytest.Item]()
+"""The test that runs: a fixture of the session's does not know it."""
 
 STOCK_CHECKS = "test_site.py"
 """The file of the stock checks, one of which is not there where an app has one process."""
+
+FIXTURES = {"winserve", "winserve_factory", "winserve_session"}
+"""Those that need a lab."""
 
 MARKER = (
     "winserve(topology=, host=, app=, command=, slow=, fast=, start_timeout=, journey=): what the "
@@ -84,6 +90,13 @@ def pytest_configure(config: pytest.Config) -> None:
             validate(settings, _surveys(config))
         except WinserveError as error:
             raise pytest.UsageError(str(error)) from error
+    if settings.live_server:
+        from pytest_winserve.session import live_server
+
+        try:
+            live_server.register(config)
+        except WinserveError as error:
+            raise pytest.UsageError(str(error)) from None
     if settings.given or getattr(config.option, "dist", "no") != "no":
         _collect_results(config)
 
@@ -94,13 +107,16 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     # Asked for little output, pytest leaves its header out; what reads `--co -q` wants test names.
-    quiet = config.option.verbose < 0 or config.option.collectonly
+    option = config.option
+    quiet = option.verbose < 0 or option.no_header or option.collectonly
     if quiet or _settings(config).given or not any(map(_uses_lab, items)):
         return []
     return _header(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "winserve_session" in metafunc.fixturenames:
+        _once_for_each_site_of_the_run(metafunc)
     if "winserve" not in metafunc.fixturenames:
         return
     from pytest_winserve.session.wanted import parametrized_by_the_suite
@@ -120,6 +136,16 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     from pytest_winserve.session.wanted import id_of_parameter
 
     return id_of_parameter(val)
+
+
+def _once_for_each_site_of_the_run(metafunc: pytest.Metafunc) -> None:
+    try:
+        keys, ids = _wanted(metafunc.config).of_the_run()
+    except WinserveError as error:
+        raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from None
+    # With one site a test keeps its name: fixtures of the suite may have it use the site unseen.
+    if len(keys) > 1:
+        metafunc.parametrize("winserve_session", keys, indirect=True, ids=ids, scope="session")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -208,7 +234,7 @@ def winserve(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterat
         except WinserveError:
             item.stash[NOT_STARTED_KEY] = key
             raise
-        recorder = _follow(request, site)
+        recorder = _follow(item, site)
         recorder.events += [*named_otherwise(item, key), *events]
         yield site
         recorder.events += [f"died during this test: {death}" for death in site.deaths()]
@@ -218,6 +244,44 @@ def winserve(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterat
         if expected is not None:
             item.stash[RELEASED_KEY] = True
             _winserve_pool.release(key)
+
+
+@pytest.fixture(scope="session")
+def winserve_session(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterator[Site]:
+    """The run's `Site`, by its settings: for fixtures of session scope, such as `base_url`.
+
+    The marker `winserve` does not count for it. With several topologies or hosts, the tests that
+    use it run once for each.
+    """
+    from dataclasses import replace
+
+    from pytest_winserve.session.run_site import RunSite, not_by_marker
+    from pytest_winserve.session.suites_app import app_of_run
+
+    config = request.config
+    wanted = _wanted(config)
+    asked: SiteKey = getattr(request, "param", None) or wanted.run_key()
+    key = replace(asked, app=app_of_run(_settings(config), request, asked.topology))
+    item = config.stash[ITEM_KEY]
+    _winserve_pool.expect(key)
+    try:
+        try:
+            site, events = _winserve_pool.site(key)
+        except WinserveError:
+            item.stash[NOT_STARTED_KEY] = key
+            raise
+        run_site = RunSite(
+            site,
+            lambda test: _follow(test, site),
+            _over,
+            lambda test: not_by_marker(test, wanted, asked, key),
+        )
+        run_site.begin(item, events)
+        config.pluginmanager.register(run_site, f"winserve-{id(run_site)}")
+        yield site
+        config.pluginmanager.unregister(run_site)
+    finally:
+        _winserve_pool.release(key)
 
 
 @pytest.fixture
@@ -239,7 +303,7 @@ def winserve_factory(
             if len(keys) != 1:
                 raise pytest.UsageError(f"winserve_factory serves one topology, not {len(keys)}")
             site = _winserve_pool.start(keys[0])
-            _follow(request, site)
+            _follow(request.node, site)
             return stack.enter_context(site)
 
         yield factory
@@ -248,6 +312,7 @@ def winserve_factory(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    item.config.stash[ITEM_KEY] = item
     try:
         return (yield)
     except BaseException:
@@ -282,13 +347,22 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    if call.when != "teardown" and item.stash.get(ATTEMPTS_KEY, []):
+        from pytest_winserve.session.properties import tell_others
+
+        tell_others(item, item.stash[ATTEMPTS_KEY][-1].recorders)
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, WinserveError):
         kinds = {MissingComponent: "missing", UsageError: "usage"}
         kind = next((kinds[each] for each in call.excinfo.type.__mro__ if each in kinds), "failed")
         report.winserve_kind = kind  # type: ignore[attr-defined]
         if report.when != "call":
-            report.longrepr = _told(call.excinfo)
+            told_before = item.config.stash.setdefault(TOLD_KEY, [])
+            again = any(each is call.excinfo.value for each in told_before)
+            report.longrepr = _told(call.excinfo, again=again)
+            told_before.append(call.excinfo.value)
+        else:
+            _in_one_line(report.longrepr, call.excinfo)
         if NOT_STARTED_KEY in item.stash:
             report.winserve = _not_started(item, call.excinfo.value)  # type: ignore[attr-defined]
     if not item.stash.get(ATTEMPTS_KEY, []):
@@ -297,6 +371,10 @@ def pytest_runtest_makereport(
     from pytest_winserve.session.wanted import id_of
 
     attempts = item.stash[ATTEMPTS_KEY]
+    if report.when == "call":
+        from pytest_winserve.session.properties import add_charts
+
+        add_charts(item.config, report, attempts[-1].recorders)
     if report.failed:
         for recorder in attempts[-1].recorders:
             for name, text in recorder.logs().items():
@@ -373,20 +451,32 @@ def _collect_results(config: pytest.Config) -> None:
     config.pluginmanager.register(results, "winserve-results")
 
 
-def _told(error: pytest.ExceptionInfo[BaseException]) -> Any:
+def _told(error: pytest.ExceptionInfo[BaseException], *, again: bool) -> Any:
     """An error of the lab: its text says all, how it got there helps nobody. The summary at the
-    end of the run has its first line only; on CI pytest would print it there whole again."""
+    end of the run has its first line only; on CI pytest would print it there whole again. So has
+    each further test that a fixture of the session's fails."""
     told: Any = error.getrepr(style="value", chain=False)
     lines = told.reprtraceback.reprentries[-1].lines
     lines[0] = f"{error.type.__name__}: {lines[0]}"
+    if again:
+        del lines[1:]
     if told.reprcrash is not None:
         told.reprcrash.message = lines[0]
     return told
 
 
+def _in_one_line(shown: Any, error: pytest.ExceptionInfo[BaseException]) -> None:
+    """Have the short summary and --tb=line begin with what is wrong, and not with a module's name:
+    they have one line."""
+    crash = getattr(shown, "reprcrash", None)
+    if crash is not None:
+        first = str(error.value).partition("\n")[0]
+        crash.message = f"{error.type.__name__}: {first}"
+
+
 def _uses_lab(item: pytest.Item) -> bool:
     """Whether a test uses any fixture of this plugin."""
-    return not {"winserve", "winserve_factory"}.isdisjoint(getattr(item, "fixturenames", ()))
+    return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _environment(config: pytest.Config) -> RunEnvironment:
@@ -402,13 +492,13 @@ def _header(config: pytest.Config) -> list[str]:
     return _environment(config).header()
 
 
-def _follow(request: pytest.FixtureRequest, site: Site) -> Recorder:
+def _follow(item: pytest.Item, site: Site) -> Recorder:
     from pytest_winserve.session.attempts import current
     from pytest_winserve.session.display import live_of
     from pytest_winserve.session.recorder import attach
 
     # A test that got its site by `getfixturevalue` is the first to be known of.
-    _collect_results(request.config)
-    recorder = attach(site, live_of(request.config))
-    current(request.node.stash.setdefault(ATTEMPTS_KEY, [])).recorders.append(recorder)
+    _collect_results(item.config)
+    recorder = attach(site, live_of(item.config))
+    current(item.stash.setdefault(ATTEMPTS_KEY, [])).recorders.append(recorder)
     return recorder

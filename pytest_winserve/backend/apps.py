@@ -197,7 +197,7 @@ def _other_candidates(name: AppName, module: ModuleType) -> str:
         and not isinstance(value, type)
         and not inspect.isroutine(value)
         and type(value).__module__.partition(".")[0] not in ("typing", "builtins", "functools")
-        and not _why_not_wsgi(value)
+        and not why_not_wsgi(value)
     ]
     return f" (or {' or '.join(f'{name.text}:{each}' for each in found[:3])})" if found else ""
 
@@ -251,14 +251,15 @@ def _judged(value: Any, text: str) -> WSGIApplication:
     """The value, if it is a WSGI app. Raises AppError with what it is and what to write."""
     if isinstance(value, type):
         raise AppError(f"the app {text!r} is a class; name an instance of it")
-    why = _why_not_wsgi(value, text)
+    why = why_not_wsgi(value, text)
     if why:
         raise AppError(f"the app {text!r} {why}{_wrapped(value, text)}")
     app: WSGIApplication = value
     return app
 
 
-def _why_not_wsgi(value: Any, text: str = "shop:app") -> str:
+def why_not_wsgi(value: Any, text: str = "shop:app") -> str:
+    """What keeps a value from being a WSGI app, to be read after its name; empty when it is one."""
     if not callable(value):
         return f"is not callable, but {_kind(value)}"
     call = value if inspect.isroutine(value) else type(value).__call__
@@ -293,7 +294,7 @@ def _wrapped(value: Any, text: str) -> str:
     """Where an object that is no app has one, such as Dash's `server`."""
     for each in WRAPPED:
         inner = getattr(value, each, None)
-        if inner is not None and not isinstance(inner, ModuleType) and not _why_not_wsgi(inner):
+        if inner is not None and not isinstance(inner, ModuleType) and not why_not_wsgi(inner):
             return f"; it has one: {text}.{each}" if "(" not in text else f"; its .{each} is one"
     return ""
 

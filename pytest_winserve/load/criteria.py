@@ -92,6 +92,14 @@ class Check:
         value = "not measured" if self.shown is None else f"measured {self.shown}"
         return f"{self.criterion}: {value}{f', {self.note}' if self.note else ''}"
 
+    @property
+    def brief(self) -> str:
+        """The criterion, what was measured, and why that does not count where it would hold."""
+        text = f"{self.criterion}: {f'measured {self.shown}' if self.shown else 'not measured'}"
+        if self.measured is not None and self.criterion.compares(self.measured) and self.note:
+            return f"{text}, {self.note}"
+        return text
+
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
@@ -176,13 +184,17 @@ class Criterion:
             value = value / n if n else None
         if value is None:
             return Check(self, None, False, note)
-        passed = _OPERATORS[self.op](value, self.value)
+        passed = self.compares(value)
         close = passed and self._close(value)
         notes = [] if n is None else [f"n={n}"]
         notes += self._uncertainty(value, n or 0)
         notes += [note] if note else []
         notes += [f"close: within {CLOSE:.0%} of the bound"] if close else []
         return Check(self, value, passed, ", ".join(notes), close)
+
+    def compares(self, value: float) -> bool:
+        """Whether a value is on the right side of the bound."""
+        return _OPERATORS[self.op](value, self.value)
 
     def _close(self, value: float) -> bool:
         counted = self.metric in {"unaccounted", "capacity", "non_blocking"}
@@ -318,7 +330,8 @@ def demand(checks: Sequence[Check], evidence: Sequence[str]) -> None:
     __tracebackhide__ = True
     failed = [check for check in checks if not check.passed]
     if failed:
-        lines = [f"{len(failed)} of {len(checks)} criteria failed:"]
+        # The first line is all that a short summary and --tb=line show.
+        lines = [f"{failed[0].brief}; {len(failed)} of {len(checks)} criteria failed:"]
         lines += [f"  {check.reason}" for check in failed]
         lines += [f"  (holds) {check.reason}" for check in checks if check.close]
         raise CriterionFailed("\n".join([*lines, *(f"  {line}" for line in evidence)]))

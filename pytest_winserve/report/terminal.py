@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from pytest_winserve.report import findings, numbers, overview, tables
 from pytest_winserve.report.blocks import Report, ShownLoad, SiteBlock
@@ -31,11 +32,17 @@ _NARROW = {
 }
 _UNIT = re.compile(r"(\d) (?=(?:ms|s|%|/s)(?![\w/]))")
 
+Detail = Literal["least", "less", "usual", "more"]
+"""How much is told: `least` is what fails a run although no test failed, `less` has sentences but
+no tables of a load, `more` has events in full."""
+
 # A line and its style; styled only when everything is laid out, since colour codes have no width.
 _Line = tuple[str, str]
 
 
-def render(report: Report, *, width: int = 80, color: bool = False) -> str:
+def render(
+    report: Report, *, width: int = 80, color: bool = False, detail: Detail = "usual"
+) -> str:
     """The summary of a run, empty when there are no tests.
 
     No line is longer than `width` characters (at least 20), not counting colour codes. Ends with a
@@ -43,8 +50,13 @@ def render(report: Report, *, width: int = 80, color: bool = False) -> str:
     """
     width = max(width, MIN_WIDTH)
     lines: list[_Line] = []
+    if detail == "least":
+        for requirement in report.run.requirements:
+            if not requirement.evaluated:
+                lines += _sentence(findings.requirement_sentence(requirement), width, indent="")
+        return "".join(_styled(line, color) + "\n" for line in lines)
     for block in report.blocks:
-        lines += [*_block(block, width), ("", "")]
+        lines += [*_block(block, width, detail), ("", "")]
     if not lines:
         return ""
     rows = overview.comparison(report.blocks)
@@ -135,7 +147,7 @@ def _sentence(sentence: Sentence, width: int, indent: str = "  ") -> Iterator[_L
         yield line, style
 
 
-def _block(block: SiteBlock, width: int) -> Iterator[_Line]:
+def _block(block: SiteBlock, width: int, detail: Detail) -> Iterator[_Line]:
     for line in _wrapped(f"{block.topology} on {block.host}: {block.app}", width, "", "  "):
         yield line, "bold"
     if block.development:
@@ -156,18 +168,20 @@ def _block(block: SiteBlock, width: int) -> Iterator[_Line]:
         for logged in findings.logged_sentences(capacity.logged):
             yield from _sentence(logged, width, "    ")
     for load in block.loads:
-        yield "", ""
-        yield from _load(load, width)
-    if block.loads and (block.telling_checks or block.events):
+        if detail != "less":
+            yield "", ""
+        yield from _load(load, width, detail)
+    if detail != "less" and block.loads and (block.telling_checks or block.events):
         yield "", ""
     for check in block.telling_checks:
         yield from _sentence(findings.check_sentence(check), width)
     for event in block.events:
-        yield from _event(event, width)
+        yield from _event(event, width, detail)
 
 
-def _event(event: str, width: int) -> Iterator[_Line]:
-    first, rest, left_out = findings.event_parts(event, _EVENT_LINES)
+def _event(event: str, width: int, detail: Detail) -> Iterator[_Line]:
+    shown = len(event.splitlines()) if detail == "more" else _EVENT_LINES
+    first, rest, left_out = findings.event_parts(event, shown)
     for line in _wrapped(f"event: {first}", width, "  ", "    "):
         yield line, "bad"
     if left_out:
@@ -177,11 +191,15 @@ def _event(event: str, width: int) -> Iterator[_Line]:
             yield line, ""
 
 
-def _load(load: ShownLoad, width: int) -> Iterator[_Line]:
+def _load(load: ShownLoad, width: int, detail: Detail) -> Iterator[_Line]:
     result = load.result
     yield from _sentence(Sentence(f"{findings.load_title(result)} ({load.nodeid})"), width)
     for warning in findings.load_warnings(result):
         yield from _sentence(warning, width)
+    if detail == "less":
+        yield from _sentence(findings.load_counts(result), width)
+        yield from _sentence(Sentence(findings.latency(result)), width)
+        return
     for part in [*tables.article_tables(load), *tables.detail_tables(result)]:
         rows = [[clean(cell) for cell in row] for row in part.rows]
         for line in table(part.header, rows, width):

@@ -29,6 +29,7 @@ class Attempt:
         return {
             f"{self.name}-{number}": recorder.record(nodeid, self.outcome).to_dict()
             for number, recorder in enumerate(self.recorders)
+            if recorder.wanted
         }
 
 

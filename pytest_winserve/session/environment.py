@@ -79,6 +79,10 @@ class RunEnvironment:
         lines = [f"winserve: {served}; app {settings.app}"]
         if settings.why_app:
             lines.append(f"winserve: app: {settings.why_app}")
+        if settings.live_server and "app" not in settings.given:
+            lines.append(
+                "winserve: base_url and live_server: the app of the suite's fixture `app`, if any"
+            )
         if self.python is not None:
             given = "" if settings.python else ": the active virtual environment"
             lines.append(

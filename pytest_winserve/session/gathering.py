@@ -6,11 +6,14 @@ Apart from `results`, which the commands use as well: they need no pytest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_winserve.session.results import RunResults
+
+if TYPE_CHECKING:
+    from pytest_winserve.report.terminal import Detail
 
 
 class GatheredResults(RunResults):
@@ -44,7 +47,19 @@ class GatheredResults(RunResults):
 
         writer = terminalreporter._tw
         width = min(writer.fullwidth, 80)
-        text = terminal.render(self.report(), width=width, color=writer.hasmarkup)
-        terminalreporter.section("winserve")
-        for line in (*text.splitlines(), *self.hints("--winserve-require"), *self._told):
+        detail = _detail(terminalreporter.config)
+        text = terminal.render(self.report(), width=width, color=writer.hasmarkup, detail=detail)
+        lines = [*text.splitlines(), *self.not_written]
+        if detail != "least":
+            terminalreporter.section("winserve")
+            lines = [*text.splitlines(), *self.hints("--winserve-require"), *self.told]
+        for line in lines:
             terminalreporter.write_line(line)
+
+
+def _detail(config: pytest.Config) -> Detail:
+    """How much is told, by pytest's own options."""
+    verbosity = config.option.verbose
+    if config.option.no_summary or verbosity < -1:
+        return "least"
+    return "less" if verbosity < 0 else "more" if verbosity > 0 else "usual"

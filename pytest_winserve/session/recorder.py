@@ -20,7 +20,10 @@ from pytest_winserve.report.record import Record
 
 @dataclass(slots=True)
 class Recorder:
-    """Collects what one test measures on one site; an observer of the site while the test runs."""
+    """Collects what one test measures on one site; an observer of the site while the test runs.
+
+    `unless_idle`: there is something to record only if something was measured or is to be told.
+    """
 
     site: Site
     positions: dict[str, int]
@@ -29,6 +32,17 @@ class Recorder:
     capacities: list[CapacityRecord] = field(default_factory=list)
     results: list[ResultRecord] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    unless_idle: bool = False
+
+    @property
+    def measured_any(self) -> bool:
+        """Whether a measurement came to its end."""
+        return bool(self.verdicts or self.capacities or self.results)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to record."""
+        return self.measured_any or bool(self.events) or not self.unless_idle
 
     def progress(self, text: str) -> None:
         self.live.progress(text)

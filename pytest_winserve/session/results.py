@@ -35,6 +35,7 @@ class RunResults:
         self._machines: dict[str, Any] = {}
         self._report: Report | None = None
         self._told: list[str] = []
+        self._not_written: list[str] = []
 
     def add(self, record: Record, name: str = "") -> None:
         """Take in one test's record on one site, in place of an earlier one of that name."""
@@ -144,7 +145,7 @@ class RunResults:
         try:
             write_report(folder, self.report())
         except (UsageError, OSError) as error:
-            self._told.append(f"winserve: the report could not be written: {error}")
+            self._not_written.append(f"winserve: the report could not be written: {error}")
             return False
         self._told.append(f"winserve: report in {folder}")
         return True
@@ -152,7 +153,12 @@ class RunResults:
     @property
     def told(self) -> list[str]:
         """What became of the report."""
-        return self._told
+        return [*self._not_written, *self._told]
+
+    @property
+    def not_written(self) -> list[str]:
+        """Why the report is not there, if it was wanted."""
+        return self._not_written
 
 
 def not_tried(environment: RunEnvironment, surveys: Surveys) -> list[NotTried]:

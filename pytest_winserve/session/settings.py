@@ -269,6 +269,12 @@ SETTINGS = (
     ),
     Setting("report", "DIR", "write results.json, report.html and summary.md into DIR"),
     Setting(
+        "live_server", "BOOL",
+        "give the suite base_url and live_server on the run's site, in place of those of "
+        "pytest-flask, pytest-django, pytest-base-url and pytest-playwright",
+        False, convert=_truth, flag=True,
+    ),
+    Setting(
         "nginx", "WHICH", "which nginx: auto, system, wheel, container[:IMAGE], or a path", "auto",
     ),
 )  # fmt: skip
@@ -314,6 +320,7 @@ class Settings(NamedTuple):
     require: tuple[str, ...]
     limited: str
     report: str | None
+    live_server: bool
     nginx: str
     given: frozenset[str] = frozenset()
     environment: Mapping[str, str] = {}

@@ -62,6 +62,22 @@ class Wanted:
             "function take `winserve` as an argument"
         )
 
+    def of_the_run(self) -> tuple[list[SiteKey], list[str]]:
+        """What a site of the whole run may be, by the settings alone, and their ids. UsageError."""
+        keys = site_keys(self._settings, {}, self._surveys)
+        return keys, [_id(key) for key in keys]
+
+    def run_key(self) -> SiteKey:
+        """The one site of the whole run, for a test that pytest does not run once for each."""
+        keys, ids = self.of_the_run()
+        if len(keys) == 1:
+            return keys[0]
+        raise UsageError(
+            f"{len(keys)} sites are to be tried ({', '.join(ids)}), but what gets winserve_session "
+            "by request.getfixturevalue has one only: name it by --winserve-topology, or have the "
+            "test function or its fixture take `winserve_session` as an argument"
+        )
+
     def generated(self, metafunc: pytest.Metafunc) -> tuple[list[SiteKey], list[str]]:
         """What a function is run with, a key for each place, and their ids. UsageError."""
         node = metafunc.definition

@@ -12,7 +12,7 @@ import requests
 from pytest_winserve.errors import UsageError, WinserveError
 from pytest_winserve.lab.client import Client
 from pytest_winserve.load.engine import Target
-from pytest_winserve.load.sending import shake_hands
+from pytest_winserve.load.handshake import shake_hands
 from pytest_winserve.probe.probe import ROUNDS, Counting, capacity, probe
 from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency

@@ -17,7 +17,10 @@ FLASK_COMMAND = (
     f"{subprocess.list2cmdline([sys.executable])} -m flask "
     "--app pytest_winserve.sample_app run --port {port}"
 )
-FOREIGN = ("flaky", "pytest-bdd", "pytest-retry", "repeat", "rerunfailures")
+FOREIGN = (
+    "allure_pytest", "flaky", "html", "metadata", "pytest-bdd", "pytest-retry", "repeat",
+    "rerunfailures",
+)  # fmt: skip
 """The plugins of others that the plugin is tried together with. A test that wants one has
 `-p NAME`."""
 INNER_OPTIONS = " ".join(f"-p no:{name}" for name in ("hypothesispytest", *FOREIGN))

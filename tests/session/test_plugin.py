@@ -436,3 +436,22 @@ def test_two_loads_are_never_sent_at_the_same_time(pytester: pytest.Pytester) ->
     events = [event for test in tests for event in test["events"]]
     assert len(events) == 1
     assert events[0].startswith("load waited ")
+
+
+def test_a_group_of_xdist_that_the_suite_has_chosen_stays(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        def pytest_collection_finish(session):
+            groups = [item.get_closest_marker("xdist_group").args for item in session.items]
+            print("GROUPS", groups)
+        """
+    )
+    pytester.makepyfile(
+        test_one="import pytest\npytestmark = pytest.mark.xdist_group('mine')\n"
+        "def test_it(winserve): pass",
+        test_two="def test_it(winserve): pass",
+    )
+    done = pytester.runpytest_subprocess("--co", "-q", "-s", "--winserve-topology=tornado")
+    done.stdout.fnmatch_lines(
+        ["GROUPS [[]('mine',), ('local:tornado:pytest_winserve.sample_app:app',)[]]"]
+    )

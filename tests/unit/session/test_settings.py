@@ -51,6 +51,7 @@ TEXTS = {
     "require": ("p50 < 1s", "p50 < 2s", "p50 < 3s", ""),
     "limited": ("allow", "fail", "allow", ""),
     "report": ("a", "b", "c", ""),
+    "live_server": ("true", "no", "on", ""),
     "nginx": ("system", "wheel", "/a/path", ""),
 }
 IN_MARKER = ("topology", "host", "app", "command", "slow", "fast")

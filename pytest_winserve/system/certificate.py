@@ -39,10 +39,10 @@ def certificate_of(names: Iterable[str]) -> Certificate:
     Raises MissingComponent without trustme."""
     try:
         import trustme
-    except ImportError:
+    except ImportError as error:
         raise MissingComponent(
             "trustme",
-            "it makes the certificate of a site that is served over TLS (front.tls)",
+            f"it makes the certificate of a site that is served over TLS (front.tls): {error}",
             'python -m pip install "pytest-winserve[tls]"',
         ) from None
     authority = trustme.CA(organization_name="pytest-winserve")

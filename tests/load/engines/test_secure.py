@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import trustme
 
 from pytest_winserve.errors import LoadError
 from pytest_winserve.load.engine import Target
@@ -31,6 +30,10 @@ from pytest_winserve.system.trust import Trust
 from pytest_winserve.webservers.nginx import of_the_system, of_the_wheel
 from tests.kit.commands import winserve
 from tests.kit.components import needs
+from tests.kit.platforms import WINE
+
+if not WINE:
+    import trustme
 
 CONF = """daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
 {user}
@@ -72,6 +75,8 @@ def load(url: str, trust: Trust, *, keepalive: bool = True, count: int = 10) -> 
 
 @pytest.fixture
 def authority() -> trustme.CA:
+    if WINE:
+        pytest.skip("platform: Wine 8 lacks a DLL that what makes the certificates needs")
     return trustme.CA()
 
 

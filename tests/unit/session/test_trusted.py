@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import certifi
 import pytest
-import trustme
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.session.settings import resolve
 from pytest_winserve.session.trusted import trust_of
 from pytest_winserve.system.trust import SYSTEM, Trust
+
+
+BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----\n"
 
 
 def given(**settings: object) -> Trust:
@@ -19,10 +22,11 @@ def given(**settings: object) -> Trust:
 
 def test_those_of_the_system_those_of_a_file_or_any(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
-    authority = trustme.CA().cert_pem
-    authority.write_to_path(str(file))
+    text = Path(certifi.where()).read_text("utf-8")
+    authority = text[text.index(BEGIN) : text.index(END) + len(END)]
+    file.write_text(authority, "ascii")
     assert given() == SYSTEM
-    assert given(ca=str(file)) == Trust(authority.bytes().decode())
+    assert given(ca=str(file)) == Trust(authority)
     assert given(insecure=True) == Trust(insecure=True)
 
 

@@ -12,7 +12,6 @@ from pytest_winserve.session.settings import resolve
 from pytest_winserve.session.trusted import trust_of
 from pytest_winserve.system.trust import SYSTEM, Trust
 
-
 BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----\n"
 
 

@@ -208,24 +208,25 @@ def test_bad_certificates_are_named_before_a_load_and_counted_in_it(
 
 def test_a_broken_handshake_is_an_outcome_of_its_own() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        over = threading.Event()
 
         def break_off() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    with listener.accept()[0] as client:
-                        client.recv(100)
-                        client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            while not over.is_set():
+                with listener.accept()[0] as client, contextlib.suppress(OSError):
+                    client.recv(100)
+                    client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         thread = threading.Thread(target=break_off, daemon=True)
         thread.start()
-        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        address = listener.getsockname()
+        url = f"https://127.0.0.1:{address[1]}"
         with pytest.raises(LoadError, match="the TLS handshake fails: "):
             shake_hands(Target(url))
         plan = Plan.make(users=2, count=10, path="/")
         result = BuiltinEngine(workers=1).run(plan, Target(url))
         assert result.outcomes == {"tls_failed": 10}
-        with contextlib.suppress(OSError):  # Windows knows of none for what listens
-            listener.shutdown(socket.SHUT_RDWR)
+        over.set()
+        socket.create_connection(address).close()
         thread.join()
 
 

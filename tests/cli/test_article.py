@@ -39,6 +39,7 @@ def test_all_of_them_and_their_report(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@needs("minutes")
 @pytest.mark.usefixtures("traces")
 def test_without_nginx_the_others_are_shown(tmp_path: Path) -> None:
     done = run("winserve", "article", *SMALL, "--nginx", str(tmp_path / "none"), cwd=tmp_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.commands import winserve
+from tests.kit.components import needs
 from tests.kit.fixtures import SLOW
 
 pytestmark = pytest.mark.usefixtures("traces")
@@ -28,6 +29,7 @@ def test_the_doctor_says_it_once() -> None:
     assert COMPLAINT not in done.out + done.err
 
 
+@needs("minutes")
 @pytest.mark.parametrize("host", ["local", "vagrant"])
 def test_a_check(host: str) -> None:
     Path("Vagrantfile").touch()

@@ -9,11 +9,13 @@ from pytest_winserve import Lab
 from pytest_winserve.load.journeys.journey_file import read_journeys
 from tests.kit.apps import notes
 from tests.kit.commands import winserve
+from tests.kit.components import needs
 from tests.kit.loads import adds_up
 
 LOGIN = "# [[journey]]"
 
 
+@needs("minutes")
 def test_a_first_file_for_an_app_runs(tmp_path: Path) -> None:
     shutil.copy(str(notes.__file__), tmp_path / "app.py")
     done = winserve("journey", "new", cwd=tmp_path)

@@ -109,6 +109,7 @@ def test_a_login_over_tls_is_that_of_probes_and_loads(lab: Lab, shop: Path) -> N
     assert result.outcomes == {"200": 20}
 
 
+@needs("minutes")
 def test_several_processes_are_looked_at_through_a_front_with_tls(lab: Lab, shop: Path) -> None:
     topology = "nginx2-waitress:front.tls=true:front.sticky=true"
     with lab.serve(topology, "shop:app", fast="/login") as site:
@@ -123,6 +124,7 @@ def test_without_what_makes_the_certificate(lab: Lab, monkeypatch: pytest.Monkey
     assert caught.value.hint == 'python -m pip install "pytest-winserve[tls]"'
 
 
+@needs("minutes")
 def test_the_command_loads_and_walks_over_tls(shop: Path) -> None:
     serve = ("nginx1-waitress:front.tls=true", "--app", "shop:app", "--fast", "/login")
     done = winserve("load", *serve, "--users", "2", "--duration", "0.5", cwd=shop)

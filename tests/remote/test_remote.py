@@ -40,6 +40,7 @@ from pytest_winserve.shipping import contents
 from pytest_winserve.system.ports import ADDRESS, ANYWHERE, Address, Listen
 from pytest_winserve.tags import lab_tag
 from pytest_winserve.version import __version__
+from tests.kit.components import needs
 from tests.kit.processes import alive
 from tests.kit.waiting import eventually
 
@@ -182,6 +183,7 @@ def test_a_site_over_there_is_served_over_tls(host: RemoteHost, load_from: str) 
     assert result.ledger.unaccounted == 0
 
 
+@needs("minutes")
 @pytest.mark.parametrize("load_from", ["here", "host"])
 def test_what_logs_and_answers_say_over_there_is_told_here(
     host: RemoteHost, load_from: str
@@ -254,6 +256,7 @@ def outside(machine: Beside) -> None:
     machine.listen = Listen("0.0.0.0", PORTS[0], PORTS[-1])  # noqa: S104 - as in a container
 
 
+@needs("minutes")
 @pytest.mark.skipif(sys.platform == "darwin", reason="platform: macOS has no 127.0.0.2")
 @pytest.mark.usefixtures("outside")
 @pytest.mark.parametrize("topology", ["nginx4", "nginx1-gunicorn", "nginx2-uwsgi", "waitress"])
@@ -442,6 +445,7 @@ def test_a_gateway_that_is_cut_off_during_a_load_is_told(beside: Lab) -> None:
         assert again.get("/test").status_code == 200
 
 
+@needs("minutes")
 @pytest.mark.parametrize("load_from", ["here", "host"])
 def test_a_long_load_does_not_go_on_when_the_gateway_is_lost(
     host: RemoteHost, load_from: str

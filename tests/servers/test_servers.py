@@ -231,6 +231,7 @@ def test_a_cgi_program_has_the_environment_but_no_request_of_its_own_making(
     assert (seen["SCRIPT_NAME"], seen["PATH_INFO"], seen["QUERY_STRING"]) == ("", "/a b/c", "x=1")
 
 
+@needs("minutes")
 def test_flup_runs_a_burst_by_its_idle_threads(lab: Lab) -> None:
     with serve_or_skip(lab, "fastcgi") as site:
         assert site.declared == "unknown"
@@ -294,6 +295,7 @@ def test_windows_refuses_what_forks_and_says_what_to_use(name: str) -> None:
     assert all(way in text for way in ("waitress", "nginx4-waitress", "WSL"))
 
 
+@needs("minutes")
 def test_a_command_is_measured_without_a_declaration(lab: Lab) -> None:
     # Long, so that a busy machine is not taken for a server that makes fast requests wait.
     with lab.serve("command", command=FLASK_COMMAND, slow="/sleep?seconds=3") as site:

@@ -28,6 +28,7 @@ from pytest_winserve.servers import (
 from pytest_winserve.shipping.app_python import AppPython
 from pytest_winserve.topology import Topology
 from tests.kit.commands import winserve
+from tests.kit.components import needs
 from tests.kit.platforms import not_on_windows, not_on_wine
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_server"
@@ -78,6 +79,7 @@ def with_path(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(folder), *([before] if before else [])])}
 
 
+@needs("minutes")
 def test_a_server_of_another_package_is_checked_like_any_other(
     installed: Path, tmp_path: Path
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_broken_package_is_named_when_its_server_is_asked_for(
     )
 
 
+@needs("minutes")
 def test_doctor_and_check_tell_of_a_broken_package(path: Path, tmp_path: Path) -> None:
     put(path, "bad-servers", "2.0", "bad = bad_servers", "raise RuntimeError('no luck')")
     doctor = winserve("doctor", cwd=tmp_path, **with_path(path))

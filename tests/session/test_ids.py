@@ -13,10 +13,13 @@ pytest_plugins = ["pytester"]
 
 SUITE = """
 import pytest
+@needs("minutes")
 def test_it(winserve): assert winserve.get("/test").ok
+@needs("minutes")
 @pytest.mark.parametrize("winserve", ["nginx4-flask", "waitress:threads=4"], indirect=True)
 @pytest.mark.winserve(host="local")
 def test_own(winserve): pass
+@needs("minutes")
 def test_plain(): pass
 """
 
@@ -34,6 +37,7 @@ def collected(pytester: pytest.Pytester, *arguments: str) -> list[str]:
     return [line.partition("::")[2] for line in done.outlines if "::" in line]
 
 
+@needs("minutes")
 @pytest.mark.usefixtures("suite")
 def test_neither_spelling_nor_another_host_or_topology_changes_an_id(
     pytester: pytest.Pytester,
@@ -50,6 +54,7 @@ def test_neither_spelling_nor_another_host_or_topology_changes_an_id(
     assert sorted(more) == ["test_it[nginx4]", "test_it[tornado]"]
 
 
+@needs("minutes")
 @pytest.mark.usefixtures("suite")
 def test_an_id_selects_its_test(pytester: pytest.Pytester) -> None:
     run = ("--winserve-topology=nginx4,tornado:threads=2", "--winserve-host=local,wine")
@@ -89,6 +94,7 @@ def test_a_group_of_xdist_is_no_part_of_an_id_in_the_results(
         """
 import pytest
 def test_it(winserve): pass
+@needs("minutes")
 @pytest.mark.xdist_group("mine")
 def test_grouped(winserve): pass
 @pytest.mark.xdist_group("mine")

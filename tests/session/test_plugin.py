@@ -13,6 +13,7 @@ import pytest
 from pytest_winserve.report.store import read_json
 from pytest_winserve.session.settings import SETTINGS
 from tests.kit.commands import FLASK_COMMAND, clean_environment
+from tests.kit.components import needs
 
 pytest_plugins = ["pytester"]
 
@@ -164,6 +165,7 @@ def test_the_factory_serves_two_at_once_and_closes_what_is_left(
     pytester.runpytest_subprocess().assert_outcomes(passed=4)
 
 
+@needs("minutes")
 def test_marker_line_environment_ini_default(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +202,7 @@ def _module(done: pytest.RunResult) -> str:
     return done.outlines[0].partition("::")[0]
 
 
+@needs("minutes")
 def test_requirements_decide_the_exit_status(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(winserve): winserve.load(users=2, count=20)")
     arguments = ("--winserve-topology=flask", "-v")
@@ -358,6 +361,7 @@ def _results(folder: Path) -> list[tuple[object, ...]]:
     )
 
 
+@needs("minutes")
 def test_workers_give_the_same_results_and_share_no_topology(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(WORKERS)
     arguments = ("--winserve-topology=flask,tornado,nginx2-waitress",)
@@ -399,6 +403,7 @@ def test_without_a_setting_xdist_is_left_alone(pytester: pytest.Pytester) -> Non
     done.stdout.fnmatch_lines(["scheduling tests via LoadScheduling"])
 
 
+@needs("minutes")
 @pytest.mark.usefixtures("own_locks")
 def test_two_loads_are_never_sent_at_the_same_time(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(

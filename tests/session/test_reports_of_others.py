@@ -9,17 +9,22 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from tests.kit.components import needs
+
 LOADS = """
 import pytest
 
+@needs("minutes")
 def test_good(winserve):
     winserve.probe()
     winserve.load(users=1, count=3)
     winserve.load(users=1, count=2)
 
+@needs("minutes")
 def test_bad(winserve):
     winserve.load(users=1, count=3, path="/nowhere").require("error_rate < 1%", "rate > 0/s")
 
+@needs("minutes")
 def test_plain():
     pass
 """
@@ -31,6 +36,7 @@ def _loads(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_loads=LOADS)
 
 
+@needs("minutes")
 def test_the_figures_are_in_junit_xml_of_workers_too(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess(TORNADO, "-n1", "--junitxml=junit.xml", "-k", "not bad")
     cases = ElementTree.parse(pytester.path / "junit.xml").getroot().iter("testcase")
@@ -57,6 +63,7 @@ def test_the_figures_are_in_junit_xml_of_workers_too(pytester: pytest.Pytester) 
     assert str(figures["winserve_p50"]).endswith("ms")
 
 
+@needs("minutes")
 def test_pytest_html_gets_the_charts_and_allure_the_figures(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess(
         TORNADO,
@@ -88,6 +95,7 @@ def test_pytest_html_gets_the_charts_and_allure_the_figures(pytester: pytest.Pyt
     assert all(each["excluded"] for name, each in told.items() if name != "winserve")
 
 
+@needs("minutes")
 def test_the_summary_keeps_to_the_options_of_pytest(pytester: pytest.Pytester) -> None:
     def told(*options: str) -> list[str]:
         done = pytester.runpytest_subprocess(TORNADO, "-k", "good", "--no-header", *options)
@@ -106,6 +114,7 @@ def test_the_summary_keeps_to_the_options_of_pytest(pytester: pytest.Pytester) -
         assert not any("tornado on local" in line for line in told(*options))
 
 
+@needs("minutes")
 def test_what_fails_a_run_is_told_without_a_summary_too(pytester: pytest.Pytester) -> None:
     done = pytester.runpytest_subprocess(
         TORNADO, "-k", "good", "--no-summary", "--winserve-require=capacity > 0"
@@ -114,6 +123,7 @@ def test_what_fails_a_run_is_told_without_a_summary_too(pytester: pytest.Pyteste
     done.stdout.fnmatch_lines(["required capacity > 0: NEVER MEASURED"])
 
 
+@needs("minutes")
 def test_a_criterion_that_fails_stands_first_wherever_there_is_one_line(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from pytest_winserve.report.store import read_json
+from tests.kit.components import needs
 
 SHOP = """
 from flask import Flask, jsonify
@@ -86,6 +87,7 @@ def test_session_fixtures_and_tests_have_one_site_and_each_test_its_record(
     assert [each["results"][0]["sent"] for each in tests] == [3, 2, 1]
 
 
+@needs("minutes")
 def test_a_live_server_has_what_users_of_other_plugins_call(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(OF_MODULE)
     pytester.makepyfile(
@@ -114,6 +116,7 @@ def test_a_live_server_has_what_users_of_other_plugins_call(pytester: pytest.Pyt
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+@needs("minutes")
 def test_ids_are_as_without_it_and_with_several_topologies_each_has_its_tests(
     pytester: pytest.Pytester,
 ) -> None:
@@ -128,6 +131,7 @@ def test_ids_are_as_without_it_and_with_several_topologies_each_has_its_tests(
     done.stdout.fnmatch_lines([f"{ids}[[]flask[]] PASSED*", f"{ids}[[]tornado[]] PASSED*"])
 
 
+@needs("minutes")
 def test_nothing_is_taken_unless_it_is_asked_for_and_what_the_suite_has_wins(
     pytester: pytest.Pytester,
 ) -> None:
@@ -149,6 +153,7 @@ def test_nothing_is_taken_unless_it_is_asked_for_and_what_the_suite_has_wins(
         assert "fixture 'base_url' not found" in said(done)
 
 
+@needs("minutes")
 def test_a_marker_does_not_count_for_it_and_that_is_said(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(OF_MODULE)
     pytester.makepyfile(
@@ -174,6 +179,7 @@ def test_a_marker_does_not_count_for_it_and_that_is_said(pytester: pytest.Pytest
     )
 
 
+@needs("minutes")
 def test_a_site_that_dies_is_not_replaced_and_that_is_said(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(OF_MODULE)
     pytester.makepyfile(
@@ -203,6 +209,7 @@ def test_a_site_that_dies_is_not_replaced_and_that_is_said(pytester: pytest.Pyte
     )
 
 
+@needs("minutes")
 @pytest.mark.parametrize(
     ("fixture", "lines"),
     [
@@ -267,6 +274,7 @@ def test_an_app_that_cannot_be_served_is_refused_with_what_to_write(
     assert len(told) == 1, "the second test tells it in one line"
 
 
+@needs("minutes")
 def test_two_urls_for_one_fixture_are_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         named="def pytest_addoption(parser): parser.addoption('--base-url')",

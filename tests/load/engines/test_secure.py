@@ -171,6 +171,7 @@ def by_asyncio(url: str, trust: Trust, **more: Any) -> dict[str, Any]:
     return run.tally.snapshot(timeline_from=0, final=True)
 
 
+@needs("minutes")
 def test_the_command_takes_the_file_of_the_authority(tmp_path: Path, authority: trustme.CA) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
@@ -184,6 +185,7 @@ def test_the_command_takes_the_file_of_the_authority(tmp_path: Path, authority: 
             assert "sent 20, answered 20, errors 0" in done.out
 
 
+@needs("minutes")
 def test_bad_certificates_are_named_before_a_load_and_counted_in_it(
     tmp_path: Path, authority: trustme.CA
 ) -> None:

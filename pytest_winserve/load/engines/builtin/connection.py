@@ -12,7 +12,7 @@ import httptools
 from pytest_winserve.load.engines.builtin.answers import Head, KnownRoute, Parse, head_keeps
 from pytest_winserve.load.engines.builtin.event_loops import Connecting, Handle, Loop, Transport
 from pytest_winserve.load.measures.outcomes import is_redirect
-from pytest_winserve.load.recording.tally import Tally
+from pytest_winserve.load.recording.tally import Tally, Times
 from pytest_winserve.load.recording.wire import backend_of, classify, place_of
 
 LINGER = 1.0
@@ -216,16 +216,12 @@ class Conn:
         keep = parse.keep and not parse.extra
         if user.route.head:
             keep = head_keeps(data)
-        mark = None if parse.backend is None else parse.backend.decode("latin-1")
-        backend = backend_of(mark, run.nonce)
-        if backend is None:
+        counted = self._counted(parse)
+        if counted is None:
             self._failed("bad_response")
             return
         end = data.find(b"\r\n\r\n")
-        status, place = str(parse.status), ""
-        if parse.location and is_redirect(status):
-            place = place_of(parse.location.decode("latin-1"))
-        times = run.tally.times_of(user.route.index, backend, status, place, parse.length)
+        times = counted[2]
         head = Head(keep and run.keepalive, len(data) - end, times)
         whole = parse.length is not None and len(data) == end + 4 + parse.length
         if whole and end > 0 and not parse.chunked and not parse.extra:
@@ -239,6 +235,21 @@ class Conn:
             parse.reset()
         first, self.first = self.first, 0.0
         self._answered(now, first, head)
+
+    def _counted(self, parse: Parse) -> tuple[str, str, Times] | None:
+        """The backend of an answer, where it redirects to, and what it counts into; None when it
+        comes from another site."""
+        run, user = self.run, self.user
+        assert user is not None
+        mark = None if parse.backend is None else parse.backend.decode("latin-1")
+        backend = backend_of(mark, run.nonce)
+        if backend is None:
+            return None
+        status, place = str(parse.status), ""
+        if parse.location and is_redirect(status):
+            place = place_of(parse.location.decode("latin-1"))
+        times = run.tally.times_of(user.route.index, backend, status, place, parse.length)
+        return backend, place, times
 
     def _answered(self, now: float, first: float, head: Head) -> None:
         run, user = self.run, self.user

@@ -137,7 +137,7 @@ class AsyncioLoop:
         return 512 if sys.platform == "win32" else 1024
 
     def connection(self, client: ConnectionClient, address: tuple[str, int]) -> Connecting:
-        return _Task(self._loop, client, address)
+        return AsyncioConnecting(self._loop, client, address)
 
     def run_forever(self) -> None:
         self._loop.run_forever()
@@ -151,7 +151,9 @@ class AsyncioLoop:
             self.stop()
 
 
-class _Task:
+class AsyncioConnecting:
+    """A connection that asyncio makes."""
+
     def __init__(
         self, loop: asyncio.AbstractEventLoop, client: ConnectionClient, address: tuple[str, int]
     ) -> None:

@@ -16,10 +16,9 @@ from pytest_winserve.load.engines.builtin.event_loops import Loop
 from pytest_winserve.load.journeys.compiled import Journeys
 from pytest_winserve.load.journeys.passes import Passes
 from pytest_winserve.load.journeys.visitor import Answer, Visitor
-from pytest_winserve.load.measures.outcomes import UNEXPECTED, is_redirect
+from pytest_winserve.load.measures.outcomes import UNEXPECTED
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.tally import Times
-from pytest_winserve.load.recording.wire import backend_of, place_of
 
 COOKIE = b"\r\nSet-Cookie: "
 MOST_BODY = 16_000_000
@@ -131,16 +130,12 @@ class JourneyConn(Conn):
     def _parsed(self, data: bytes, now: float) -> None:
         parse, run, user = cast(JourneyParse, self.parse), self.run, self.user
         assert user is not None
-        mark = None if parse.backend is None else parse.backend.decode("latin-1")
-        backend = backend_of(mark, run.nonce)
-        if backend is None:
+        counted = self._counted(parse)
+        if counted is None:
             self._failed("bad_response")
             return
+        backend, place, times = counted
         end = data.find(b"\r\n\r\n")
-        status, place = str(parse.status), ""
-        if parse.location and is_redirect(status):
-            place = place_of(parse.location.decode("latin-1"))
-        times = run.tally.times_of(user.route.index, backend, status, place, parse.length)
         keep = parse.keep and not parse.extra and run.keepalive
         head = JourneyHead(keep, len(data) - end, times, parse, place)
         head.backend = backend

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_winserve.load.engines.builtin.connection import Conn
 from pytest_winserve.load.engines.builtin.event_loops import (
+    AsyncioConnecting,
     AsyncioLoop,
     Connecting,
     ConnectionClient,
@@ -110,28 +111,16 @@ class SecureAsyncioLoop(AsyncioLoop):
         self._tls = tls
 
     def connection(self, client: ConnectionClient, address: tuple[str, int]) -> Connecting:
-        return _SecureTask(self._loop, client, address, self._tls)
+        return _SecureConnecting(self._loop, client, address, self._tls)
 
 
-class _SecureTask:
+class _SecureConnecting(AsyncioConnecting):
     def __init__(
         self, loop: asyncio.AbstractEventLoop, client: Any, address: tuple[str, int], tls: Tls
     ) -> None:
-        self._loop = loop
-        self._client = client
-        self._address = address
+        super().__init__(loop, client, address)
+        self._client: Any = client
         self._tls = tls
-        self._task: asyncio.Task[None] | None = None
-
-    def open(self, data: bytes) -> None:
-        self._task = self._loop.create_task(self._connect())
-
-    def cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    def clear(self) -> None:
-        return  # `ended` is never told
 
     async def _connect(self) -> None:
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET

@@ -36,14 +36,17 @@ class OutOfTime(TimeoutError):  # noqa: N818 - it says what is the case
     """The request as a whole took longer than the plan's timeout."""
 
 
-class Socket(gevent.socket.socket):
-    """Notes when the answer began, and whether the server ended it."""
+class _Noting:
+    """A socket that notes when the answer began, and whether the server ended it."""
 
     first = 0.0
     ended = False
+    _looking: tuple[int, ...] = (1, socket.MSG_PEEK)
+    """What is given to `recv` to see whether anything is there."""
+    _nothing: type[OSError] = BlockingIOError
 
     def recv(self, *args: Any) -> bytes:
-        data: bytes = super().recv(*args)
+        data: bytes = super().recv(*args)  # type: ignore[misc]
         if not data:
             self.ended = True
         elif not self.first:
@@ -52,45 +55,27 @@ class Socket(gevent.socket.socket):
 
     def is_quiet(self) -> bool:
         """Whether the server has neither closed it nor sent anything unasked."""
-        self.settimeout(0.0)
+        self.settimeout(0.0)  # type: ignore[attr-defined]
         try:
-            super().recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
+            super().recv(*self._looking)  # type: ignore[misc]
+        except self._nothing:
             return True
         except OSError:
             return False
         finally:
-            self.settimeout(None)
+            self.settimeout(None)  # type: ignore[attr-defined]
         return False
 
 
-class SecureSocket(gevent.ssl.SSLSocket):
-    """As `Socket`, over TLS."""
+class Socket(_Noting, gevent.socket.socket):
+    """Over TCP."""
 
-    first = 0.0
-    ended = False
 
-    def recv(self, *args: Any) -> bytes:
-        data: bytes = super().recv(*args)
-        if not data:
-            self.ended = True
-        elif not self.first:
-            self.first = perf_counter()
-        return data
+class SecureSocket(_Noting, gevent.ssl.SSLSocket):
+    """Over TLS. What TLS sends for itself, such as session tickets, is read by a look."""
 
-    def is_quiet(self) -> bool:
-        """Whether the server has neither closed it nor sent anything unasked. What TLS sends for
-        itself, such as session tickets, is read on the way."""
-        self.settimeout(0.0)
-        try:
-            super().recv(1)
-        except ssl.SSLWantReadError:
-            return True
-        except OSError:
-            return False
-        finally:
-            self.settimeout(None)
-        return False
+    _looking = (1,)
+    _nothing = ssl.SSLWantReadError
 
 
 class Tls(NamedTuple):

@@ -13,13 +13,10 @@ pytest_plugins = ["pytester"]
 
 SUITE = """
 import pytest
-@needs("minutes")
 def test_it(winserve): assert winserve.get("/test").ok
-@needs("minutes")
 @pytest.mark.parametrize("winserve", ["nginx4-flask", "waitress:threads=4"], indirect=True)
 @pytest.mark.winserve(host="local")
 def test_own(winserve): pass
-@needs("minutes")
 def test_plain(): pass
 """
 
@@ -94,7 +91,6 @@ def test_a_group_of_xdist_is_no_part_of_an_id_in_the_results(
         """
 import pytest
 def test_it(winserve): pass
-@needs("minutes")
 @pytest.mark.xdist_group("mine")
 def test_grouped(winserve): pass
 @pytest.mark.xdist_group("mine")

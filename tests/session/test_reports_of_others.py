@@ -14,17 +14,14 @@ from tests.kit.components import needs
 LOADS = """
 import pytest
 
-@needs("minutes")
 def test_good(winserve):
     winserve.probe()
     winserve.load(users=1, count=3)
     winserve.load(users=1, count=2)
 
-@needs("minutes")
 def test_bad(winserve):
     winserve.load(users=1, count=3, path="/nowhere").require("error_rate < 1%", "rate > 0/s")
 
-@needs("minutes")
 def test_plain():
     pass
 """

@@ -53,12 +53,18 @@ def copy_files_to(folder: Path) -> None:
         shutil.copyfile(path, place)
 
 
-def copy_to(folder: Path) -> None:
-    """Put a copy of the package, as if installed, into `folder`, which does not have one yet."""
+def info_texts() -> dict[str, str]:
+    """What the folder INFO of a copy has, by the names of its files. The description in METADATA is
+    the README, so it may differ between two copies of the same package."""
     import importlib.metadata
 
+    here = importlib.metadata.distribution(DISTRIBUTION)
+    return {name: here.read_text(name) or "" for name in ("METADATA", "entry_points.txt")}
+
+
+def copy_to(folder: Path) -> None:
+    """Put a copy of the package, as if installed, into `folder`, which does not have one yet."""
     copy_files_to(folder)
     (folder / INFO).mkdir()
-    here = importlib.metadata.distribution(DISTRIBUTION)
-    for name in ("METADATA", "entry_points.txt"):
-        (folder / INFO / name).write_text(here.read_text(name) or "", "utf-8")
+    for name, text in info_texts().items():
+        (folder / INFO / name).write_text(text, "utf-8")

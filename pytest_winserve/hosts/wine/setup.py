@@ -20,7 +20,14 @@ from pathlib import Path
 
 from pytest_winserve.errors import MissingComponent, StartError, UsageError
 from pytest_winserve.hosts.wine.layout import GET_WINE, Layout, dropped, find_wine
-from pytest_winserve.shipping.contents import DISTRIBUTION, INFO, PACKAGE, copy_to, fingerprint
+from pytest_winserve.shipping.contents import (
+    DISTRIBUTION,
+    INFO,
+    PACKAGE,
+    copy_to,
+    fingerprint,
+    info_texts,
+)
 from pytest_winserve.shipping.wheels import requirements
 from pytest_winserve.shipping.windows_python import (
     NGINX,
@@ -183,8 +190,10 @@ class _Setup:
         key = f"{__version__} ({own})"
 
         def whole(folder: Path) -> str | None:
-            if not (folder / INFO / "entry_points.txt").is_file():
-                return INFO
+            for name, text in info_texts().items():
+                file = folder / INFO / name
+                if not file.is_file() or file.read_bytes() != text.encode():
+                    return f"{INFO}/{name}"
             # As the lab will compare it.
             same = fingerprint(folder / PACKAGE.name) == own
             return None if same else "not the package that it was"

@@ -20,7 +20,7 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.hosts.wine import setup as making
 from pytest_winserve.hosts.wine.layout import Layout
 from pytest_winserve.hosts.wine.setup import PE_AMD64, check_python
-from pytest_winserve.shipping.contents import fingerprint
+from pytest_winserve.shipping.contents import INFO, fingerprint
 from pytest_winserve.shipping.wheels import _missing, requirements
 from pytest_winserve.shipping.windows_python import PYTHON, windows_markers
 from pytest_winserve.system.process_tree import alive
@@ -124,6 +124,12 @@ def damage_package_in_place(own_wine: OwnWine) -> None:
     own_wine.rewrite(file, file.read_bytes()[:-1] + b" ")
 
 
+def damage_metadata(own_wine: OwnWine) -> None:
+    """As an earlier installation of the same files left it, with another README."""
+    file = own_wine.layout.package / INFO / "METADATA"
+    own_wine.rewrite(file, file.read_bytes() + b"An older README.\n")
+
+
 def left_by_an_interrupted_run(own_wine: OwnWine) -> None:
     for name in NAMES:
         stale = own_wine.layout.root / f"{name}.new"
@@ -144,16 +150,21 @@ def was_mended(own_wine: OwnWine, said: str, lacks: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [damage_package, damage_package_in_place], ids=["longer", "same-size"]
+    ("damage", "lack"),
+    [
+        pytest.param(damage_package, "not the package that it was", id="longer"),
+        pytest.param(damage_package_in_place, "not the package that it was", id="same-size"),
+        pytest.param(damage_metadata, f"{INFO}/METADATA", id="metadata"),
+    ],
 )
 def test_a_damaged_package_is_made_again(
-    shared_wine: OwnWine, damage: Callable[[OwnWine], None]
+    shared_wine: OwnWine, damage: Callable[[OwnWine], None], lack: str
 ) -> None:
     damage(shared_wine)
     left_by_an_interrupted_run(shared_wine)
     done = winserve("setup", "wine")
     assert done.status == 0, done.err
-    was_mended(shared_wine, done.out, {"package": "not the package that it was"})
+    was_mended(shared_wine, done.out, {"package": lack})
 
 
 @pytest.mark.parametrize(

@@ -110,9 +110,11 @@ class Counters:
         assert self._workers, "made without workers"
         # One that came by a fork would be the other process's lock too, and maybe held.
         self._lock = self._new_lock()
-        self._own = _PAGE * (1 + worker)
+        # A single worker has nobody to tell its own requests from.
+        self._own = _PAGE * (1 + worker) if self._workers > 1 else None
         with self._lock:
-            self._map[self._own : self._own + _PAGE] = bytes(_PAGE)
+            if self._own is not None:
+                self._map[self._own : self._own + _PAGE] = bytes(_PAGE)
             pages = range(_PAGE, _PAGE * (1 + self._workers), _PAGE)
             used = [page for page in pages if any(self._map[page : page + _PAGE])]
             for at in range(0, _PAGE, _SLOT.size):

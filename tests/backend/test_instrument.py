@@ -538,6 +538,21 @@ def test_processes_that_are_not_forked_take_free_places(
     assert read_counts(path, load_tag(1)) == Counts(started=5, in_flight=1, peak=4)
 
 
+def test_a_single_worker_is_followed_by_the_next_one(path: Path) -> None:
+    Counters(path, 1)
+    first = Attached(path)
+    first.tell(3)
+    assert read_counts(path, load_tag(1)) == Counts(started=3, in_flight=3, peak=3)
+    first.kill()
+    second = Attached(path)
+    # What the first one ran is over.
+    assert read_counts(path, load_tag(1)) == Counts(started=3, in_flight=0, peak=3)
+    assert read_counts(path, TOTALS) == Counts(started=3, in_flight=0, peak=3)
+    second.tell(1)
+    assert read_counts(path, load_tag(1)) == Counts(started=4, in_flight=1, peak=3)
+    second.kill()
+
+
 def test_nothing_is_lost_between_processes_that_count_at_once(
     path: Path, attach: Callable[[], Attached]
 ) -> None:

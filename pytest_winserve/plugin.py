@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
-from pytest_winserve.session.app_search import with_app
 from pytest_winserve.session.settings import SETTINGS, Settings, resolve
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_winserve.session.site_pool import SitePool
     from pytest_winserve.session.wanted import Wanted
 
+GIVEN_KEY = pytest.StashKey[Settings]()
 SETTINGS_KEY = pytest.StashKey[Settings]()
 SURVEYS_KEY = pytest.StashKey["Surveys"]()
 ENVIRONMENT_KEY = pytest.StashKey["RunEnvironment"]()
@@ -67,7 +67,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     # Before xdist makes `-n 2` mean --dist=load: afterwards that could be the user's own choice.
     option = config.option
     chosen = getattr(option, "dist", "no") != "no" or getattr(option, "distload", False)
-    config.stash[GROUPED_KEY] = not chosen and bool(_settings(config).given)
+    config.stash[GROUPED_KEY] = not chosen and bool(_given(config).given)
     return (yield)
 
 
@@ -82,12 +82,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | Non
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    settings = _settings(config)
+    settings = _given(config)
     if settings.given:
         from pytest_winserve.session.site_keys import validate
 
         try:
-            validate(settings, _surveys(config))
+            validate(_settings(config), _surveys(config))
         except WinserveError as error:
             raise pytest.UsageError(str(error)) from error
     if settings.live_server:
@@ -102,14 +102,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    return _header(config) if _settings(config).given else []
+    return _header(config) if _given(config).given else []
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     # Asked for little output, pytest leaves its header out; what reads `--co -q` wants test names.
     option = config.option
     quiet = option.verbose < 0 or option.no_header or option.collectonly
-    if quiet or _settings(config).given or not any(map(_uses_lab, items)):
+    if quiet or _given(config).given or not any(map(_uses_lab, items)):
         return []
     return _header(config)
 
@@ -411,12 +411,25 @@ def _over(item: pytest.Item) -> None:
         attempt.over = True
 
 
-def _settings(config: pytest.Config) -> Settings:
-    """The run's settings, resolved once. Raises pytest.UsageError."""
-    if SETTINGS_KEY not in config.stash:
+def _given(config: pytest.Config) -> Settings:
+    """What was given, resolved once: all that a run needs that does not use the lab. Raises
+    pytest.UsageError."""
+    if GIVEN_KEY not in config.stash:
         given = {setting.name: config.getoption(setting.key) for setting in SETTINGS}
         try:
-            config.stash[SETTINGS_KEY] = with_app(resolve(given, config.getini))
+            config.stash[GIVEN_KEY] = resolve(given, config.getini)
+        except WinserveError as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[GIVEN_KEY]
+
+
+def _settings(config: pytest.Config) -> Settings:
+    """The run's settings with the app, which is looked for once. Raises pytest.UsageError."""
+    from pytest_winserve.session.app_search import with_app
+
+    if SETTINGS_KEY not in config.stash:
+        try:
+            config.stash[SETTINGS_KEY] = with_app(_given(config))
         except WinserveError as error:
             raise pytest.UsageError(str(error)) from None
     return config.stash[SETTINGS_KEY]

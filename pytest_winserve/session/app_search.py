@@ -101,7 +101,7 @@ def _of_dotenv(path: Path) -> str | None:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-    if VARIABLE not in text:  # every run of pytest comes by here
+    if VARIABLE not in text:
         return None
     from dotenv import dotenv_values
 

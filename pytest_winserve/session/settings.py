@@ -5,10 +5,9 @@ A value is taken from the marker, then the command line, then the environment, t
 then the default; "not given" is not "false".
 
 The two values here are named tuples, not dataclasses like everywhere else: every run of pytest
-defines them, used or not, and they are the cheaper ones to define.
+defines them, used or not, and they are the cheaper ones to define. For the same reason annotations
+are no texts here, each of which a named tuple compiles.
 """
-
-from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping

@@ -147,7 +147,9 @@ class Site:
             # Not before it is wanted: a site is up sooner without it.
             from pytest_winserve.lab.client import Client
 
-            self._client = Client(self.url, self.headers, self.trust)
+            self._client = Client(self.url, self.own_headers, self.trust)
+            for cookie in () if self._login is None else self._login.cookies():
+                self._client.keep(cookie)
         return self._client
 
     def get(self, path: str, **kw: Any) -> Response:
@@ -170,11 +172,11 @@ class Site:
                 f"the journey {journey.name!r} was walked, but left no cookie for {self.fast}"
             )
         self._login = walk
-        self.headers = self._headers_for(self.fast)
-        self.sender = FromHere(self.deployment, self.headers, trust=self.trust)
+        self.headers = self.headers_for(self.fast)
+        self.sender = FromHere(self.deployment, self.headers_for, trust=self.trust)
         self._client = None
 
-    def _headers_for(self, path: str) -> Mapping[str, str]:
+    def headers_for(self, path: str) -> Mapping[str, str]:
         """The headers of a request for a path, with those cookies of the login that go there."""
         cookie = "" if self._login is None else self._login.cookie_for(path)
         return merged(self.own_headers, {"Cookie": cookie}) if cookie else self.own_headers
@@ -186,7 +188,7 @@ class Site:
         return replace(
             plan,
             requests=tuple(
-                each.with_headers(self._headers_for(each.path)) for each in plan.requests
+                each.with_headers(self.headers_for(each.path)) for each in plan.requests
             ),
         )
 

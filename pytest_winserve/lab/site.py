@@ -381,9 +381,11 @@ class Site:
 
     def _slow_request(self, slow: str | None, fast: str) -> SlowRequest:
         path = slow or self.slow
+        holds = all(info.instrumented for info in self.deployment.backends)
         if path is not None:
-            return SlowRequest(_path(path, "slow"))
-        if not all(info.instrumented for info in self.deployment.backends):
+            otherwise = "; without --slow the lab holds the fast one for a second" if holds else ""
+            return SlowRequest(_path(path, "slow"), otherwise=otherwise)
+        if not holds:
             raise UsageError(
                 f"the server {self.topology.server} cannot hold a request, nothing of the lab's "
                 "runs in it: name a slow path of the app's own by --slow"

@@ -178,8 +178,7 @@ def _judge_slow(answers: Sequence[Get], slow: SlowRequest) -> None:
         if _seconds(answer) < SHORTEST_HOLD:
             raise ProbeError(
                 f"the slow path {slow.name} answered after {_seconds(answer) * 1000:.0f} ms: "
-                "a path that takes about a second is needed; without --slow the lab holds the "
-                "fast one for a second"
+                f"a path that takes about a second is needed{slow.otherwise}"
             )
 
 

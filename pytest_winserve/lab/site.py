@@ -101,6 +101,8 @@ class Site:
     """What its clients trust; None where it is not served over TLS."""
     on_progress: Callable[[Progress], None] = field(default=lambda progress: None, repr=False)
     """Called about once a second while a load runs."""
+    on_result: Callable[[Result], None] = field(default=lambda result: None, repr=False)
+    """Called with the result of each load before the observer is told of it."""
     own_headers: Mapping[str, str] = field(init=False, repr=False)
     """The headers without the cookies of a login: a journey's users begin without them."""
     _login: Walk | None = field(default=None, init=False)
@@ -359,6 +361,7 @@ class Site:
                 site=usage,
                 logged=self.deployment.complaints(positions),
             )
+        self.on_result(result)
         if self.deployment.lost is not None:
             self.observer.measured("result", result.to_dict(), ())
             raise HostLost(f"{self.deployment.lost}\nwhat is known: {result.summary()}")

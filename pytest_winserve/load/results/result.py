@@ -100,6 +100,7 @@ class Result:
     journeys: tuple[JourneyShare, ...] = ()
     unexpected: tuple[Unexpected, ...] = ()
     tls: Histogram | None = None
+    _required: list[Criterion] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         known = sum(self.outcomes.values())
@@ -270,9 +271,15 @@ class Result:
         """
         __tracebackhide__ = True
         checks = self.checks(*parse_all(criteria), allow_limited=allow_limited)
+        self._required.extend(check.criterion for check in checks)
         failed = [check.criterion for check in checks if not check.passed]
         demand(checks, evidence(self, failed))
         return self
+
+    @property
+    def required(self) -> bool:
+        """Whether `require` was asked of it with any criterion."""
+        return bool(self._required)
 
     def summary(self) -> str:
         """A few lines of text: what was the limit first, then counts, rates and times."""

@@ -207,8 +207,9 @@ def test_each_user_has_its_row_and_secrets_are_in_no_attribute(tmp_path: Path) -
     rows = [{"user": "a,b", "password": "p\nq"}, {"user": "c", "password": "secret"}]
     step = Step(post="/in", form={"user": "{user}", "password": "{password}"})
     made = xml(tmp_path, users=3, count=3, journeys=[Journey("order", [step], data=rows)])
-    (option,) = (each for each in made.iter("option") if each.get("name") == "file_server")
-    lines = Path(str(option.get("value"))).read_text().splitlines()
+    files = {each.get("id"): Path(str(each.get("value"))) for each in made.iter("option")}
+    assert files["shares"].read_text() == f"{FOREVER},1\n" * 3
+    lines = files["rows0"].read_text().splitlines()
     decoded = [[base64.b64decode(cell).decode() for cell in line.split(",")] for line in lines]
     assert decoded == [["a,b", "p\nq"], ["c", "secret"], ["a,b", "p\nq"]]
     assert "secret" not in ET.tostring(made, "unicode")

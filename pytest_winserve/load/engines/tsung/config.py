@@ -85,6 +85,8 @@ fun(_) ->
                     {sample, winserve_ended, erlang:system_time(milli_seconds)}]), 0
 end."""
 _UNLIMITED = 10**12
+JOURNEYS = "journeys"
+"""The session of all users where they are on journeys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,8 @@ def configuration(
         for i, request in enumerate(plan.requests)
     ]
     step = "".join(_choice(plan.requests, requests))
-    journeys = JourneySessions(plan, target, tag, folder, len(users))
+    shares = [(user.life, user.count) for user in sorted(users, key=lambda user: user.start)]
+    journeys = JourneySessions(plan, target, tag, folder, shares)
     host, port = address
     kind = ("ssl" if target.secure else "tcp") + ("6" if ":" in host else "")
     timeout = max(1, _ms(plan.timeout))
@@ -222,7 +225,10 @@ def configuration(
         "</clients>",
         f'<servers><server host={quoteattr(host)} port="{port}" type="{kind}"/></servers>',
         f'<load duration="{math.ceil(longest)}" unit="second">',
-        *(_user(user, names[user.life, user.count]) for user in users),
+        *(
+            _user(user, JOURNEYS if plan.journeys else names[user.life, user.count])
+            for user in users
+        ),
         "</load>",
         "<options>",
         *(
@@ -233,14 +239,13 @@ def configuration(
                 ("max_retries", retries),
             )
         ),
-        *journeys.options(),
+        *(journeys.options() if plan.journeys else ()),
         "</options>",
         "<sessions>",
         *(
-            journeys.session(name, life, count)
+            [journeys.session(JOURNEYS)]
             if plan.journeys
-            else _session(plan, name, life, count, step)
-            for (life, count), name in names.items()
+            else [_session(plan, name, *numbers, step) for numbers, name in names.items()]
         ),
         "</sessions>",
         "</tsung>",

@@ -10,7 +10,6 @@ from xml.sax.saxutils import quoteattr
 FUNS = r"""
 fun(_) ->
   put(winserve_began, erlang:monotonic_time(milli_seconds)),
-  put(winserve_left, @COUNT@),
   put(winserve_page, <<>>),
   put(winserve_name, fun(Parts) ->
     list_to_atom(lists:flatten(["winserve", [io_lib:format("_~w", [Part]) || Part <- Parts]]))

@@ -110,45 +110,49 @@ def expectations(step: Step) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class JourneySessions:
-    """The journeys of a plan as parts of tsung's sessions. `folder` gets the rows of the data."""
+    """The journeys of a plan as a session of tsung. `folder` gets the rows of the data, and what
+    each user is to do: `shares` has its life (ms) and its passes at most, in the order of starts.
+    """
 
     plan: Plan
     target: Target
     tag: str | None
     folder: Path
-    users: int
+    shares: Sequence[tuple[int, int]]
 
     def options(self) -> Iterator[str]:
-        """The files of the data: a line for each user, the first for the first that starts."""
+        """The files: a line for each user, the first for the first that starts."""
+        path = self.folder / "shares"
+        path.write_text("".join(f"{life},{count}\n" for life, count in self.shares), "ascii")
+        yield f'<option name="file_server" id="shares" value="{path}"/>'
         for place, journey in enumerate(self.plan.journeys):
             if journey.table is None:
                 continue
             path = self.folder / f"rows-{place}"
             with path.open("w", encoding="ascii") as file:
-                for user in range(self.users):
+                for user in range(len(self.shares)):
                     row = journey.table.of(user, journey.rows)
                     file.write(",".join(_encoded(row[name]) for name in journey.table.columns))
                     file.write("\n")
             yield f'<option name="file_server" id="rows{place}" value="{path}"/>'
 
-    def session(self, name: str, life: int, count: int) -> str:
-        """A session: its users make passes until `life` ms, or `count` passes."""
+    def session(self, name: str) -> str:
+        """The session: its users make one pass after the other."""
         journeys = self.plan.journeys
         rows = "".join(
-            f'<setdynvars sourcetype="file" fileid="rows{place}" delimiter=";" order="iter">'
-            f'<var name="winserve_row{place}"/></setdynvars>'
+            _line_of(f"rows{place}", f"winserve_row{place}")
             for place, journey in enumerate(journeys)
             if journey.table is not None
         )
-        secure = "true" if self.target.secure else "false"
-        begin = FUNS.replace("@SECURE@", secure).replace("@COUNT@", str(count))
-        passes = "".join(self._passes(place, life) for place in range(len(journeys)))
+        begin = FUNS.replace("@SECURE@", "true" if self.target.secure else "false")
+        passes = "".join(map(self._passes, range(len(journeys))))
         return (
             f'<session name="{name}" weight="1" type="ts_http">'
-            f"{evaluated(begin, 'winserve_begun')}{rows}"
+            f"{evaluated(begin, 'winserve_begun')}{_line_of('shares', 'winserve_share')}"
+            f"{evaluated(_SHARE, 'winserve_shared')}{rows}"
             f'<repeat name="again" max_repeat="{10**12}">'
             f"{evaluated(self._set_out(), 'winserve_on')}{passes}"
-            f"{evaluated(_AGAIN % {'life': life}, 'winserve_go')}"
+            f"{evaluated(_AGAIN, 'winserve_go')}"
             '<while var="winserve_go" eq="1"/></repeat>'
             f"{evaluated(_END, 'winserve_ended')}</session>"
         )
@@ -187,7 +191,7 @@ class JourneySessions:
               J
             end."""
 
-    def _passes(self, place: int, life: int) -> str:
+    def _passes(self, place: int) -> str:
         """The steps of a journey, each for a user that is on it."""
         before = sum(len(journey.steps) for journey in self.plan.journeys[:place])
         journey = self.plan.journeys[place]
@@ -200,7 +204,7 @@ class JourneySessions:
                 f'<if var="winserve_on" eq="{place}">'
                 f"{writer.before(page)}{writer.request()}{self._after(writer, place, at)}"
                 '<if var="winserve_wait" eq="1"><thinktime value="%%_winserve_pause%%"/></if>'
-                f"{evaluated(_GO % {'life': life, 'place': place}, 'winserve_on')}</if>"
+                f"{evaluated(_GO % {'place': place}, 'winserve_on')}</if>"
             )
             page = step if step.method == "GET" else page
         return "".join(texts)
@@ -344,6 +348,14 @@ class _StepWriter:
             yield f"fun() -> (get(winserve_take))({binary(name)}, {found}) end"
 
 
+def _line_of(file: str, name: str) -> str:
+    """The next line of a file, as a variable."""
+    return (
+        f'<setdynvars sourcetype="file" fileid="{file}" delimiter=";" order="iter">'
+        f'<var name="{name}"/></setdynvars>'
+    )
+
+
 def _encoded(text: str) -> str:
     return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode("ascii")
 
@@ -416,16 +428,23 @@ fun({Http, Vars}) ->
    case Pause >= 0.001 of true -> 1; false -> 0 end,
    iolist_to_binary(io_lib:format("~.3f", [Pause * 1.0]))]
 end."""
+_SHARE = """
+fun({_, Vars}) ->
+  {ok, Line} = ts_dynvars:lookup(winserve_share, Vars),
+  Numbers = binary:split(iolist_to_binary(Line), <<",">>),
+  [Life, Count] = [binary_to_integer(Number) || Number <- Numbers],
+  put(winserve_life, Life), put(winserve_left, Count), 0
+end."""
 _GO = """
 fun({_, Vars}) ->
   {ok, On} = ts_dynvars:lookup(winserve_on, Vars),
   Taken = erlang:monotonic_time(milli_seconds) - get(winserve_began),
-  if On =:= %(place)s, Taken < %(life)s -> On; true -> -1 end
+  case On =:= %(place)s andalso Taken < get(winserve_life) of true -> On; false -> -1 end
 end."""
 _AGAIN = """
 fun(_) ->
   Taken = erlang:monotonic_time(milli_seconds) - get(winserve_began),
-  case get(winserve_left) > 0 andalso Taken < %(life)s of true -> 1; false -> 0 end
+  case get(winserve_left) > 0 andalso Taken < get(winserve_life) of true -> 1; false -> 0 end
 end."""
 _END = """
 fun(_) -> ts_mon_cache:add({sample, winserve_ended, erlang:system_time(milli_seconds)}), 0 end."""

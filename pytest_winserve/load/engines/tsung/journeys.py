@@ -8,7 +8,8 @@ makes the request out of the user's values and cookies, and one after it, which 
 * `winserve_at_L_sent`, `winserve_at_L_OUTCOME`: of the request at the place L of the plan's labels;
 * `winserve_pass_J_begun`, `winserve_pass_J_complete`: passes of the journey J;
 * `winserve_unmet_L_K_STATUS`: answers of which the K-th expectation of the step did not hold;
-* `winserve_inexact_NAME`: a cookie of which tsung would not do what the other engines do.
+* `winserve_inexact_NAME`: a cookie of which tsung would not do what the other engines do;
+* `winserve_cookies_stayed`: requests that went with a cookie of tsung's own.
 """
 
 from __future__ import annotations
@@ -284,7 +285,7 @@ class _StepWriter:
               {keeps}
               put(winserve_path, P),
               case element(tuple_size(Http), Http) of
-                [] -> ok; _ -> ts_mon_cache:add({{count, winserve_inexact_kept}})
+                [] -> ok; _ -> ts_mon_cache:add({{count, winserve_cookies_stayed}})
               end,
               ts_mon_cache:add([{{count, winserve_sent}},
                                 {{count, winserve_at_{self.label}_sent}}]),

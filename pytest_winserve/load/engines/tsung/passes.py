@@ -16,7 +16,7 @@ from pytest_winserve.load.results.journeys import JourneyShare, Unexpected
 from pytest_winserve.load.results.shares import RequestShare
 
 _INEXACT = "winserve_inexact_"
-_KEPT = "kept"
+_STAYED = "winserve_cookies_stayed"
 _UNMET = re.compile(r"winserve_unmet_(\d+)_(\d+)_(\d+)")
 _NAMES = {"closed": "closed_early", UNEXPECTED: UNEXPECTED}
 
@@ -55,7 +55,7 @@ def _check_cookies(log: TsungLog) -> None:
         for name in log.names()
         if name.strip("'").startswith(_INEXACT)
     )
-    if _KEPT in names:
+    if log.total(_STAYED):
         raise LoadError(
             "this tsung keeps cookies in a way that is not known here: take the engine builtin or "
             "locust"

@@ -69,7 +69,7 @@ def _ask(site: Site, known: Sequence[Mapping[str, Any]]) -> Iterator[Asked]:
 
     paths = [each["rule"] for each in known if each["plain"] and "GET" in each["methods"]]
     for path in dict.fromkeys(paths):
-        with Exchanges(site.deployment.address, headers=site.headers) as exchanges:
+        with Exchanges(site.deployment.address, headers=site.headers_for) as exchanges:
             get = exchanges.get(path, {"Connection": "close"}, Deadline.after(TIMEOUT))
             exchanges.finish()
         assert get.ended is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from pytest_winserve.load.sending import singles
 from pytest_winserve.probe.probe import Counting, Look, capacity, probe
 from pytest_winserve.probe.verdicts import Capacity, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
+from pytest_winserve.system.exchange import Headers
 from pytest_winserve.system.header_fields import merged, value_of
 from pytest_winserve.system.ports import ADDRESS
 from pytest_winserve.system.trust import SYSTEM, Trust, site_url
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 class FromHere:
     """Sends from this machine to where a site is reached from here.
 
-    `headers` are those of every request of a probe or a capacity; a plan's requests have them
-    already. `look` is called while a probe or a capacity is under way; what it raises ends that.
-    `trust` is what clients of a site trust that is served over TLS.
+    `headers` are those of every request of a probe or a capacity, or say them for a path; a plan's
+    requests have them already. `look` is called while a probe or a capacity is under way; what it
+    raises ends that. `trust` is what clients of a site trust that is served over TLS.
     """
 
     def __init__(
         self,
         deployment: Deployment,
-        headers: Mapping[str, str],
+        headers: Headers,
         look: Look = lambda: None,
         trust: Trust | None = None,
     ) -> None:

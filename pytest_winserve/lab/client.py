@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
+from pytest_winserve.load.journeys.cookies import Kept
 from pytest_winserve.system.trust import Trust
 
 
@@ -18,7 +19,7 @@ class Client(requests.Session):
 
     A redirect to another scheme, host or port is not followed, but is the answer itself: what is
     there is not what was asked, and may be anybody's. It begins with `headers`; their cookies are
-    in its jar, so that those of a login come beside them. `trust` is for what is served over TLS.
+    in its jar, so that others come beside them. `trust` is for what is served over TLS.
     """
 
     def __init__(
@@ -39,6 +40,16 @@ class Client(requests.Session):
                     self.cookies.set(cookie_name, value)
             else:
                 self.headers[name] = text
+
+    def keep(self, cookie: Kept) -> None:
+        """Have a cookie that somebody else was given, for where it goes."""
+        self.cookies.set(
+            cookie.name,
+            cookie.value,
+            path=cookie.path,
+            secure=cookie.secure,
+            expires=None if cookie.ends is None else int(cookie.ends),
+        )
 
     def cookie_of(self, path: str) -> dict[str, str]:
         """The header with the cookies that it would send for a path; none when there are none."""

@@ -101,6 +101,8 @@ class Site:
     """What its clients trust; None where it is not served over TLS."""
     on_progress: Callable[[Progress], None] = field(default=lambda progress: None, repr=False)
     """Called about once a second while a load runs."""
+    on_result: Callable[[Result], None] = field(default=lambda result: None, repr=False)
+    """Called with the result of each load before the observer is told of it."""
     own_headers: Mapping[str, str] = field(init=False, repr=False)
     """The headers without the cookies of a login: a journey's users begin without them."""
     _login: Walk | None = field(default=None, init=False)
@@ -147,7 +149,9 @@ class Site:
             # Not before it is wanted: a site is up sooner without it.
             from pytest_winserve.lab.client import Client
 
-            self._client = Client(self.url, self.headers, self.trust)
+            self._client = Client(self.url, self.own_headers, self.trust)
+            for cookie in () if self._login is None else self._login.cookies():
+                self._client.keep(cookie)
         return self._client
 
     def get(self, path: str, **kw: Any) -> Response:
@@ -170,11 +174,11 @@ class Site:
                 f"the journey {journey.name!r} was walked, but left no cookie for {self.fast}"
             )
         self._login = walk
-        self.headers = self._headers_for(self.fast)
-        self.sender = FromHere(self.deployment, self.headers, trust=self.trust)
+        self.headers = self.headers_for(self.fast)
+        self.sender = FromHere(self.deployment, self.headers_for, trust=self.trust)
         self._client = None
 
-    def _headers_for(self, path: str) -> Mapping[str, str]:
+    def headers_for(self, path: str) -> Mapping[str, str]:
         """The headers of a request for a path, with those cookies of the login that go there."""
         cookie = "" if self._login is None else self._login.cookie_for(path)
         return merged(self.own_headers, {"Cookie": cookie}) if cookie else self.own_headers
@@ -186,7 +190,7 @@ class Site:
         return replace(
             plan,
             requests=tuple(
-                each.with_headers(self._headers_for(each.path)) for each in plan.requests
+                each.with_headers(self.headers_for(each.path)) for each in plan.requests
             ),
         )
 
@@ -357,6 +361,7 @@ class Site:
                 site=usage,
                 logged=self.deployment.complaints(positions),
             )
+        self.on_result(result)
         if self.deployment.lost is not None:
             self.observer.measured("result", result.to_dict(), ())
             raise HostLost(f"{self.deployment.lost}\nwhat is known: {result.summary()}")
@@ -379,9 +384,11 @@ class Site:
 
     def _slow_request(self, slow: str | None, fast: str) -> SlowRequest:
         path = slow or self.slow
+        holds = all(info.instrumented for info in self.deployment.backends)
         if path is not None:
-            return SlowRequest(_path(path, "slow"))
-        if not all(info.instrumented for info in self.deployment.backends):
+            otherwise = "; without --slow the lab holds the fast one for a second" if holds else ""
+            return SlowRequest(_path(path, "slow"), otherwise=otherwise)
+        if not holds:
             raise UsageError(
                 f"the server {self.topology.server} cannot hold a request, nothing of the lab's "
                 "runs in it: name a slow path of the app's own by --slow"

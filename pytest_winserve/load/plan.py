@@ -11,6 +11,7 @@ Two models:
 from __future__ import annotations
 
 import base64
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -409,6 +410,17 @@ class Plan:
                 requests += [step] * (1 + step.follow)
         for label, each in zip(self.labels, requests, strict=True):
             yield label, each.path, each.headers
+
+    @property
+    def redirecting(self) -> frozenset[str]:
+        """The labels of the steps that expect a redirect, or follow one."""
+        steps = [step for journey in self.journeys for step in journey.steps]
+        expecting = [
+            step.follow or any(300 <= status < 400 for status in step.expected.status)
+            for step in steps
+            for _ in range(1 + step.follow)
+        ]
+        return frozenset(itertools.compress(self.labels, expecting)) if steps else frozenset()
 
     @property
     def largest_body(self) -> int:

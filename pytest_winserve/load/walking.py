@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pytest_winserve.errors import LoadError
 from pytest_winserve.load.engine import Target, resolve, secured
 from pytest_winserve.load.journeys.compiled import Journeys
+from pytest_winserve.load.journeys.cookies import Kept
 from pytest_winserve.load.journeys.journey import Journey, labels_of
 from pytest_winserve.load.journeys.masking import masked
 from pytest_winserve.load.journeys.visitor import Answer, Visitor
@@ -85,6 +86,10 @@ class Walk:
     def cookie_for(self, path: str) -> str:
         """The cookies that the user has at the end, as a header's value for a path."""
         return self._visitor.jar.header(path)
+
+    def cookies(self) -> list[Kept]:
+        """Those cookies, with where each goes."""
+        return self._visitor.jar.kept()
 
     def _exchange(self, request: bytes, label: str) -> Answer:
         method = request.split(b" ", 1)[0].decode()

@@ -7,13 +7,13 @@ requests run at the same time. Both keep what each request met: when, and who se
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_winserve.errors import ProbeError
 from pytest_winserve.probe.verdicts import Capacity, Exchange, SlowRequest, Verdict
 from pytest_winserve.servers import Concurrency
-from pytest_winserve.system.exchange import Exchanges, Get
+from pytest_winserve.system.exchange import Exchanges, Get, Headers
 from pytest_winserve.system.ports import Address
 from pytest_winserve.system.program import Deadline
 from pytest_winserve.system.trust import Trust
@@ -65,7 +65,7 @@ def probe(
     tags: tuple[str, str],
     counting: Counting,
     look: Look,
-    headers: Mapping[str, str],
+    headers: Headers,
     trust: Trust | None = None,
 ) -> Verdict:
     """Send `sleepers` slow requests and, while they are in flight, two fast ones per backend.
@@ -104,7 +104,7 @@ def capacity(
     next_tag: Callable[[], str],
     counting: Counting,
     look: Look,
-    headers: Mapping[str, str],
+    headers: Headers,
     trust: Trust | None = None,
 ) -> Capacity:
     """How many slow requests run at once, up to `limit`.
@@ -178,8 +178,7 @@ def _judge_slow(answers: Sequence[Get], slow: SlowRequest) -> None:
         if _seconds(answer) < SHORTEST_HOLD:
             raise ProbeError(
                 f"the slow path {slow.name} answered after {_seconds(answer) * 1000:.0f} ms: "
-                "a path that takes about a second is needed; without --slow the lab holds the "
-                "fast one for a second"
+                f"a path that takes about a second is needed{slow.otherwise}"
             )
 
 

@@ -20,10 +20,12 @@ than these seconds."""
 class SlowRequest:
     """What is slow in a probe or a capacity: a path of the app's own, or with `hold` any path. Then
     the lab holds the request for these seconds where the server runs the app, and the app runs.
+    `otherwise` is said of a path that is not slow: what its caller does without one.
     """
 
     path: str
     hold: float = 0.0
+    otherwise: str = ""
 
     @property
     def name(self) -> str:

@@ -214,7 +214,7 @@ def load_warnings(result: Result) -> list[Sentence]:
         )
     warnings += [f"BROKEN OFF: {one.line}" for one in result.journeys if one.broken_off]
     warnings += [f"UNEXPECTED: {line}" for line in unexpected_lines(result.unexpected)]
-    if result.redirected and not result.journeys:  # these say themselves what they expect
+    if result.redirected:
         warnings.append(f"REDIRECTS: {result.redirected}")
     warnings += [f"NOT THE SAME: {words}" for words in result.differences]
     warnings += [f"LEADS ELSEWHERE: {words}" for words in result.astray]

@@ -201,10 +201,11 @@ class CapacityRecord:
 
 @dataclass(frozen=True, slots=True)
 class ResultRecord:
-    """What came back from one load."""
+    """What came back from one load. `judged`: the test itself required something of it."""
 
     result: Result
     checks: tuple[CheckRecord, ...] = ()
+    judged: bool = False
 
     @classmethod
     def of(cls, result: Result, checks: Iterable[Check]) -> ResultRecord:
@@ -212,11 +213,12 @@ class ResultRecord:
         return cls(result, tuple(map(CheckRecord.of, checks)))
 
     def to_dict(self) -> dict[str, Any]:
-        return self.result.to_dict() | {"checks": _dicts(self.checks)}
+        made = self.result.to_dict() | {"checks": _dicts(self.checks)}
+        return made | ({"judged": True} if self.judged else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ResultRecord:
-        return cls(Result.from_dict(data), _checks(data))
+        return cls(Result.from_dict(data), _checks(data), data.get("judged", False))
 
 
 Measurement = VerdictRecord | CapacityRecord | ResultRecord

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_winserve.lab.observer import Live, MeasurementKind
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.criteria import Check
+from pytest_winserve.load.results.result import Result
 from pytest_winserve.report.measurements import (
     CapacityRecord,
     CheckRecord,
@@ -31,6 +32,8 @@ class Recorder:
     verdicts: list[VerdictRecord] = field(default_factory=list)
     capacities: list[CapacityRecord] = field(default_factory=list)
     results: list[ResultRecord] = field(default_factory=list)
+    given: list[Result] = field(default_factory=list)
+    """The results as the test has them, which may require something of them until it ends."""
     events: list[str] = field(default_factory=list)
     unless_idle: bool = False
 
@@ -79,7 +82,12 @@ class Recorder:
             development=topology.development,
             verdicts=tuple(self.verdicts),
             capacities=tuple(self.capacities),
-            results=tuple(self.results),
+            results=tuple(
+                replace(one, judged=result.required)
+                for one, result in zip(
+                    self.results, self.given, strict=False
+                )  # each is given first
+            ),
             events=tuple(self.events),
             machine=self.site.machine,
         )
@@ -93,4 +101,5 @@ def attach(site: Site, live: Live) -> Recorder:
     """Have a new recorder follow what the site does from now on."""
     recorder = Recorder(site, site.deployment.log_positions(), live)
     site.observer = recorder
+    site.on_result = recorder.given.append
     return recorder

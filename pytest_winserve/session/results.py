@@ -122,7 +122,7 @@ class RunResults:
             )
         ]
         unjudged = sum(
-            not load.checks and has_failures(load.result)
+            not (load.checks or load.judged) and has_failures(load.result)
             for record in self._records.values()
             for load in record.results
         )

@@ -222,18 +222,23 @@ class Get:
         self._fail(error)
 
 
+Headers = Mapping[str, str] | Callable[[str], Mapping[str, str]]
+"""Header fields, or what gives those of a request for a path."""
+
+
 class Exchanges:
     """Exchanges with one address that go on beside each other; leaving the context ends them all.
 
     `look` is called every moment, and ends them by what it raises. `headers` are those of every
-    exchange, beside its own. They go over TLS where there is something to trust.
+    exchange, beside its own, or say which an exchange for a path has. They go over TLS where there
+    is something to trust.
     """
 
     def __init__(
         self,
         address: Address,
         look: Callable[[], None] = lambda: None,
-        headers: Mapping[str, str] = MappingProxyType({}),
+        headers: Headers = MappingProxyType({}),
         trust: Trust | None = None,
     ) -> None:
         self._address = address
@@ -263,7 +268,8 @@ class Exchanges:
     ) -> Get:
         """Begin a GET, which is to be over at `deadline`, and connected at `connect_by` if given:
         the listen queue of a busy server may make it wait long."""
-        fields = merged(self._headers, headers)
+        usual = self._headers(path) if callable(self._headers) else self._headers
+        fields = merged(usual, headers)
         connect_by = connect_by or deadline
         get = Get(self._address, path, fields, deadline, connect_by, self._context)
         if get.connection is not None:

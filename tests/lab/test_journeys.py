@@ -17,6 +17,7 @@ USERS = 50
 
 TLS = "nginx4-waitress:front.tls=true"
 SHOP = """
+import time
 from flask import Flask, make_response, request
 app = Flask(__name__)
 
@@ -29,6 +30,16 @@ def login():
 @app.get("/shop/orders")
 def orders():
     return "yours" if request.cookies.get("member") == "ann" else ("who?", 401)
+
+@app.get("/shop/slow")
+def slow():
+    time.sleep(0.3)
+    return orders()
+
+@app.get("/admin/slow")
+def report():
+    time.sleep(0.3)
+    return index()
 
 @app.get("/")
 def index():
@@ -90,6 +101,10 @@ def test_the_cookies_of_a_login_go_where_their_path_says(tmp_path: Path) -> None
     with Lab() as lab:
         with lab.serve("waitress", app, fast="/shop/orders", login=login) as site:
             assert site.get("/shop/orders").text == "yours"
+            assert site.get("/").text == "no one"
+            for slow, fast in (("/shop/slow", None), ("/admin/slow", None), ("/shop/slow", "/")):
+                site.probe(slow=slow, fast=fast)  # an answer of 4xx is an error of the probe
+            assert site.capacity(1, slow="/admin/slow").value == 1
             inside = site.load(users=2, count=10, path="/shop/orders")
             outside = site.load(users=2, count=10, path="/")
         with pytest.raises(AppError, match=r"journey .in. was walked, but left no cookie for /$"):

@@ -244,6 +244,25 @@ def test_criteria_of_the_run_on_a_limited_load_as_the_setting_says(
     wrong.stderr.fnmatch_lines(["*limited=yes: fail or allow is needed*"])
 
 
+def test_what_a_test_has_judged_itself_is_not_told_to_be_unjudged(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        def test_judged(winserve):
+            winserve.load(users=1, count=3, path="/nowhere").require("status(404) == 3")
+        def test_unjudged(winserve):
+            winserve.load(users=1, count=3, path="/nowhere")
+        """
+    )
+    done = pytester.runpytest_subprocess("--winserve-topology=tornado", "-n", "1")
+    done.assert_outcomes(passed=2)
+    done.stdout.fnmatch_lines(["winserve: 1 load had failed requests that no criterion judged;"])
+    done = pytester.runpytest_subprocess("--winserve-topology=tornado", "-k", "test_judged")
+    done.assert_outcomes(passed=1)
+    done.stdout.no_fnmatch_line("*no criterion judged*")
+
+
 def test_the_report_is_written_and_the_summary_fits(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

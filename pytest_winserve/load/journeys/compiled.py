@@ -120,7 +120,7 @@ class ReadyJourney:
     def __init__(
         self, journey: Journey, host: str, tag: str | None, keepalive: bool, first: int
     ) -> None:
-        self.cookies, journey = _without_cookies(journey)
+        self.cookies, journey = without_cookies(journey)
         self.journey = journey
         self._table = journey.table
         self._variables = journey.variables
@@ -130,12 +130,7 @@ class ReadyJourney:
             self._more["Connection"] = "close"
         if tag is not None:
             self._more[REQUEST_HEADER] = tag
-        self._from_pages = {
-            name
-            for step in journey.steps
-            for name, take in step.takes.items()
-            if not take.where.startswith((JSON, COOKIE))
-        }
+        self._from_pages = from_pages(journey)
         self.places = {
             whole for step in journey.steps if (whole := Template(step.path).whole) is not None
         }
@@ -203,7 +198,17 @@ class Journeys:
         return 0 if len(self.all) == 1 else next(self._chosen)
 
 
-def _without_cookies(journey: Journey) -> tuple[dict[str, str], Journey]:
+def from_pages(journey: Journey) -> set[str]:
+    """The values that are taken out of pages and headers, and so are pieces of URLs already."""
+    return {
+        name
+        for step in journey.steps
+        for name, take in step.takes.items()
+        if not take.where.startswith((JSON, COOKIE))
+    }
+
+
+def without_cookies(journey: Journey) -> tuple[dict[str, str], Journey]:
     """The cookies that every step's headers name alike, which a user then has from the beginning;
     and the journey without them."""
     texts = {value_of(step.headers, "Cookie") for step in journey.steps}
@@ -239,15 +244,19 @@ def _body_of(step: Step) -> Callable[[Mapping[str, str]], bytes]:
     if step.files:
         return _multipart(step)
     if step.form is not None:
-        parts = [
-            f"{quote_plus(name)}=" + "".join(_form_parts(text)) for name, text in step.form.items()
-        ]
-        return _of_text("&".join(parts), _in_form)
+        return _of_text(form_text(step.form), _in_form)
     if step.json is not None:
         return _of_text(step.json_text, _in_json)
     if step.body is not None:
         return _of_text(step.body, None)
     return lambda _: b""
+
+
+def form_text(form: Mapping[str, str]) -> str:
+    """What a form is sent as, with the names of values."""
+    return "&".join(
+        f"{quote_plus(name)}=" + "".join(_form_parts(text)) for name, text in form.items()
+    )
 
 
 def _form_parts(text: str) -> Iterator[str]:

@@ -98,6 +98,17 @@ class _Answer:
         return self._headers
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A cookie of a user: it goes to what is below `path`, and ends at `ends` (UNIX seconds)."""
+
+    name: str
+    value: str
+    path: str
+    secure: bool
+    ends: float | None
+
+
 class Jar:
     """The cookies of one user."""
 
@@ -156,6 +167,13 @@ class Jar:
             if key[2] == name and (ends is None or ends > now)
         ]
         return unquote(max(found, key=lambda one: len(one[0]))[1]) if found else None
+
+    def kept(self) -> list[Kept]:
+        """All of them."""
+        return [
+            Kept(key[2], value, ruling.path, ruling.secure, ends)
+            for key, (value, ends, ruling) in self._cookies.items()
+        ]
 
     def values(self) -> list[str]:
         """The values of all of them."""

@@ -7,8 +7,9 @@ what it measured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pytest_winserve.load.measures.outcomes import is_answer, is_redirect, is_status
@@ -94,20 +95,26 @@ def nothing_but_redirects(outcomes: Mapping[str, int]) -> bool:
     return answered > 0 and redirects(outcomes) == answered
 
 
-def redirects_text(outcomes: Mapping[str, int], answers: Answers | None) -> str:
-    """`8475 of 8475 answers (100.0%) were redirects: to /login 8475`; empty without any."""
-    count = redirects(outcomes)
+def redirects_text(
+    outcomes: Mapping[str, int],
+    answers: Answers | None,
+    expected: Mapping[str, int] = MappingProxyType({}),
+) -> str:
+    """`8475 of 8475 answers (100.0%) were redirects: to /login 8475`; empty without any. `expected`
+    are those that are left out, by the request that is to be redirected."""
+    count = redirects(outcomes) - sum(expected.values())
     if not count:
         return ""
     answered = sum(n for outcome, n in outcomes.items() if is_answer(outcome))
     share = f"{count} of {answered} answers ({count / answered:.1%}) were redirects"
-    return f"{share}: {_where(answers or Answers())}"
+    which = " where no step expects one" if expected else ""
+    return f"{share}{which}: {_where(answers or Answers(), expected)}"
 
 
-def _where(answers: Answers) -> str:
+def _where(answers: Answers, expected: Collection[str]) -> str:
     places: dict[str, int] = {}
     for kind in answers.kinds:
-        if is_redirect(kind.status):
+        if is_redirect(kind.status) and kind.request not in expected:
             place = kind.location or "nowhere"
             places[place] = places.get(place, 0) + kind.count
     if not places:

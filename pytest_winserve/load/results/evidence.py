@@ -85,7 +85,7 @@ def evidence(result: ResultFacts, failed: Sequence[Criterion]) -> list[str]:
     """What a reader needs to see why these criteria fail."""
     lines = [f"sent {result.sent} to {result.url}, outcomes: {_counts(result.outcomes)}"]
     lines += [result.redirected] if result.redirected else []
-    if nothing_but_redirects(result.outcomes):
+    if nothing_but_redirects(result.outcomes) and result.redirected:
         lines.append("where redirects are what is measured, a criterion says so: status(302) >= 0")
     lines += [*result.differences, *result.astray]
     if result.errors:

@@ -23,6 +23,7 @@ from pytest_winserve.load.results.answers import (
     Answers,
     differences,
     nothing_but_redirects,
+    redirects,
     redirects_text,
 )
 from pytest_winserve.load.results.complaints import Complaint, logged_dict, logged_of
@@ -99,6 +100,7 @@ class Result:
     journeys: tuple[JourneyShare, ...] = ()
     unexpected: tuple[Unexpected, ...] = ()
     tls: Histogram | None = None
+    _required: list[Criterion] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         known = sum(self.outcomes.values())
@@ -215,10 +217,11 @@ class Result:
 
         None holds when the load generator was the limit, unless `allow_limited`, and none when it
         lost a worker. None holds when all answers were redirects, unless one of the criteria names
-        a status 3xx: `status(302) >= 0` says that they are wanted.
+        a status 3xx: `status(302) >= 0` says that they are wanted; or all steps expect theirs.
         """
         refused = "" if allow_limited or not self.limited else f"{self.limited}, not the server"
-        if nothing_but_redirects(self.outcomes) and not any(map(about_redirects, criteria)):
+        only_redirects = nothing_but_redirects(self.outcomes) and self.redirected
+        if only_redirects and not any(map(about_redirects, criteria)):
             refused = refused or f"nothing but redirects: {self.redirected}"
         return tuple(
             evaluate(
@@ -232,8 +235,14 @@ class Result:
 
     @property
     def redirected(self) -> str:
-        """What share of the answers were redirects, and where to; empty when none was."""
-        return redirects_text(self.outcomes, self.answers)
+        """What share of the answers were redirects, and where to; empty when none was. Those that a
+        step of a journey expects, or follows, are left out."""
+        expected = {
+            label: redirects(self.by_request[label].outcomes)
+            for label in self.plan.redirecting
+            if label in self.by_request
+        }
+        return redirects_text(self.outcomes, self.answers, expected)
 
     @property
     def differences(self) -> list[str]:
@@ -262,9 +271,15 @@ class Result:
         """
         __tracebackhide__ = True
         checks = self.checks(*parse_all(criteria), allow_limited=allow_limited)
+        self._required.extend(check.criterion for check in checks)
         failed = [check.criterion for check in checks if not check.passed]
         demand(checks, evidence(self, failed))
         return self
+
+    @property
+    def required(self) -> bool:
+        """Whether `require` was asked of it with any criterion."""
+        return bool(self._required)
 
     def summary(self) -> str:
         """A few lines of text: what was the limit first, then counts, rates and times."""

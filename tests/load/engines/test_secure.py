@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,15 +29,14 @@ from pytest_winserve.load.results.result import Result
 from pytest_winserve.system.ports import claim_port
 from pytest_winserve.system.trust import Trust
 from pytest_winserve.webservers.nginx import of_the_system, of_the_wheel
+from tests.kit.certificates import Certificates, given, made
 from tests.kit.commands import winserve
 from tests.kit.components import needs
 from tests.kit.platforms import WINE
 
-if not WINE:
-    import trustme
-
-CONF = """daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
-{user}
+# On Windows a master that is ended leaves its worker.
+PROCESSES = "master_process off;" if sys.platform == "win32" else "worker_processes 1;"
+CONF = """daemon off; {processes} pid nginx.pid; error_log error.log;
 events {{ }}
 http {{ access_log off; server {{ listen 127.0.0.1:{port} ssl;
 ssl_protocols {protocol};
@@ -47,15 +47,16 @@ BOTH = [(True, "TLSv1.3"), (False, "TLSv1.2")]
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, certificate: trustme.LeafCert, protocol: str = "TLSv1.2") -> Iterator[str]:
+def nginx(
+    folder: Path, certificates: Certificates, protocol: str = "TLSv1.2", kind: str = "good"
+) -> Iterator[str]:
     program = of_the_system() or of_the_wheel()
     assert program is not None
     claim = claim_port()
-    conf = CONF.format(port=claim.number, user="", protocol=protocol)
+    conf = CONF.format(port=claim.number, processes=PROCESSES, protocol=protocol)
     (folder / "nginx.conf").write_text(conf, "utf-8")
-    for pem in certificate.cert_chain_pems:
-        pem.write_to_path(str(folder / "tls.crt"), append=True)
-    certificate.private_key_pem.write_to_path(str(folder / "tls.key"))
+    for end in ("crt", "key"):
+        shutil.copy(certificates.folder / f"{kind}.{end}", folder / f"tls.{end}")
     command = [str(program), "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log"]
     process = subprocess.Popen(command)
     try:
@@ -73,23 +74,19 @@ def load(url: str, trust: Trust, *, keepalive: bool = True, count: int = 10) -> 
     return BuiltinEngine(workers=1).run(plan, Target(url, trust=trust))
 
 
-@pytest.fixture
-def authority() -> trustme.CA:
-    if WINE:
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    if WINE and given() is None:
         pytest.skip("platform: Wine 8 lacks a DLL that what makes the certificates needs")
-    return trustme.CA()
-
-
-def trusted(authority: trustme.CA) -> Trust:
-    return Trust(authority.cert_pem.bytes().decode())
+    return given() or made(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.mark.parametrize(("keepalive", "protocol"), BOTH)
 def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
-    tmp_path: Path, authority: trustme.CA, keepalive: bool, protocol: str
+    tmp_path: Path, certificates: Certificates, keepalive: bool, protocol: str
 ) -> None:
-    with nginx(tmp_path, authority.issue_cert("127.0.0.1"), protocol) as url:
-        result = load(url, trusted(authority), keepalive=keepalive, count=200)
+    with nginx(tmp_path, certificates, protocol) as url:
+        result = load(url, certificates.trusted, keepalive=keepalive, count=200)
     assert result.outcomes == {"200": 200}
     assert result.tls is not None
     assert result.tls.count == result.connect.count == (5 if keepalive else 200)
@@ -99,13 +96,13 @@ def test_a_load_over_tls_has_the_handshake_as_a_time_of_its_own(
 
 
 @needs("tsung")
-def test_tsung_over_tls(tmp_path: Path, authority: trustme.CA) -> None:
+def test_tsung_over_tls(tmp_path: Path, certificates: Certificates) -> None:
     plan = Plan.make(users=4, count=40, path="/", timeout=5)
     engine = TsungEngine()
-    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
-        result = engine.run(plan, Target(url, trust=trusted(authority)))
+    with nginx(tmp_path, certificates) as url:
+        result = engine.run(plan, Target(url, trust=certificates.trusted))
         with pytest.raises(LoadError, match="its certificate is not to be trusted"):
-            engine.run(plan, Target(url, trust=trusted(trustme.CA())))
+            engine.run(plan, Target(url, trust=certificates.mistrusted))
     assert result.outcomes == {"200": 40}
     assert result.unmeasured == {"first_byte", "connect", "tls"}
     assert result.metric("tls.p95") == (None, 0)
@@ -115,14 +112,14 @@ def test_tsung_over_tls(tmp_path: Path, authority: trustme.CA) -> None:
 
 @needs("locust")
 @pytest.mark.parametrize("protocol", ["TLSv1.2", "TLSv1.3"])
-def test_locust_over_tls(tmp_path: Path, authority: trustme.CA, protocol: str) -> None:
+def test_locust_over_tls(tmp_path: Path, certificates: Certificates, protocol: str) -> None:
     plan = Plan.make(users=4, count=40, path="/", timeout=5)
     closing = Plan.make(users=4, count=40, path="/", timeout=5, keepalive=False)
     engine = LocustEngine(workers=1)
-    with nginx(tmp_path, authority.issue_cert("127.0.0.1"), protocol) as url:
-        kept = engine.run(plan, Target(url, trust=trusted(authority)))
+    with nginx(tmp_path, certificates, protocol) as url:
+        kept = engine.run(plan, Target(url, trust=certificates.trusted))
         closed = engine.run(closing, Target(url, trust=Trust(insecure=True)))
-        bad = engine.run(plan, Target(url, trust=trusted(trustme.CA())))
+        bad = engine.run(plan, Target(url, trust=certificates.mistrusted))
     for result, connects in ((kept, 4), (closed, 40)):
         assert result.outcomes == {"200": 40}
         assert result.tls is not None
@@ -136,18 +133,18 @@ def test_locust_over_tls(tmp_path: Path, authority: trustme.CA, protocol: str) -
 
 @pytest.mark.parametrize(("keepalive", "protocol"), BOTH)
 def test_the_loop_of_other_systems(
-    tmp_path: Path, authority: trustme.CA, keepalive: bool, protocol: str
+    tmp_path: Path, certificates: Certificates, keepalive: bool, protocol: str
 ) -> None:
-    with nginx(tmp_path, authority.issue_cert("127.0.0.1"), protocol) as url:
-        good = by_asyncio(url, trusted(authority), keepalive=keepalive)
-        bad = by_asyncio(url, trusted(trustme.CA()), keepalive=keepalive)
+    with nginx(tmp_path, certificates, protocol) as url:
+        good = by_asyncio(url, certificates.trusted, keepalive=keepalive)
+        bad = by_asyncio(url, certificates.mistrusted, keepalive=keepalive)
     assert good["outcomes"] == {"200": 40}
     handshakes = [Histogram.from_dict(second["tls"]).count for second in good["timeline"]]
     assert sum(handshakes) == (5 if keepalive else 40)
     assert bad["outcomes"] == {"tls_failed": 40}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        hangs = by_asyncio(url, trusted(authority), count=5, timeout=0.2)
+        hangs = by_asyncio(url, certificates.trusted, count=5, timeout=0.2)
     assert hangs["outcomes"] == {"tls_timeout": 5}
 
 
@@ -172,14 +169,15 @@ def by_asyncio(url: str, trust: Trust, **more: Any) -> dict[str, Any]:
 
 
 @needs("minutes")
-def test_the_command_takes_the_file_of_the_authority(tmp_path: Path, authority: trustme.CA) -> None:
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with nginx(tmp_path, authority.issue_cert("127.0.0.1")) as url:
+def test_the_command_takes_the_file_of_the_authority(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    with nginx(tmp_path, certificates) as url:
         load = ("load", f"{url}/", "--users", "2", "--count", "20")
         refused = winserve(*load)
         assert refused.status == 1
         assert "; --ca FILE names the certificate of who signed it" in refused.err
-        for trust in (("--ca", str(tmp_path / "ca.pem")), ("--insecure",)):
+        for trust in (("--ca", str(certificates.authority)), ("--insecure",)):
             done = winserve(*load, *trust)
             assert done.status == 0, done.err
             assert "sent 20, answered 20, errors 0" in done.out
@@ -187,23 +185,20 @@ def test_the_command_takes_the_file_of_the_authority(tmp_path: Path, authority: 
 
 @needs("minutes")
 def test_bad_certificates_are_named_before_a_load_and_counted_in_it(
-    tmp_path: Path, authority: trustme.CA
+    tmp_path: Path, certificates: Certificates
 ) -> None:
-    long_ago = datetime(2001, 1, 1, tzinfo=UTC)
     bad = {
-        "certificate has expired; renew it, or --insecure": authority.issue_cert(
-            "127.0.0.1", not_after=long_ago
-        ),
-        "IP address mismatch, .*; load it by a name that": authority.issue_cert("shop.example"),
-        "unable to get local issuer certificate; --ca FILE": trustme.CA().issue_cert("127.0.0.1"),
+        "expired": "certificate has expired; renew it, or --insecure",
+        "misnamed": "IP address mismatch, .*; load it by a name that",
+        "foreign": "unable to get local issuer certificate; --ca FILE",
     }
-    for number, (why, certificate) in enumerate(bad.items()):
-        folder = tmp_path / str(number)
+    for kind, why in bad.items():
+        folder = tmp_path / kind
         folder.mkdir()
-        with nginx(folder, certificate) as url:
+        with nginx(folder, certificates, kind=kind) as url:
             with pytest.raises(LoadError, match=f"its certificate is not to be trusted: {why}"):
-                shake_hands(Target(url, trust=trusted(authority)))
-            assert load(url, trusted(authority)).outcomes == {"tls_failed": 10}
+                shake_hands(Target(url, trust=certificates.trusted))
+            assert load(url, certificates.trusted).outcomes == {"tls_failed": 10}
             shake_hands(Target(url, trust=Trust(insecure=True)))
             assert load(url, Trust(insecure=True)).outcomes == {"200": 10}
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_winserve.load.criteria import Criterion
+from pytest_winserve.load.journeys.journey import Journey
+from pytest_winserve.load.journeys.steps import Step
+from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.recording.tally import KINDS_OF_ANSWERS, Tally
 from pytest_winserve.load.recording.wire import LONGEST_PLACE, place_of
@@ -21,6 +26,7 @@ from pytest_winserve.load.results.answers import (
     redirects_text,
 )
 from pytest_winserve.load.results.result import Result
+from pytest_winserve.load.results.shares import RequestShare
 from tests.kit.results import Make
 
 PAGE = "GET /page"
@@ -82,6 +88,40 @@ def test_no_criterion_holds_on_nothing_but_redirects_unless_they_are_named(make:
         assert all(check.passed for check in result.checks(*plain, Criterion.parse(named)))
     for other in ("status(502) == 0%", "outcome(refused) == 0%"):
         assert not any(c.passed for c in result.checks(*plain, Criterion.parse(other)))
+
+
+def test_a_redirect_that_a_step_expects_is_none_to_tell_of(make: Make) -> None:
+    steps = [
+        Step(post="/login", expect={"status": 302}),
+        Step(post="/note", follow=True),
+        Step(get="/orders"),
+    ]
+    plan = Plan.make(count=1, journeys=[Journey("order", steps)])
+    assert plan.redirecting == {"POST /login", "POST /note", "POST /note (followed)"}
+    shares = {label: RequestShare({"302": 10}, Histogram()) for label in plan.labels[:2]}
+    kinds = [AnswerKind(label, "302", "/home", 0, 10) for label in shares]
+    made = make.result(outcomes={"302": 20})
+    result = replace(
+        Result.from_dict({key: made[key] for key in made if key != "checks"}),
+        plan=plan,
+        by_request=shares,
+        answers=Answers(tuple(kinds)),
+    )
+    assert result.redirected == ""
+    assert "redirects" not in result.summary()
+    assert result.checks(Criterion.parse("error_rate < 1%"))[0].passed
+    bounced = replace(
+        result,
+        sent=25,
+        outcomes={"302": 25},
+        by_request=shares | {"GET /orders": RequestShare({"302": 5}, Histogram())},
+        answers=Answers((*kinds, AnswerKind("GET /orders", "302", "/login", 0, 5))),
+    )
+    words = "5 of 25 answers (20.0%) were redirects where no step expects one: to /login 5"
+    assert bounced.redirected == words
+    (check,) = bounced.checks(Criterion.parse("error_rate < 1%"))
+    assert not check.passed
+    assert words in check.note
 
 
 @pytest.mark.parametrize(

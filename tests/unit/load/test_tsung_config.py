@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from pytest_winserve.load.engines.tsung.config import (
     configuration,
     users_of,
 )
+from pytest_winserve.load.journeys.journey import Journey
+from pytest_winserve.load.journeys.steps import Step, Upload
 from pytest_winserve.load.plan import Plan, Request
 
 FOREVER = 10**12
@@ -153,3 +157,59 @@ def test_several_clients(tmp_path: Path) -> None:
         {"host": "gen1", "weight": "2", "maxusers": "6"},
         {"host": "gen2", "weight": "1", "maxusers": "6"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (Step(get="/", follow=True), "follow: the engine tsung does not follow redirects"),
+        (
+            Step(post="/", files={"photo": Upload("cat.png", b"x")}),
+            "files: the engine tsung sends no uploads",
+        ),
+        (Step(get="{next}"), "get = '{next}': the engine tsung cannot tell"),
+        (Step(get="/", take={"id": "json:$.id"}), "take: id: .* and not by 'json:'"),
+        (Step(get="/", take={"id": "cookie:id"}), "take: id: .* and not by 'cookie:'"),
+        (Step(get="/", take={"id": r"(\w+)\Z"}), "take: id: the pattern .* Erlang"),
+        (Step(get="/", take={"id": "é(.)"}), "take: id: the pattern .* Erlang"),
+        (Step(get="/", take={"id": "(?x) (.)"}), "take: id: the pattern .* Erlang"),
+        (Step(post="/", body="x"), "body: the engine tsung sends it as a form.* Content-Type"),
+        (
+            Step(get="/", headers={"accept-encoding": "gzip"}),
+            "headers: Accept-Encoding: the engine tsung looks at pages that are not compressed",
+        ),
+    ],
+)
+def test_a_step_that_tsung_cannot_make_is_named(step: Step, told: str) -> None:
+    first = Step(get="/first", take={"next": "(.)"})
+    plan = Plan.make(count=1, journeys=[Journey("order", [first, step])])
+    where = rf"the journey 'order', step 2 \({re.escape(step.label)}\), "
+    with pytest.raises(UsageError, match=f"{where}{told}.*; take the engine builtin or locust"):
+        check_plan(plan)
+
+
+def test_a_row_of_the_data_is_one_users_with_tsung() -> None:
+    journey = Journey("order", [Step(get="/{user}")], data=[{"user": "a"}])
+    check_plan(Plan.make(users=3, count=3, journeys=[journey]))
+    with pytest.raises(UsageError, match="'order', data: the engine tsung starts new users"):
+        check_plan(Plan.make(stages=[(1, 3)], journeys=[journey]))
+
+
+@pytest.mark.parametrize(
+    "pattern", [r'name="csrf"[^>]*value="([^"]+)"', r"(?i)id=(\d+)\.", r"(?:a|b)(?P<id>.*?)\s"]
+)
+def test_patterns_that_mean_the_same_to_erlang(pattern: str) -> None:
+    step = Step(get="/", take={"id": pattern}, expect={"status": [200, 404], "text": "x"})
+    check_plan(Plan.make(count=1, journeys=[Journey("order", [step])]))
+
+
+def test_each_user_has_its_row_and_secrets_are_in_no_attribute(tmp_path: Path) -> None:
+    rows = [{"user": "a,b", "password": "p\nq"}, {"user": "c", "password": "secret"}]
+    step = Step(post="/in", form={"user": "{user}", "password": "{password}"})
+    made = xml(tmp_path, users=3, count=3, journeys=[Journey("order", [step], data=rows)])
+    files = {each.get("id"): Path(str(each.get("value"))) for each in made.iter("option")}
+    assert files["shares"].read_text() == f"{FOREVER},1\n" * 3
+    lines = files["rows0"].read_text().splitlines()
+    decoded = [[base64.b64decode(cell).decode() for cell in line.split(",")] for line in lines]
+    assert decoded == [["a,b", "p\nq"], ["c", "secret"], ["a,b", "p\nq"]]
+    assert "secret" not in ET.tostring(made, "unicode")

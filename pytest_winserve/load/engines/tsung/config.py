@@ -25,6 +25,8 @@ from xml.sax.saxutils import quoteattr
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.load.engine import Target
+from pytest_winserve.load.engines.tsung.erlang import evaluated
+from pytest_winserve.load.engines.tsung.journeys import JourneySessions, check_journeys
 from pytest_winserve.load.plan import Plan, Request
 from pytest_winserve.tags import REQUEST_HEADER
 
@@ -83,6 +85,8 @@ fun(_) ->
                     {sample, winserve_ended, erlang:system_time(milli_seconds)}]), 0
 end."""
 _UNLIMITED = 10**12
+JOURNEYS = "journeys"
+"""The session of all users where they are on journeys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +168,7 @@ def _arrivals(plan: Plan) -> Iterator[StaticUser]:
 
 def check_plan(plan: Plan) -> None:
     """UsageError for what tsung cannot do."""
-    for journey in plan.journeys:
-        raise UsageError(
-            f"the journey {journey.name!r}, step 1 ({journey.steps[0].label}): the engine tsung "
-            "sends requests and no journeys; take the engine builtin or locust"
-        )
+    check_journeys(plan)
     for request in plan.requests:
         allowed = WITH_BODY if request.body else (*WITHOUT_BODY, *WITH_BODY)
         if request.method not in allowed:
@@ -209,6 +209,8 @@ def configuration(
         for i, request in enumerate(plan.requests)
     ]
     step = "".join(_choice(plan.requests, requests))
+    shares = [(user.life, user.count) for user in sorted(users, key=lambda user: user.start)]
+    journeys = JourneySessions(plan, target, tag, folder, shares)
     host, port = address
     kind = ("ssl" if target.secure else "tcp") + ("6" if ":" in host else "")
     timeout = max(1, _ms(plan.timeout))
@@ -223,7 +225,10 @@ def configuration(
         "</clients>",
         f'<servers><server host={quoteattr(host)} port="{port}" type="{kind}"/></servers>',
         f'<load duration="{math.ceil(longest)}" unit="second">',
-        *(_user(user, names[user.life, user.count]) for user in users),
+        *(
+            _user(user, JOURNEYS if plan.journeys else names[user.life, user.count])
+            for user in users
+        ),
         "</load>",
         "<options>",
         *(
@@ -234,9 +239,14 @@ def configuration(
                 ("max_retries", retries),
             )
         ),
+        *(journeys.options() if plan.journeys else ()),
         "</options>",
         "<sessions>",
-        *(_session(plan, name, life, count, step) for (life, count), name in names.items()),
+        *(
+            [journeys.session(JOURNEYS)]
+            if plan.journeys
+            else [_session(plan, name, *numbers, step) for numbers, name in names.items()]
+        ),
         "</sessions>",
         "</tsung>",
     ]
@@ -288,16 +298,11 @@ def _request(
     )
 
 
-def _eval(code: str, name: str) -> str:
-    text = quoteattr(" ".join(code.split()))
-    return f'<setdynvars sourcetype="eval" code={text}><var name="{name}"/></setdynvars>'
-
-
 def _choice(requests: Sequence[Request], texts: Iterable[str]) -> Iterator[str]:
     """The request, or a choice by weight among several."""
     texts = list(texts)
-    if len(texts) == 1:
-        yield texts[0]
+    if len(texts) < 2:
+        yield from texts
         return
     total = sum(request.weight for request in requests)
     bound, clauses = 0.0, []
@@ -305,25 +310,25 @@ def _choice(requests: Sequence[Request], texts: Iterable[str]) -> Iterator[str]:
         bound += request.weight / total
         clauses.append(f"X < {bound:.12f} -> {i}")
     clauses.append(f"true -> {len(texts) - 1}")
-    yield _eval(f"fun(_) -> X = rand:uniform(), if {'; '.join(clauses)} end end.", "pick")
+    yield evaluated(f"fun(_) -> X = rand:uniform(), if {'; '.join(clauses)} end end.", "pick")
     for i, text in enumerate(texts):
         yield f'<if var="pick" eq="{i}">{text}</if>'
 
 
 def _session(plan: Plan, name: str, life: int, count: int, step: str) -> str:
     numbers = {"life": life, "count": count}
-    after = _eval(_STEP % numbers, "go")
+    after = evaluated(_STEP % numbers, "go")
     if plan.think_time:
         think = max(1, _ms(plan.think_time)) / 1000
         after = (
-            f"{_eval(_BEFORE_PAUSE, 'done')}"
+            f"{evaluated(_BEFORE_PAUSE, 'done')}"
             f'<thinktime value="{think:.3f}" random="false"/>'
-            f"{_eval(_AFTER_PAUSE % numbers, 'go')}"
+            f"{evaluated(_AFTER_PAUSE % numbers, 'go')}"
         )
     return (
         f'<session name="{name}" weight="1" type="ts_http">'
-        f"{_eval(_BEGIN % numbers, 'begun')}"
+        f"{evaluated(_BEGIN % numbers, 'begun')}"
         f'<repeat name="again" max_repeat="{_UNLIMITED}">'
         f'{step}{after}<while var="go" eq="1"/></repeat>'
-        f"{_eval(_END, 'ended')}</session>"
+        f"{evaluated(_END, 'ended')}</session>"
     )

@@ -25,7 +25,9 @@ from pathlib import Path
 from pytest_winserve.errors import LoadError
 from pytest_winserve.load.engine import Target
 from pytest_winserve.load.engines.tsung.log import TsungLog, read_log
+from pytest_winserve.load.engines.tsung.passes import passes_of
 from pytest_winserve.load.measures.histogram import Histogram
+from pytest_winserve.load.measures.outcomes import UNEXPECTED
 from pytest_winserve.load.plan import Plan
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.load.results.shares import Generator, Second
@@ -53,6 +55,11 @@ _CONNECTS = {
 }
 _GAVE_UP = "error_abort_max_conn_retries"
 _RESETS = ("error_abort_max_send_retries", "error_send")
+_OUTCOMES = {
+    "winserve_closed": "closed_early",
+    "winserve_unexpected": UNEXPECTED,
+    "error_timeout": "timeout",
+}
 _TIMES = re.compile(r"\{sample,\s*(request|connect),\s*\[([^\]]*)\]\}")
 _SESSION = re.compile(r"\{sample,\s*winserve_session,\s*(\d+)\}")
 
@@ -68,7 +75,7 @@ def outcome_of(name: str) -> str | None:
         return _CONNECTS.get(name.removeprefix(_CONNECT), "reset")
     if name.startswith("error_inet_") or name in _RESETS:
         return "reset"
-    return {"winserve_closed": "closed_early", "error_timeout": "timeout"}.get(name)
+    return _OUTCOMES.get(name)
 
 
 def outcomes_of(log: TsungLog) -> dict[str, int]:
@@ -133,6 +140,7 @@ def result_of(
     if not sent:
         raise LoadError(f"tsung ended without sending anything\n{said}")
     _check(log, said)
+    walked = passes_of(plan, log, outcomes)
     times = read_times(full)
     unfinished = sent - sum(outcomes.values())
     if unfinished < 0:
@@ -163,6 +171,9 @@ def result_of(
         sessions=times.session,
         timeline=seconds,
         by_backend={},
+        by_request=walked.by_request,
+        journeys=walked.journeys,
+        unexpected=walked.unexpected,
         generator=Generator(
             workers=1, lost=int(lost), cpu=cpu, lag=None, limited_by=_limited_by(log, plan, cpu)
         ),
@@ -178,7 +189,8 @@ def known(log: TsungLog) -> str:
 
 def _check(log: TsungLog, said: str) -> None:
     """Hold what the sessions counted against tsung's own counters."""
-    ended = log.total("winserve_closed") + log.total("winserve_unknown")
+    counted = ("winserve_closed", "winserve_unknown", "winserve_unexpected")
+    ended = sum(log.total(name) for name in counted)
     for name in log.names():
         if name.startswith("winserve_") and name[9:].isdigit():
             ended += log.total(name)

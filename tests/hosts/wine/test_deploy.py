@@ -19,14 +19,19 @@ from tests.hosts.wine.conftest import COMMAND_SECONDS, OwnWine
 from tests.kit.accounts import STEPS, journey
 from tests.kit.apps import accounts
 from tests.kit.components import needs
+from tests.kit.deployed import free_port
 from tests.kit.traces import answered
 from tests.kit.waiting import eventually
 
 pytestmark = needs("wine", "minutes")
 
-PORT = 23_500
+IMPORT = """
+import subprocess, sys
+subprocess.run([sys.argv[1], "-c", "import flask, pytest_winserve"])
+"""
 USERS = 50
 BACKENDS = 4
+WHOLE = 0, ["running; answers with 200"] * (BACKENDS + 1)
 APP = Path(accounts.__file__)
 OF_THE_APP = (
     "flask", "wtforms", "werkzeug", "jinja2", "markupsafe", "click", "itsdangerous", "blinker",
@@ -118,8 +123,9 @@ class Windows:
 class Site:
     """A deployed folder, and what runs of it."""
 
-    def __init__(self, windows: Windows, own: OwnWine, folder: Path) -> None:
-        self._windows, self._own, self.folder = windows, own, folder
+    def __init__(self, windows: Windows, own: OwnWine, folder: Path, port: int) -> None:
+        self._windows, self._own, self.folder, self.port = windows, own, folder, port
+        self.url = f"http://127.0.0.1:{port}"
 
     def does(self, command: str) -> str:
         """What a batch file says that succeeds."""
@@ -133,11 +139,11 @@ class Site:
         return status, [line.partition(": ")[2].partition(" (")[0] for line in said.splitlines()]
 
     def whole(self) -> bool:
-        return self.status() == (0, ["running; answers with 200"] * (BACKENDS + 1))
+        return self.status() == WHOLE
 
     def backend(self, number: int) -> list[psutil.Process]:
         """The launcher of the app's environment, and the Python that it starts."""
-        return self._own.windows(f"--listen=127.0.0.1:{PORT + number}")
+        return self._own.windows(f"--listen=127.0.0.1:{self.port + number}")
 
     def control(self) -> list[psutil.Process]:
         """What a batch file runs."""
@@ -154,7 +160,7 @@ class Site:
 
     def nothing_left(self) -> None:
         """No port, and no process: those of a service end after it has said that it stopped."""
-        assert not any(answered(port) for port in range(PORT, PORT + BACKENDS + 1))
+        assert not any(answered(self.port + number) for number in range(BACKENDS + 1))
         nssm = windows_path(self.folder / "nssm.exe")
         eventually(lambda: not self._own.windows(nssm), seconds=90)
         assert not self.front()
@@ -185,22 +191,26 @@ def site(windows: Windows, own_wine: OwnWine, tmp_path: Path) -> Site:
         for path in own_wine.layout.site.glob(f"{name}*"):
             if path.is_dir():
                 shutil.copytree(path, venv / "Lib" / "site-packages" / path.name)
-    to = app / "site one"
+    to, port = app / "site one", free_port(BACKENDS + 1)
     said = windows.python(
         "-c", DEPLOY, windows_path(programs), windows_path(app), "deploy",
         f"nginx{BACKENDS}-waitress", "--app", "shop:create_app()", "--to", windows_path(to),
-        "--name", "shop", "--port", str(PORT), "--env-file", "prod.env", "--python", "venv",
+        "--name", "shop", "--port", str(port), "--env-file", "prod.env", "--python", "venv",
         package=True,
     )  # fmt: skip
     assert (to / "install.cmd").is_file(), said
-    return Site(windows, own_wine, to)
+    # The Python that runs it, as Wine's services do, cannot reach this package.
+    of_the_app = windows_path(venv / "Scripts" / "python.exe")
+    said = windows.python("-c", IMPORT, of_the_app)
+    assert "No module named 'pytest_winserve'" in said, said
+    return Site(windows, own_wine, to, port)
 
 
 class OverError(Exception):
     """What the load was for is done."""
 
 
-def loaded_during(windows: Windows, path: Path) -> Progress:
+def loaded_during(windows: Windows, path: Path, url: str) -> Progress:
     """Run a batch file while users load the site, until it has ended; what they got."""
     seen: list[Progress] = []
     with windows.started(path) as process:
@@ -212,7 +222,7 @@ def loaded_during(windows: Windows, path: Path) -> Progress:
 
         plan = Plan.make(users=USERS, duration=2 * COMMAND_SECONDS, path="/", timeout=30)
         with suppress(OverError):
-            get_engine("builtin").run(plan, Target(f"http://127.0.0.1:{PORT}"), follow)
+            get_engine("builtin").run(plan, Target(url), follow)
         assert process.stdout is not None
         assert process.returncode == 0, process.stdout.read().decode("cp437")
     return seen[-1]
@@ -228,12 +238,12 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     assert site.status()[0] == 1
     for _ in range(2):
         assert "shop-front: running" in site.does("install")
-    assert site.whole()
+    assert site.status() == WHOLE
 
     # Each user has its own account, whatever backend answers; and nginx has logged each request.
     before = site.logged()
     plan = Plan.make(users=USERS, count=USERS, timeout=30, journeys=[journey()])
-    result = get_engine("builtin").run(plan, Target(f"http://127.0.0.1:{PORT}"))
+    result = get_engine("builtin").run(plan, Target(site.url))
     assert result.unexpected == (), result.summary()
     (share,) = result.journeys
     assert (share.begun, share.complete, share.broken) == (USERS, USERS, {})
@@ -244,16 +254,16 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     killed = site.backend(1)
     for process in killed:
         process.kill()
-    eventually(lambda: set(site.backend(1)) - set(killed) and answered(PORT + 1), seconds=60)
+    eventually(lambda: set(site.backend(1)) - set(killed) and answered(site.port + 1), seconds=60)
     # nginx's worker goes on serving when its master is killed; it must not.
     killed = site.front()
     killed[0].kill()
     eventually(lambda: not any(process.is_running() for process in killed), seconds=60)
     eventually(site.whole, seconds=60)
 
-    progress = loaded_during(windows, site.folder / "upgrade.cmd")
+    progress = loaded_during(windows, site.folder / "upgrade.cmd", site.url)
     assert dict(progress.outcomes) == {"200": sum(progress.outcomes.values())}
-    assert site.whole()
+    assert site.status() == WHOLE
 
     windows.reboot()
     # By itself: nobody starts anything.
@@ -263,7 +273,7 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     assert site.status() == (1, ["stopped; does not answer"] * (BACKENDS + 1))
     for _ in range(2):
         site.does("start")
-    assert site.whole()
+    assert site.status() == WHOLE
     for _ in range(2):
         site.does("uninstall")
     assert site.status() == (1, ["not installed; does not answer"] * (BACKENDS + 1))

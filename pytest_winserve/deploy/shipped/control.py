@@ -33,6 +33,8 @@ BUSY_SECONDS = 60.0
 right, such as a change of a service that is there."""
 STOP_SECONDS = 300.0
 """Many times GRACE_MILLISECONDS, for a machine that is busy."""
+PORT_SECONDS = 90.0
+"""How long after its service has stopped a port may be taken."""
 GRACE_MILLISECONDS = 20_000
 """How long a program may take to end by itself when it is asked to; then it is killed."""
 LOG_BYTES = 10 * 1024 * 1024
@@ -374,6 +376,7 @@ def stop_service(service: Service) -> None:
         if what in ("", "stopped"):
             if is_free(service):
                 return
+            deadline = min(deadline, time.monotonic() + PORT_SECONDS)
         elif what != "stopping":
             # A service that is busy may not have heard it the first time.
             said = run("sc", "stop", service.name)[1]
@@ -386,7 +389,7 @@ def not_gone(service: Service, what: str, said: str) -> str:
     """Why a service does not count as stopped."""
     if what in ("", "stopped"):
         return (
-            f"{service.name} has stopped, but {STOP_SECONDS:g} s later something still listens at "
+            f"{service.name} has stopped, but {PORT_SECONDS:g} s later something still listens at "
             f"{service.address}:{service.port}: end it (its number: netstat -ano | findstr "
             f":{service.port}; then: taskkill /F /PID NUMBER), and run this again: it goes on"
         )

@@ -356,7 +356,7 @@ def start_service(service: Service) -> None:
     deadline = time.monotonic() + BUSY_SECONDS
     while (what := state(service)) not in STARTED:
         status, said = run("sc", "start", service.name)
-        if status and (status not in BUSY or time.monotonic() > deadline):
+        if (status and status not in BUSY) or time.monotonic() > deadline:
             if state(service) in STARTED:
                 break
             raise Failed(

@@ -122,7 +122,7 @@ class NginxFront:
         fastcgi: bool = False,
         deployed: bool = False,
     ) -> None:
-        for name in ("logs", "temp"):
+        for name in ("logs", "temp", "html") if deployed else ("logs", "temp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         connections = int(options["connections"]) or PLATFORM_CONNECTIONS
         text = configuration(

@@ -64,6 +64,9 @@ def test_it_is_deployed_and_answers(topology: str, app_folder: Path) -> None:
         log = to / "output.txt"
         eventually(lambda: "all of it answers" in log.read_text(), seconds=60)
         assert get(port) == wanted
+        if topology.startswith("nginx"):
+            (access,) = (to / "nginx" / "logs").glob("access-*.log")
+            eventually(lambda: '"GET / HTTP/1.1" 200' in access.read_text())
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert get(port) == ""

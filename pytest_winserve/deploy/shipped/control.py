@@ -25,7 +25,16 @@ LOGS = HERE / "logs"
 STATES = {1: "stopped", 2: "starting", 3: "stopping", 4: "running", 7: "paused"}
 """By Windows' numbers. NSSM pauses a service whose program ends at once, again and again."""
 MAY_CONNECT, MAY_ASK, NO_SUCH_SERVICE = 0x1, 0x4, 1060
-STOP_SECONDS = 90.0
+STARTED = ("running", "starting", "paused")
+BUSY = (1, 1053, 1055)
+"""How `sc` ends when Windows' service manager did not get to it in time; 1 is Wine's."""
+BUSY_SECONDS = 60.0
+"""How long what Windows or NSSM refuses is asked again: on a busy machine they refuse what is
+right, such as a change of a service that is there."""
+STOP_SECONDS = 300.0
+"""Many times GRACE_MILLISECONDS, for a machine that is busy."""
+PORT_SECONDS = 90.0
+"""How long after its service has stopped a port may be taken."""
 GRACE_MILLISECONDS = 20_000
 """How long a program may take to end by itself when it is asked to; then it is killed."""
 LOG_BYTES = 10 * 1024 * 1024
@@ -166,15 +175,40 @@ def run(*command: str) -> tuple[int, str]:
     return done.returncode, said.decode("utf-8", "replace").strip()
 
 
-def nssm(*words: str) -> str:
-    status, said = run(str(NSSM), *words)
-    if status:
-        raise Failed(f"nssm {' '.join(words)}: {said or f'exit status {status}'}")
-    return said
+def nssm(verb: str, service: Service, *words: str) -> None:
+    """Have NSSM change a service that is there."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        status, said = run(str(NSSM), verb, service.name, *words)
+        if not status:
+            return
+        what = state(service)
+        if not what or "ObjectName" in words or time.monotonic() > deadline:  # no password twice
+            raise Failed(
+                f"nssm {verb} {service.name} {words[0]}: {said or f'exit status {status}'} (to "
+                f"Windows the service is {what or 'not installed'}); the same command can be run "
+                "again"
+            )
+        time.sleep(1)
 
 
 def state(service: Service) -> str:
     """What Windows says of the service; empty when there is none of that name."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return state_now(service)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise Failed(
+                    f"for {BUSY_SECONDS:g} s Windows did not tell the state of {service.name}: "
+                    f"{error}; the same command can be run again"
+                ) from None
+        time.sleep(1)
+
+
+def state_now(service: Service) -> str:
+    """As `state`, asked once. Raises OSError."""
     if sys.platform == "win32":
         import ctypes
 
@@ -191,7 +225,7 @@ def state(service: Service) -> str:
             return STATES.get(told[1], f"in state {told[1]}")
         if error == NO_SUCH_SERVICE:
             return ""
-        raise Failed(f"Windows does not tell the state of {service.name}: error {error}")
+        raise ctypes.WinError(error)
     raise Failed("these services are for Windows; nothing was changed")
 
 
@@ -247,7 +281,12 @@ def check_before_install(services: list[Service]) -> None:
 def configure(service: Service) -> None:
     """Make the service, or bring one that is there to what settings.py says."""
     if not state(service):
-        nssm("install", service.name, service.program)
+        status, said = run(str(NSSM), "install", service.name, service.program)
+        if not state(service):
+            raise Failed(
+                f"nssm install {service.name}: {said or f'exit status {status}'}; install.cmd can "
+                "be run again"
+            )
     write_parameters(
         service.name,
         {
@@ -263,16 +302,16 @@ def configure(service: Service) -> None:
             "AppRotateBytes": LOG_BYTES,
         },
     )
-    nssm("set", service.name, "Start", "SERVICE_AUTO_START")
+    nssm("set", service, "Start", "SERVICE_AUTO_START")
     depend(service)
     account = SETTINGS["ACCOUNT"]
     if account.startswith(BUILT_IN):
-        nssm("set", service.name, "ObjectName", account)
+        nssm("set", service, "ObjectName", account)
     elif account:
         import getpass
 
         password = getpass.getpass(f"Password of {account} (it is given to Windows only): ")
-        nssm("set", service.name, "ObjectName", account, password)
+        nssm("set", service, "ObjectName", account, password)
 
 
 def read_parameters(name: str) -> dict[str, str | int]:
@@ -309,31 +348,55 @@ def write_parameters(name: str, values: dict[str, str | int]) -> None:
 def depend(service: Service) -> None:
     """Have Windows start what it needs first, also after a reboot."""
     if service.needs:
-        nssm("set", service.name, "DependOnService", *service.needs)
+        nssm("set", service, "DependOnService", *service.needs)
 
 
 def start_service(service: Service) -> None:
     """Start it, and return when it answers."""
-    if state(service) not in ("running", "starting"):
+    deadline = time.monotonic() + BUSY_SECONDS
+    while (what := state(service)) not in STARTED:
         status, said = run("sc", "start", service.name)
-        if status and state(service) not in ("running", "starting"):
-            raise Failed(f"sc start {service.name}: {said or f'exit status {status}'}")
+        if (status and status not in BUSY) or time.monotonic() > deadline:
+            if state(service) in STARTED:
+                break
+            raise Failed(
+                f"sc start {service.name}: {said or f'exit status {status}'} (the service was "
+                f"{what}); the same command can be run again"
+            )
+        time.sleep(0.2)
     wait_until_ready(service)
 
 
 def stop_service(service: Service) -> None:
     """Stop it, and return when it and what it has started are gone."""
-    if state(service) not in ("", "stopped"):
-        run("sc", "stop", service.name)
     deadline = time.monotonic() + STOP_SECONDS
-    while state(service) not in ("", "stopped") or not is_free(service):
+    said = ""
+    while True:
+        what = state(service)
+        if what in ("", "stopped"):
+            if is_free(service):
+                return
+            deadline = min(deadline, time.monotonic() + PORT_SECONDS)
+        elif what != "stopping":
+            # A service that is busy may not have heard it the first time.
+            said = run("sc", "stop", service.name)[1]
         if time.monotonic() > deadline:
-            what = state(service)
-            raise Failed(
-                f"{service.name} is {what or 'no service'} after {STOP_SECONDS:g} s, and "
-                f"{service.address}:{service.port} is {'free' if is_free(service) else 'taken'}"
-            )
+            raise Failed(not_gone(service, what, said))
         time.sleep(0.2)
+
+
+def not_gone(service: Service, what: str, said: str) -> str:
+    """Why a service does not count as stopped."""
+    if what in ("", "stopped"):
+        return (
+            f"{service.name} has stopped, but {PORT_SECONDS:g} s later something still listens at "
+            f"{service.address}:{service.port}: end it (its number: netstat -ano | findstr "
+            f":{service.port}; then: taskkill /F /PID NUMBER), and run this again: it goes on"
+        )
+    return (
+        f"{service.name} is {what} {STOP_SECONDS:g} s after it was told to stop"
+        f"{f' (sc stop: {said})' if said else ''}; run this again: it goes on"
+    )
 
 
 # -- the commands --------------------------------------------------------------------------------
@@ -392,9 +455,23 @@ def uninstall() -> int:
     stop()
     for service in fronts() + backends():
         if state(service):
-            nssm("remove", service.name, "confirm")
+            remove(service)
             print(f"{service.name}: removed")
     return 0
+
+
+def remove(service: Service) -> None:
+    deadline = time.monotonic() + BUSY_SECONDS
+    while state(service):
+        status, said = run(str(NSSM), "remove", service.name, "confirm")
+        if not status:
+            return
+        if time.monotonic() > deadline:
+            raise Failed(
+                f"nssm remove {service.name}: {said or f'exit status {status}'}; uninstall.cmd can "
+                "be run again"
+            )
+        time.sleep(1)
 
 
 def upgrade() -> int:
@@ -416,7 +493,7 @@ def upgrade() -> int:
 def without_dependencies() -> Iterator[None]:
     """Windows refuses to stop what a running service needs. So nothing is needed meanwhile."""
     for front in fronts():
-        nssm("reset", front.name, "DependOnService")
+        nssm("reset", front, "DependOnService")
     try:
         yield
     finally:

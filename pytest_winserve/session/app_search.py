@@ -1,7 +1,8 @@
 """Which app is served when none is named: as Flask's own command looks for it.
 
 See https://flask.palletsprojects.com/en/stable/cli/#application-discovery: `FLASK_APP`, else
-`wsgi.py`, else `app.py`. What none of these has is the sample app.
+`wsgi.py`, else `app.py`. A folder with none of these may be that of a Django project: `manage.py`
+beside one package with a `wsgi.py`. Else it is the sample app.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pytest_winserve.errors import UsageError
 from pytest_winserve.session.settings import Settings
 
 FILES = ("wsgi.py", "app.py")
+PROJECT = "manage.py"
 VARIABLE = "FLASK_APP"
 DOTENV = (".flaskenv", ".env")
 """Where Flask's own command reads variables from, the first one that has it."""
@@ -89,6 +91,8 @@ def found_app(folder: Path, environment: Mapping[str, str]) -> tuple[str, str]:
         if (folder / name).is_file():
             return name, "found in this folder"
     packages = sorted(path.parent.name for path in folder.glob("*/wsgi.py"))
+    if len(packages) == 1 and (folder / PROJECT).is_file():
+        return f"{packages[0]}.wsgi", f"found beside {PROJECT}"
     hint = f"; for {packages[0]}/wsgi.py, write --app {packages[0]}.wsgi" if packages else ""
     return SAMPLE_APP, (
         f"the sample app of this package: there is no --app, no {VARIABLE}, and neither "

@@ -75,6 +75,20 @@ def test_the_sample_app_is_served_where_there_is_none_and_that_is_said(tmp_path:
     assert found_app(tmp_path, {})[1].endswith("; for project/wsgi.py, write --app project.wsgi")
 
 
+def test_the_package_of_a_django_project_is_found(tmp_path: Path) -> None:
+    for name in ("project", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "manage.py").touch()
+    (tmp_path / "project" / "wsgi.py").touch()
+    assert found_app(tmp_path, {}) == ("project.wsgi", "found beside manage.py")
+    (tmp_path / "other" / "wsgi.py").touch()  # which one is not known
+    app, why = found_app(tmp_path, {})
+    assert app == SAMPLE_APP
+    assert why.endswith("; for other/wsgi.py, write --app other.wsgi")
+    (tmp_path / "wsgi.py").touch()
+    assert found_app(tmp_path, {}) == ("wsgi.py", "found in this folder")
+
+
 def test_settings_get_the_app_of_their_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,11 +82,10 @@ class Recorder:
             development=topology.development,
             verdicts=tuple(self.verdicts),
             capacities=tuple(self.capacities),
+            # Each is given before it is recorded, and the last one may never be.
             results=tuple(
                 replace(one, judged=result.required)
-                for one, result in zip(
-                    self.results, self.given, strict=False
-                )  # each is given first
+                for one, result in zip(self.results, self.given, strict=False)
             ),
             events=tuple(self.events),
             machine=self.site.machine,

@@ -26,8 +26,12 @@ STATES = {1: "stopped", 2: "starting", 3: "stopping", 4: "running", 7: "paused"}
 """By Windows' numbers. NSSM pauses a service whose program ends at once, again and again."""
 MAY_CONNECT, MAY_ASK, NO_SUCH_SERVICE = 0x1, 0x4, 1060
 STARTED = ("running", "starting", "paused")
-BUSY = (1, 1053, 1055)
+TOO_LONG = 1460
+"""What `run` gives as the status of a command that did not end: Windows' number for that."""
+BUSY = (1, 1053, 1055, TOO_LONG)
 """How `sc` ends when Windows' service manager did not get to it in time; 1 is Wine's."""
+COMMAND_SECONDS = 120.0
+"""How long `sc` and NSSM may take."""
 BUSY_SECONDS = 60.0
 """How long what Windows or NSSM refuses is asked again: on a busy machine they refuse what is
 right, such as a change of a service that is there."""
@@ -167,9 +171,13 @@ def run(*command: str) -> tuple[int, str]:
     To a file: a service that is started meanwhile could keep a pipe open, which would never end.
     """
     with tempfile.TemporaryFile() as output:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
-        )
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
+                timeout=COMMAND_SECONDS,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return TOO_LONG, f"it did not end in {COMMAND_SECONDS:g} s"
         output.seek(0)
         said = output.read().replace(b"\0", b"")
     return done.returncode, said.decode("utf-8", "replace").strip()

@@ -202,7 +202,7 @@ def test_a_daemon_of_mod_wsgi(serve: Serve, topology: str) -> None:
         # Apache has started another one; what the dead one ran is over.
         assert notes(result) == []
         assert site.deaths() == []
-        assert site.deployment.in_flight(TOTALS) == 0
+        eventually(lambda: site.deployment.in_flight(TOTALS) == 0)
         # It loads the app meanwhile.
         eventually(lambda: site.capacity(slow="/sleep?seconds=0.4").as_declared)
 

@@ -423,7 +423,8 @@ def test_the_lab_without_pytest(tmp_path: Path) -> None:
     assert (done.returncode, without_waits(done.stderr)) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("http://127.0.0.1:")
-    assert "50 sent in" in lines[0]
+    # Behind the address, or below what is said of a busy machine.
+    assert [line for line in lines if "50 sent in" in line], done.stdout
     assert "outcomes: 200 50" in lines
     assert "answers by backend: 0 25, 1 25" in lines
     assert "front's log 50, backend 0 25, backend 1 25" in lines

@@ -7,15 +7,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
-from pytest_winserve.hosts.wine.layout import default_layout, find_wine
+from pytest_winserve.hosts.wine.layout import default_layout, find_wine, windows_path
 
 
 def main() -> int:
     layout = default_layout()
     with layout.held(alone=False), tempfile.TemporaryDirectory() as certificates:
         subprocess.run([sys.executable, "-m", "tests.kit.certificates", certificates], check=True)
-        environment = {**os.environ, "TEST_CERTIFICATES": f"Z:{certificates}"}
+        environment = {**os.environ, "TEST_CERTIFICATES": windows_path(Path(certificates))}
         command = [*layout.command(find_wine()), *sys.argv[1:]]
         # A Windows Python does not start under Wine with a file as standard output: a pipe it is.
         with subprocess.Popen(

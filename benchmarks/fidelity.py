@@ -69,11 +69,11 @@ BODIES: Mapping[str, Request] = {
 }
 
 
-def served(server: str, command: str) -> Site:
+def served(server: str, command: str, lab: Lab) -> Site:
     """The app by the lab, or by the command line of the server `command`."""
     if server == "command":
-        return Lab().serve(server, command=command, fast="/")
-    return Lab().serve(server, app="fidelity_app:application", fast="/")
+        return lab.serve(server, command=command, fast="/")
+    return lab.serve(server, app="fidelity_app:application", fast="/")
 
 
 def measured(site: Site, request: Request, seconds: float) -> tuple[float, float]:
@@ -128,8 +128,8 @@ def main() -> None:
             first = "command" if given.control else server
             try:
                 with (
-                    served(first, commands[server]) as lab,
-                    served("command", commands[server]) as command,
+                    served(first, commands[server], Lab()) as lab,
+                    served("command", commands[server], Lab()) as command,
                 ):
                     for name in BODIES:
                         say(compare(lab, command, name, rounds, seconds))

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import psutil
 from common import machine, say
-from fidelity import APP, BODIES
+from fidelity import APP, BODIES, served
 
 from pytest_winserve import Lab, Request
 
@@ -40,21 +40,16 @@ _TOTALS = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
 def hold(server: str, side: str) -> None:
     """Serves until standard input ends; says where and by which processes, as a line of JSON."""
-    lab = Lab(start_timeout=START)
     command = own_commands("fidelity_app:application")[server]
-    site = (
-        lab.serve(server, app="fidelity_app:application", fast="/")
-        if side == "lab"
-        else lab.serve("command", command=command, fast="/")
-    )
-    with site:
+    first = server if side == "lab" else "command"
+    with served(first, command, Lab(start_timeout=START)) as site:
         pids = [backend.pid for backend in site.backends]
         say(json.dumps({"address": site.deployment.address, "pids": pids}))
         sys.stdin.read()
 
 
 @contextmanager
-def served(server: str, side: str, folder: Path) -> Iterator[tuple[tuple[str, int], list[int]]]:
+def counting(server: str, side: str, folder: Path) -> Iterator[tuple[tuple[str, int], list[int]]]:
     """The address and all processes of a site under valgrind."""
     words = [
         "valgrind", "--tool=callgrind", "--trace-children=yes", "--instr-atstart=no", "-q",
@@ -114,7 +109,7 @@ def measured(server: str, side: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "fidelity_app.py").write_text(APP, "utf-8")
-        with served(server, side, folder) as (address, pids):
+        with counting(server, side, folder) as (address, pids):
             control("-i on", pids)
             found = {}
             for body, request in BODIES.items():

@@ -11,7 +11,6 @@ Two models:
 from __future__ import annotations
 
 import base64
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -402,33 +401,38 @@ class Plan:
         )
 
     @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of all journeys, as `labels` has them: one that follows a redirect is there
+        twice."""
+        return tuple(
+            step
+            for journey in self.journeys
+            for step in journey.steps
+            for _ in range(1 + step.follow)
+        )
+
+    @property
     def asked(self) -> Iterator[tuple[str, str, Mapping[str, str]]]:
         """The label, path and headers of each request, or of each step."""
-        requests: list[Request | Step] = list(self.requests)
-        for journey in self.journeys:
-            for step in journey.steps:
-                requests += [step] * (1 + step.follow)
+        requests: tuple[Request | Step, ...] = (*self.requests, *self.steps)
         for label, each in zip(self.labels, requests, strict=True):
             yield label, each.path, each.headers
 
     @property
     def redirecting(self) -> frozenset[str]:
         """The labels of the steps that expect a redirect, or follow one."""
-        steps = [step for journey in self.journeys for step in journey.steps]
-        expecting = [
-            step.follow or any(300 <= status < 400 for status in step.expected.status)
-            for step in steps
-            for _ in range(1 + step.follow)
-        ]
-        return frozenset(itertools.compress(self.labels, expecting)) if steps else frozenset()
+        labelled = zip(self.labels, self.steps, strict=False)  # a plan of requests has no steps
+        return frozenset(
+            label
+            for label, step in labelled
+            if step.follow or any(300 <= status < 400 for status in step.expected.status)
+        )
 
     @property
     def largest_body(self) -> int:
         """Bytes of the largest body that is sent, but for what values add to a journey's."""
         bodies = [len(request.body) for request in self.requests]
-        for journey in self.journeys:
-            bodies += [step.body_size for step in journey.steps]
-        return max(bodies)
+        return max([*bodies, *(step.body_size for step in self.steps)])
 
     def split(self, n: int) -> tuple[Plan, ...]:
         """Plans for n workers; users, count, rates and levels add up to this plan's.

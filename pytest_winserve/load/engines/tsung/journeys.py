@@ -265,7 +265,7 @@ class _StepWriter:
         if not value_of(headers, "Cookie"):
             lines.append("(get(winserve_cookies))(P)")
         if page is not None and step.method != "GET":
-            named = (value_of(each.headers, "Host") for each in self._all_steps())
+            named = (value_of(each.headers, "Host") for each in plan.steps)
             called = next((name for name in named if name), own["Host"])
             origin = f"{urlsplit(self.sessions.target.url).scheme}://{called}"
             lines += [binary(f"\r\nReferer: {origin}"), "get(winserve_page)"]
@@ -294,10 +294,6 @@ class _StepWriter:
         names = ["winserve_path", "winserve_head", "winserve_body"]
         names += [f"winserve_apart{n}" for n in range(len(apart))]
         return evaluated(code, *names)
-
-    def _all_steps(self) -> Iterator[Step]:
-        for journey in self.sessions.plan.journeys:
-            yield from journey.steps
 
     def request(self) -> str:
         """The request: its path, headers and body are what the fun before it made."""
@@ -449,8 +445,3 @@ fun(_) ->
 end."""
 _END = """
 fun(_) -> ts_mon_cache:add({sample, winserve_ended, erlang:system_time(milli_seconds)}), 0 end."""
-
-
-def steps_of(plan: Plan) -> Sequence[Step]:
-    """The steps of all journeys, in the order of the plan's labels."""
-    return [step for journey in plan.journeys for step in journey.steps]

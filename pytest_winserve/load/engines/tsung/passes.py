@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_winserve.errors import LoadError
-from pytest_winserve.load.engines.tsung.journeys import expectations, steps_of
+from pytest_winserve.load.engines.tsung.journeys import expectations
 from pytest_winserve.load.engines.tsung.log import TsungLog
 from pytest_winserve.load.measures.histogram import Histogram
 from pytest_winserve.load.measures.outcomes import UNEXPECTED
@@ -108,7 +108,7 @@ def _journeys(plan: Plan, log: TsungLog, lost: list[int]) -> tuple[JourneyShare,
 
 
 def _unexpected(plan: Plan, log: TsungLog) -> tuple[Unexpected, ...]:
-    steps = steps_of(plan)
+    steps = plan.steps
     found = []
     for name in log.names():
         if match := _UNMET.fullmatch(name):

@@ -20,33 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["Journey", "Lab", "Request", "Site", "Step", "Topology", "__version__"]
 
 
+_HOMES = {
+    "Journey": "load.journeys.journey",
+    "Lab": "lab.lab",
+    "Request": "load.plan",
+    "Site": "lab.site",
+    "Step": "load.journeys.steps",
+    "Topology": "topology",
+    "__version__": "version",
+}
+
+
 def __getattr__(name: str) -> object:
-    if name == "Journey":
-        from pytest_winserve.load.journeys.journey import Journey
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return Journey
-    if name == "Lab":
-        from pytest_winserve.lab.lab import Lab
-
-        return Lab
-    if name == "Request":
-        from pytest_winserve.load.plan import Request
-
-        return Request
-    if name == "Site":
-        from pytest_winserve.lab.site import Site
-
-        return Site
-    if name == "Step":
-        from pytest_winserve.load.journeys.steps import Step
-
-        return Step
-    if name == "Topology":
-        from pytest_winserve.topology import Topology
-
-        return Topology
-    if name == "__version__":
-        from pytest_winserve.version import __version__
-
-        return __version__
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,38 +1,33 @@
 """The pytest plugin: options, marker, fixtures and hooks. It registers and does nothing else;
-what does the work is imported when a test asks for it."""
+what does the work is imported when a test asks for it.
+
+Every run of pytest has it, so that each module it imports, and each name in it, costs all of them:
+`benchmarks/plugin_cost.py` counts it."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
-from pytest_winserve.session.settings import SETTINGS, Settings, resolve
+from pytest_winserve.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from pytest_winserve.lab.available import Surveys
     from pytest_winserve.lab.site import Site
-    from pytest_winserve.session.attempts import Attempt
-    from pytest_winserve.session.environment import RunEnvironment
-    from pytest_winserve.session.recorder import Recorder
-    from pytest_winserve.session.site_keys import SiteKey
+    from pytest_winserve.session.pytest_run import PytestRun
     from pytest_winserve.session.site_pool import SitePool
-    from pytest_winserve.session.wanted import Wanted
 
-GIVEN_KEY = pytest.StashKey[Settings]()
-SETTINGS_KEY = pytest.StashKey[Settings]()
-SURVEYS_KEY = pytest.StashKey["Surveys"]()
-ENVIRONMENT_KEY = pytest.StashKey["RunEnvironment"]()
-WANTED_KEY = pytest.StashKey["Wanted"]()
-ATTEMPTS_KEY = pytest.StashKey[list["Attempt"]]()
-NOT_STARTED_KEY = pytest.StashKey["SiteKey"]()
-RELEASED_KEY = pytest.StashKey[bool]()
-GROUPED_KEY = pytest.StashKey[bool]()
-TOLD_KEY = pytest.StashKey[list[BaseException]]()
-ITEM_KEY = pytest.StashKey[pytest.Item]()
+# Typed by annotations, which cost nothing: `StashKey[bool]()` is slow to make.
+GIVEN_KEY: pytest.StashKey[bool] = pytest.StashKey()
+"""Whether any setting was given, anywhere."""
+GROUPED_KEY: pytest.StashKey[bool] = pytest.StashKey()
+"""Whether the workers of xdist get the tests of a site together."""
+RUN_KEY: pytest.StashKey[PytestRun] = pytest.StashKey()
+"""What a run knows that uses the lab; no other has it."""
+ITEM_KEY: pytest.StashKey[pytest.Item] = pytest.StashKey()
 """The test that runs: a fixture of the session's does not know it."""
 
 STOCK_CHECKS = "test_site.py"
@@ -67,7 +62,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     # Before xdist makes `-n 2` mean --dist=load: afterwards that could be the user's own choice.
     option = config.option
     chosen = getattr(option, "dist", "no") != "no" or getattr(option, "distload", False)
-    config.stash[GROUPED_KEY] = not chosen and bool(_given(config).given)
+    config.stash[GROUPED_KEY] = not chosen and _given(config)
     return (yield)
 
 
@@ -82,52 +77,30 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | Non
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    settings = _given(config)
-    if settings.given:
-        from pytest_winserve.session.site_keys import validate
-
-        try:
-            validate(_settings(config), _surveys(config))
-        except WinserveError as error:
-            raise pytest.UsageError(str(error)) from error
-    if settings.live_server:
-        from pytest_winserve.session import live_server
-
-        try:
-            live_server.register(config)
-        except WinserveError as error:
-            raise pytest.UsageError(str(error)) from None
-    if settings.given or getattr(config.option, "dist", "no") != "no":
-        _collect_results(config)
+    if _given(config):
+        _run(config).configure()
+    if _given(config) or getattr(config.option, "dist", "no") != "no":
+        _run(config).collect_results()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    return _header(config) if _given(config).given else []
+    return _run(config).environment.header() if _given(config) else []
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     # Asked for little output, pytest leaves its header out; what reads `--co -q` wants test names.
     option = config.option
     quiet = option.verbose < 0 or option.no_header or option.collectonly
-    if quiet or _given(config).given or not any(map(_uses_lab, items)):
+    if quiet or _given(config) or not any(map(_uses_lab, items)):
         return []
-    return _header(config)
+    return _run(config).environment.header()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "winserve_session" in metafunc.fixturenames:
-        _once_for_each_site_of_the_run(metafunc)
-    if "winserve" not in metafunc.fixturenames:
-        return
-    from pytest_winserve.session.wanted import parametrized_by_the_suite
-
-    try:
-        if parametrized_by_the_suite(metafunc):
-            return
-        keys, ids = _wanted(metafunc.config).generated(metafunc)
-    except WinserveError as error:
-        raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from None
-    metafunc.parametrize("winserve", keys, indirect=True, ids=ids)
+        _run(metafunc.config).parametrize_session(metafunc)
+    if "winserve" in metafunc.fixturenames:
+        _run(metafunc.config).parametrize(metafunc)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -136,16 +109,6 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     from pytest_winserve.session.wanted import id_of_parameter
 
     return id_of_parameter(val)
-
-
-def _once_for_each_site_of_the_run(metafunc: pytest.Metafunc) -> None:
-    try:
-        keys, ids = _wanted(metafunc.config).of_the_run()
-    except WinserveError as error:
-        raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from None
-    # With one site a test keeps its name: fixtures of the suite may have it use the site unseen.
-    if len(keys) > 1:
-        metafunc.parametrize("winserve_session", keys, indirect=True, ids=ids, scope="session")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -166,53 +129,19 @@ def pytest_collection_modifyitems(
 ) -> Generator[None, None, None]:
     uses = any(map(_uses_lab, items))
     if uses:
-        _collect_results(config)
-        _settle(config, items)
-        from pytest_winserve.session.wanted import in_order
-
-        in_order(items, grouped=hasattr(config.option, "dist"))
+        _run(config).begin(items)
     yield
     if uses:
         # The suite's own hook may have added markers.
-        _settle(config, items)
-
-
-def _settle(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Find out what each test wants, and leave out what nobody does."""
-    try:
-        unwanted = _wanted(config).settle(items)
-    except WinserveError as error:
-        raise pytest.UsageError(str(error)) from None
-    if unwanted:
-        config.hook.pytest_deselected(items=unwanted)
-        left_out = set(unwanted)
-        items[:] = [item for item in items if item not in left_out]
+        _run(config).settle(items)
 
 
 @pytest.fixture(scope="session")
 def _winserve_pool(request: pytest.FixtureRequest) -> Iterator[SitePool]:
-    from pytest_winserve.session.display import live_of
-    from pytest_winserve.session.site_pool import SitePool
-    from pytest_winserve.session.wanted import SITE_KEY
+    from pytest_winserve.session.serving import pool_of
 
-    items = request.session.items
-    wanted = [item.stash[SITE_KEY] for item in items if SITE_KEY in item.stash]
-    pool = SitePool(_settings(request.config), wanted, live_of(request.config))
-    request.config.pluginmanager.register(EndedByInterrupt(pool), "winserve-interrupt")
-    yield pool
-    request.config.pluginmanager.unregister(name="winserve-interrupt")
-    pool.close()
-
-
-class EndedByInterrupt:
-    """A pytest plugin that ends the sites of an interrupted run, before fixtures close them with
-    patience."""
-
-    def __init__(self, pool: SitePool) -> None:
-        self._pool = pool
-
-    def pytest_keyboard_interrupt(self) -> None:
-        self._pool.abandon()
+    with pool_of(_run(request.config), request.session) as pool:
+        yield pool
 
 
 @pytest.fixture
@@ -221,29 +150,10 @@ def winserve(request: pytest.FixtureRequest, _winserve_pool: SitePool) -> Iterat
 
     The marker `winserve` chooses another topology, host, app, command, or other probe paths.
     """
-    from pytest_winserve.session.wanted import SITE_KEY, named_otherwise
+    from pytest_winserve.session.serving import site_of_test
 
-    item = request.node
-    expected = item.stash.get(SITE_KEY, None)
-    key = _wanted(request.config).key(item) if expected is None else expected
-    if expected is None or item.stash.get(RELEASED_KEY, False):
-        _winserve_pool.expect(key)
-    try:
-        try:
-            site, events = _winserve_pool.site(key)
-        except WinserveError:
-            item.stash[NOT_STARTED_KEY] = key
-            raise
-        recorder = _follow(item, site)
-        recorder.events += [*named_otherwise(item, key), *events]
+    with site_of_test(_run(request.config), _winserve_pool, request.node) as site:
         yield site
-        recorder.events += [f"died during this test: {death}" for death in site.deaths()]
-    finally:
-        _over(item)
-        # One that nobody expected may be wanted again, and is kept until the end.
-        if expected is not None:
-            item.stash[RELEASED_KEY] = True
-            _winserve_pool.release(key)
 
 
 @pytest.fixture(scope="session")
@@ -253,35 +163,11 @@ def winserve_session(request: pytest.FixtureRequest, _winserve_pool: SitePool) -
     The marker `winserve` does not count for it. With several topologies or hosts, the tests that
     use it run once for each.
     """
-    from dataclasses import replace
-
-    from pytest_winserve.session.run_site import RunSite, not_by_marker
-    from pytest_winserve.session.suites_app import app_of_run
+    from pytest_winserve.session.serving import site_of_run
 
     config = request.config
-    wanted = _wanted(config)
-    asked: SiteKey = getattr(request, "param", None) or wanted.run_key()
-    key = replace(asked, app=app_of_run(_settings(config), request, asked.topology))
-    item = config.stash[ITEM_KEY]
-    _winserve_pool.expect(key)
-    try:
-        try:
-            site, events = _winserve_pool.site(key)
-        except WinserveError:
-            item.stash[NOT_STARTED_KEY] = key
-            raise
-        run_site = RunSite(
-            site,
-            lambda test: _follow(test, site),
-            _over,
-            lambda test: not_by_marker(test, wanted, asked, key),
-        )
-        run_site.begin(item, events)
-        config.pluginmanager.register(run_site, f"winserve-{id(run_site)}")
+    with site_of_run(_run(config), _winserve_pool, request, config.stash[ITEM_KEY]) as site:
         yield site
-        config.pluginmanager.unregister(run_site)
-    finally:
-        _winserve_pool.release(key)
 
 
 @pytest.fixture
@@ -291,23 +177,10 @@ def winserve_factory(
     """`factory(topology, app=, host=, command=, slow=, fast=, start_timeout=, journey=)` gives a
     site of the test's own, to be used as a context; one that is still up at the end of the test is
     stopped then."""
-    from contextlib import ExitStack
+    from pytest_winserve.session.serving import sites_of_test
 
-    from pytest_winserve.session.wanted import marker_arguments
-
-    wanted = _wanted(request.config)
-    with ExitStack() as stack:
-
-        def factory(topology: str, **choices: Any) -> AbstractContextManager[Site]:
-            keys = wanted.keys(request.node, **marker_arguments(topology=topology, **choices))
-            if len(keys) != 1:
-                raise pytest.UsageError(f"winserve_factory serves one topology, not {len(keys)}")
-            site = _winserve_pool.start(keys[0])
-            _follow(request.node, site)
-            return stack.enter_context(site)
-
+    with sites_of_test(_run(request.config), _winserve_pool, request.node) as factory:
         yield factory
-        _over(request.node)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -316,20 +189,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     try:
         return (yield)
     except BaseException:
-        # Ctrl-C: there will be no report of this test. What it has measured is not lost.
-        results: Any = item.config.pluginmanager.get_plugin("winserve-results")
-        attempts = item.stash.get(ATTEMPTS_KEY, [])
-        if results is not None and attempts:
-            from pytest_winserve.session.attempts import interrupted
-            from pytest_winserve.session.wanted import id_of
+        if RUN_KEY in item.config.stash:
+            from pytest_winserve.session.reporting import keep_interrupted
 
-            results.take(interrupted(attempts, id_of(item)))
+            keep_interrupted(item.config.stash[RUN_KEY], item)
         raise
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    # A plugin that runs a test again may make no report of it.
     outcome = "failed"
     try:
         result = yield
@@ -339,179 +207,59 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         outcome = "skipped"
         raise
     finally:
-        if ATTEMPTS_KEY in item.stash:
-            item.stash[ATTEMPTS_KEY][-1].outcome = outcome
+        if RUN_KEY in item.config.stash:
+            from pytest_winserve.session.reporting import note_outcome
+
+            note_outcome(item, outcome)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    if call.when != "teardown" and item.stash.get(ATTEMPTS_KEY, []):
-        from pytest_winserve.session.properties import tell_others
+    # An error of the lab may also come from a test that uses `Lab` itself.
+    if RUN_KEY not in item.config.stash and not _raised_by_the_lab(call):
+        return (yield)
+    from pytest_winserve.session.reporting import before_report, complete_report
 
-        tell_others(item, item.stash[ATTEMPTS_KEY][-1].recorders)
+    before_report(item, call.when)
     report = yield
-    if call.excinfo is not None and isinstance(call.excinfo.value, WinserveError):
-        kinds = {MissingComponent: "missing", UsageError: "usage"}
-        kind = next((kinds[each] for each in call.excinfo.type.__mro__ if each in kinds), "failed")
-        report.winserve_kind = kind  # type: ignore[attr-defined]
-        if report.when != "call":
-            told_before = item.config.stash.setdefault(TOLD_KEY, [])
-            again = any(each is call.excinfo.value for each in told_before)
-            report.longrepr = _told(call.excinfo, again=again)
-            told_before.append(call.excinfo.value)
-        else:
-            _in_one_line(report.longrepr, call.excinfo)
-        if NOT_STARTED_KEY in item.stash:
-            report.winserve = _not_started(item, call.excinfo.value)  # type: ignore[attr-defined]
-    if not item.stash.get(ATTEMPTS_KEY, []):
-        return report
-    from pytest_winserve.session.attempts import records_of
-    from pytest_winserve.session.wanted import id_of
-
-    attempts = item.stash[ATTEMPTS_KEY]
-    if report.when == "call":
-        from pytest_winserve.session.properties import add_charts
-
-        add_charts(item.config, report, attempts[-1].recorders)
-    if report.failed:
-        for recorder in attempts[-1].recorders:
-            for name, text in recorder.logs().items():
-                if text.strip():
-                    report.sections.append((f"winserve {recorder.site.topology}: {name}", text))
-    if report.when == "call" or report.failed:
-        attempts[-1].outcome = report.outcome if report.when == "call" else "error"
-    if report.when == "teardown" or report.failed:
-        not_started = getattr(report, "winserve", {})
-        records = not_started | records_of(attempts, id_of(item))
-        report.winserve = records  # type: ignore[attr-defined]
-    if report.when == "teardown":
-        del item.stash[ATTEMPTS_KEY]
+    complete_report(_run(item.config), item, call, report)
     return report
 
 
-def _not_started(item: pytest.Item, error: WinserveError) -> dict[str, dict[str, Any]]:
-    """The record of a test whose site did not come up; of several for one site, the first's."""
-    from pytest_winserve.session.site_keys import FAILED_BEFORE
-    from pytest_winserve.session.wanted import id_of
-
-    key: SiteKey = item.stash[NOT_STARTED_KEY]
-    del item.stash[NOT_STARTED_KEY]
-    reason = str(error).partition("\n")[0]
-    if FAILED_BEFORE in reason:
-        return {}
-    nodeid = id_of(item)
-    return {f"{nodeid}: {reason}": key.not_started(nodeid, reason).to_dict()}
-
-
-def _over(item: pytest.Item) -> None:
-    """The attempt at a test that runs is over."""
-    for attempt in item.stash.get(ATTEMPTS_KEY, []):
-        attempt.over = True
-
-
-def _given(config: pytest.Config) -> Settings:
-    """What was given, resolved once: all that a run needs that does not use the lab. Raises
-    pytest.UsageError."""
+def _given(config: pytest.Config) -> bool:
+    """Whether any setting was given: a run that has none, and no test that uses the lab, needs to
+    know no more."""
     if GIVEN_KEY not in config.stash:
-        given = {setting.name: config.getoption(setting.key) for setting in SETTINGS}
-        try:
-            config.stash[GIVEN_KEY] = resolve(given, config.getini)
-        except WinserveError as error:
-            raise pytest.UsageError(str(error)) from None
+        asked = _command_line(config)
+        given = any(setting.found(asked, config.getini) is not None for setting in SETTINGS)
+        config.stash[GIVEN_KEY] = given
     return config.stash[GIVEN_KEY]
 
 
-def _settings(config: pytest.Config) -> Settings:
-    """The run's settings with the app, which is looked for once. Raises pytest.UsageError."""
-    from pytest_winserve.session.app_search import with_app
-
-    if SETTINGS_KEY not in config.stash:
-        try:
-            config.stash[SETTINGS_KEY] = with_app(_given(config))
-        except WinserveError as error:
-            raise pytest.UsageError(str(error)) from None
-    return config.stash[SETTINGS_KEY]
+def _command_line(config: pytest.Config) -> dict[str, Any]:
+    return {setting.name: config.getoption(setting.key) for setting in SETTINGS}
 
 
-def _surveys(config: pytest.Config) -> Surveys:
-    """What the run has found out about its hosts."""
-    from pytest_winserve.lab.available import Surveys
-    from pytest_winserve.session.display import live_of
+def _run(config: pytest.Config) -> PytestRun:
+    """What the run knows, found out when it is asked for."""
+    if RUN_KEY not in config.stash:
+        from pytest_winserve.session.pytest_run import PytestRun
 
-    return config.stash.setdefault(SURVEYS_KEY, Surveys(live_of(config)))
-
-
-def _wanted(config: pytest.Config) -> Wanted:
-    """What says which sites the tests want."""
-    from pytest_winserve.session.wanted import Wanted
-
-    if WANTED_KEY not in config.stash:
-        config.stash[WANTED_KEY] = Wanted(_settings(config), _surveys(config))
-    return config.stash[WANTED_KEY]
+        config.stash[RUN_KEY] = PytestRun(config, _command_line(config))
+    return config.stash[RUN_KEY]
 
 
-def _collect_results(config: pytest.Config) -> None:
-    """Have the results of the run gathered here, unless this is a worker of xdist."""
-    if hasattr(config, "workerinput") or config.pluginmanager.has_plugin("winserve-results"):
-        return
-    from pytest_winserve.session.gathering import GatheredResults
-    from pytest_winserve.session.results import not_tried
-
-    environment = _environment(config)
-    results = GatheredResults(environment, lambda: not_tried(environment, _surveys(config)))
-    config.pluginmanager.register(results, "winserve-results")
-
-
-def _told(error: pytest.ExceptionInfo[BaseException], *, again: bool) -> Any:
-    """An error of the lab: its text says all, how it got there helps nobody. The summary at the
-    end of the run has its first line only; on CI pytest would print it there whole again. So has
-    each further test that a fixture of the session's fails."""
-    told: Any = error.getrepr(style="value", chain=False)
-    lines = told.reprtraceback.reprentries[-1].lines
-    lines[0] = f"{error.type.__name__}: {lines[0]}"
-    if again:
-        del lines[1:]
-    if told.reprcrash is not None:
-        told.reprcrash.message = lines[0]
-    return told
-
-
-def _in_one_line(shown: Any, error: pytest.ExceptionInfo[BaseException]) -> None:
-    """Have the short summary and --tb=line begin with what is wrong, and not with a module's name:
-    they have one line."""
-    crash = getattr(shown, "reprcrash", None)
-    if crash is not None:
-        first = str(error.value).partition("\n")[0]
-        crash.message = f"{error.type.__name__}: {first}"
+def _raised_by_the_lab(call: pytest.CallInfo[None]) -> bool:
+    errors = sys.modules.get("pytest_winserve.errors")
+    return (
+        errors is not None
+        and call.excinfo is not None
+        and isinstance(call.excinfo.value, errors.WinserveError)
+    )
 
 
 def _uses_lab(item: pytest.Item) -> bool:
     """Whether a test uses any fixture of this plugin."""
     return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-
-
-def _environment(config: pytest.Config) -> RunEnvironment:
-    """The settings and versions of the run, shown above its tests and written with its results."""
-    from pytest_winserve.session.environment import RunEnvironment
-
-    if ENVIRONMENT_KEY not in config.stash:
-        config.stash[ENVIRONMENT_KEY] = RunEnvironment(_settings(config))
-    return config.stash[ENVIRONMENT_KEY]
-
-
-def _header(config: pytest.Config) -> list[str]:
-    return _environment(config).header()
-
-
-def _follow(item: pytest.Item, site: Site) -> Recorder:
-    from pytest_winserve.session.attempts import current
-    from pytest_winserve.session.display import live_of
-    from pytest_winserve.session.recorder import attach
-
-    # A test that got its site by `getfixturevalue` is the first to be known of.
-    _collect_results(item.config)
-    recorder = attach(site, live_of(item.config))
-    current(item.stash.setdefault(ATTEMPTS_KEY, [])).recorders.append(recorder)
-    return recorder

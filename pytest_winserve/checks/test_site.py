@@ -8,7 +8,6 @@ from pytest_winserve.errors import AppError
 from pytest_winserve.lab.site import Site
 from pytest_winserve.load.measures.outcomes import is_good
 from pytest_winserve.session.load_arguments import load_arguments
-from pytest_winserve.session.settings import Settings
 from pytest_winserve.session.site_keys import check_slow
 from pytest_winserve.session.wanted import SITE_KEY, only_with_several_processes
 
@@ -58,9 +57,9 @@ def test_load(winserve: Site, pytestconfig: pytest.Config) -> None:
 
     How many may fail is the user's to say, by a criterion.
     """
-    from pytest_winserve.plugin import SETTINGS_KEY
+    from pytest_winserve.plugin import RUN_KEY
 
-    settings: Settings = pytestconfig.stash[SETTINGS_KEY]
+    settings = pytestconfig.stash[RUN_KEY].settings
     result = winserve.load(**load_arguments(settings))
     assert result.answered, result.summary()
     assert not result.broken, result.summary()

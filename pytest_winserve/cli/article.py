@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ def _make(settings: Settings, users: int, duration: float) -> int:
     def serve(topology: str) -> AbstractContextManager[Site]:
         return served(topology, settings, 0)
 
-    settings = settings._replace(app=SAMPLE_APP, command=None, slow=SLOW, fast=FAST, require=())
+    settings = replace(settings, app=SAMPLE_APP, command=None, slow=SLOW, fast=FAST, require=())
     made = Made(users, duration)
     status = 0
     try:

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from pytest_winserve.errors import UsageError
-from pytest_winserve.plugin import SETTINGS_KEY
+from pytest_winserve.plugin import RUN_KEY
 from pytest_winserve.session.load_arguments import check_load
-from pytest_winserve.session.settings import SETTINGS
+from pytest_winserve.settings import SETTINGS
 
 CHECKS = "pytest_winserve.checks"
 INI = Path(__file__).parents[1] / "checks" / "pytest.ini"
@@ -87,7 +87,7 @@ class OwnEnvironment:
     def pytest_configure(self, config: pytest.Config) -> None:
         """Refuse a load that cannot be, before anything starts."""
         try:
-            check_load(config.stash[SETTINGS_KEY])
+            check_load(config.stash[RUN_KEY].settings)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
 

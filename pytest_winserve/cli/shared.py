@@ -12,7 +12,8 @@ import click
 from pytest_winserve.errors import MissingComponent, UsageError, WinserveError
 from pytest_winserve.session.app_search import with_app
 from pytest_winserve.session.load_arguments import journeys_of, login_of
-from pytest_winserve.session.settings import SETTINGS, Setting, Settings, resolve
+from pytest_winserve.session.settings import Settings, resolve
+from pytest_winserve.settings import SETTINGS, Setting
 
 if TYPE_CHECKING:
     from pytest_winserve.lab.site import Site

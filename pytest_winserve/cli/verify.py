@@ -116,7 +116,8 @@ def verify(
 
 def gentle(settings: Settings) -> Settings:
     """With fewer users, and for a shorter time, where nobody says how many."""
-    return settings._replace(
+    return replace(
+        settings,
         users=settings.users if "users" in settings.given else USERS,
         duration=settings.duration if "duration" in settings.given else SECONDS,
     )

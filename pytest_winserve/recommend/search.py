@@ -342,8 +342,8 @@ def adjusted(settings: Settings) -> Settings:
     own: Mapping[str, Any] = {
         "duration": DURATION, "warmup": WARMUP, "limited": "allow", "require": CRITERIA,
     }  # fmt: skip
-    return settings._replace(
-        **{name: value for name, value in own.items() if name not in settings.given}
+    return replace(
+        settings, **{name: value for name, value in own.items() if name not in settings.given}
     )
 
 

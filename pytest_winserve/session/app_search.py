@@ -11,6 +11,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_winserve.backend import SAMPLE_APP
@@ -32,7 +33,7 @@ def with_app(settings: Settings) -> Settings:
         raise UsageError(f"--chdir={settings.chdir}: there is no such folder")
     environment = environment_of(settings.env, settings.env_file)
     app, why = (settings.app, "") if settings.app else found_app(folder, environment)
-    return settings._replace(app=app, environment=environment, why_app=why)
+    return replace(settings, app=app, environment=environment, why_app=why)
 
 
 def environment_of(pairs: Iterable[str], files: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.session.settings import Settings
+from pytest_winserve.settings import SETTINGS
 
 if TYPE_CHECKING:
     from pytest_winserve.shipping.app_python import AppPython
@@ -48,14 +49,13 @@ class RunEnvironment:
         from pytest_winserve.load.run_headers import shown
 
         settings = self.settings
-        values = settings._asdict() | {
+        values = {setting.name: getattr(settings, setting.name) for setting in SETTINGS} | {
             "header": shown(settings.header, ":"),
             "cookie": shown(settings.cookie, "="),
             "auth": None if settings.auth is None else NOT_SHOWN,
         }
         values["given"] = sorted(settings.given)
         # Names only: secrets are in the values.
-        del values["environment"], values["why_app"]
         values["env"] = sorted(settings.environment)
         others = dict(machines)
         # What serves here may be another Python than the lab's.

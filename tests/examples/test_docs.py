@@ -22,7 +22,7 @@ from pytest_winserve.load.criteria import _PLAIN
 from pytest_winserve.load.engines import engine_names
 from pytest_winserve.load.measures.outcomes import OUTCOMES
 from pytest_winserve.servers import get_server, server_names
-from pytest_winserve.session.settings import SETTINGS
+from pytest_winserve.settings import SETTINGS
 from tests.kit.commands import clean_environment
 from tests.kit.pages import DOCS, rows
 from tests.kit.platforms import WINE, shows_resets

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from pytest_winserve import Lab, Site
-from pytest_winserve.session.settings import SETTINGS
+from pytest_winserve.settings import SETTINGS
 from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.ports import ADDRESS
 from pytest_winserve.system.process_tree import describe

@@ -200,7 +200,8 @@ def test_cgi_starts_a_process_for_each_request_and_at_most_so_many(lab: Lab) -> 
         capacity = site.capacity(limit=3)
         assert (capacity.value, capacity.at_least, capacity.as_declared) == (2, False, None)
         verdict = site.probe()
-        assert verdict.non_blocking
+        # Its process may take a second to start on a busy machine, which is a delay.
+        assert verdict.blocked == verdict.delayed
         pids = [each.pid for each in (*verdict.slow, *verdict.fast)]
         assert len({*pids}) == len(pids) == 3
         # The lab's own requests stay out here too.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_winserve.report.store import read_json
-from pytest_winserve.session.settings import SETTINGS
+from pytest_winserve.settings import SETTINGS
 from tests.kit.commands import FLASK_COMMAND, clean_environment
 from tests.kit.components import needs
 

@@ -26,7 +26,7 @@ import pytest
 from filelock import FileLock
 
 from pytest_winserve.hosts.wine.layout import Layout, find_wine
-from pytest_winserve.session.settings import SETTINGS
+from pytest_winserve.settings import SETTINGS
 from pytest_winserve.shipping.contents import PACKAGE, fingerprint
 from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.process_tree import describe, kill

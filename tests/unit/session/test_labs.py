@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_an_active_environment_runs_the_app_on_this_machine(
     assert labs.python_of(settings, "local") == str(tmp_path)
     assert labs.python_of(settings, "wine") is None
     assert lab_of(settings, "local").arguments["python"] == str(tmp_path)
-    sample = resolve({}, lambda key: None)._replace(app=SAMPLE_APP)
+    sample = replace(resolve({}, lambda key: None), app=SAMPLE_APP)
     assert labs.python_of(sample, "local") is None
     given = resolve({"python": "/shop/venv"}, lambda key: None)
     assert labs.python_of(given, "local") == "/shop/venv"

@@ -9,8 +9,9 @@ import pytest
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.lab.available import Surveys
-from pytest_winserve.session.settings import SETTINGS, Setting, Settings, resolve
+from pytest_winserve.session.settings import Settings, resolve
 from pytest_winserve.session.site_keys import SiteKey, site_keys, validate
+from pytest_winserve.settings import SETTINGS, Setting
 
 # Per setting four texts, for the command line, the environment, the ini file and the marker.
 TEXTS = {

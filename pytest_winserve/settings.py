@@ -5,8 +5,8 @@ A value is taken from the marker, then the command line, then the environment, t
 then the default; "not given" is not "false".
 
 Every run of pytest imports this file, whether it uses the lab or not. So it imports nothing of the
-package before it is needed, and a setting is a class written out, which costs less to define than a
-dataclass or a named tuple.
+package and does not read values (`session/settings.py` does), and a setting is a class written out,
+which costs less to define than a dataclass or a named tuple.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     """Whether a setting takes several values, and what separates them in one text: a line ends with
     `;` too, a whole line does not."""
 
+    Kind = Literal["text", "count", "seconds", "pause", "hold", "truth"] | tuple[str, ...]
+    """What a text stands for: a whole number from 1; seconds greater than 0; seconds or 0; seconds
+    for which a request is held; true or false; or one of several words."""
+
 
 class Setting:
-    """One setting; `convert` makes its value of a text and raises ValueError. A `flag` has no value
-    on the command line. A name that is a word of Python's ends in `_`, which nobody types."""
+    """One setting. A name that is a word of Python's ends in `_`, which nobody types."""
 
-    __slots__ = ("convert", "default", "flag", "help", "many", "metavar", "name")
+    __slots__ = ("default", "help", "kind", "many", "metavar", "name")
 
     def __init__(
         self,
@@ -35,16 +38,19 @@ class Setting:
         help: str,
         default: Any = None,
         many: Many = "no",
-        convert: Callable[[str], Any] = str,
-        flag: bool = False,
+        kind: Kind = "text",
     ) -> None:
         self.name = name
         self.metavar = metavar
         self.help = help
         self.default = default
         self.many = many
-        self.convert = convert
-        self.flag = flag
+        self.kind = kind
+
+    @property
+    def flag(self) -> bool:
+        """Whether it has no value on the command line."""
+        return self.kind == "truth"
 
     @property
     def word(self) -> str:
@@ -94,103 +100,6 @@ class Setting:
             return f"ini key {self.key}", value
         return None
 
-    def read(self, given: object, source: str) -> Any:
-        """The value of what was given as a text, or as several. UsageError names the source."""
-        from pytest_winserve.errors import UsageError
-
-        texts = [str(each) for each in given] if isinstance(given, list | tuple) else [str(given)]
-        if self.many == "no":
-            # An empty path or report folder would quietly mean something else.
-            if not texts[-1].strip():
-                raise UsageError(f"{source}: {self.metavar} is empty")
-            try:
-                return self.convert(texts[-1])
-            except ValueError as error:
-                raise UsageError(f"{source}: {error}") from None
-        parts: list[str] = []
-        for text in texts:
-            if self.many == "lines":
-                text = text.replace(";", "\n")
-            parts += text.split("," if self.many == "commas" else "\n")
-        values = tuple(part.strip() for part in parts if part.strip())
-        if not values:
-            raise UsageError(f"{source}: {self.metavar} is empty")
-        return values
-
-
-def _users(text: str) -> int:
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise ValueError(f"users={text}: a whole number of at least 1 is needed")
-    return int(text)
-
-
-def _limited(text: str) -> str:
-    if text not in {"fail", "allow"}:
-        raise ValueError(f"limited={text}: fail or allow is needed")
-    return text
-
-
-def _duration(text: str) -> float:
-    return seconds_of("duration", text)
-
-
-def _think(text: str) -> float:
-    return _pause("think", text)
-
-
-def _warmup(text: str) -> float:
-    return _pause("warmup", text)
-
-
-def _pause(name: str, text: str) -> float:
-    return 0.0 if text.strip() in {"0", "0.0"} else seconds_of(name, text)
-
-
-def _timeout(text: str) -> float:
-    return seconds_of("timeout", text)
-
-
-def _start_timeout(text: str) -> float:
-    return seconds_of("start_timeout", text)
-
-
-def _start(text: str) -> str:
-    if text not in {"together", "one-by-one"}:
-        raise ValueError(f"start={text}: together or one-by-one is needed")
-    return text
-
-
-def seconds_of(name: str, text: str) -> float:
-    """A time that was given as a text. Raises ValueError unless it is greater than 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name}={text}: a number of seconds greater than 0 is needed")
-    return value
-
-
-def _hold(text: str) -> float:
-    from pytest_winserve.tags import SHORTEST_HOLD
-
-    value = seconds_of("hold", text)
-    if value < SHORTEST_HOLD:
-        raise ValueError(f"hold={text}: at least {SHORTEST_HOLD} seconds are needed")
-    return value
-
-
-def _load_from(text: str) -> str:
-    if text not in {"here", "host"}:
-        raise ValueError(f"load_from={text}: here or host is needed")
-    return text
-
-
-def _truth(text: str) -> bool:
-    if text.strip().lower() not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
-        raise ValueError(f"{text!r}: true or false is needed")
-    return text.strip().lower() in {"true", "1", "yes", "on"}
-
 
 SETTINGS = (
     Setting(
@@ -205,11 +114,11 @@ SETTINGS = (
     ),
     Setting(
         "provision", "BOOL", "send this package and the app's folder to a host that needs them",
-        False, convert=_truth, flag=True,
+        False, kind="truth",
     ),
     Setting(
         "load_from", "WHERE", "where probes and loads are sent from: here, host", "here",
-        convert=_load_from,
+        kind=("here", "host"),
     ),
     Setting(
         "app", "SPEC",
@@ -232,16 +141,16 @@ SETTINGS = (
     Setting("command", "CMD", "command line of the server `command`, with {port}"),
     Setting(
         "start_timeout", "S", "seconds that a site may take to come up, with the app loaded", 30.0,
-        convert=_start_timeout,
+        kind="seconds",
     ),
     Setting(
         "start", "HOW",
         "how backends are started: together, or one-by-one, each when the one before answers",
-        "together", convert=_start,
+        "together", kind=("together", "one-by-one"),
     ),
     Setting("engine", "E", "what sends the load: builtin, locust, tsung", "builtin"),
-    Setting("users", "N", "users of the stock checks' load", 500, convert=_users),
-    Setting("duration", "S", "seconds of the stock checks' load", 10.0, convert=_duration),
+    Setting("users", "N", "users of the stock checks' load", 500, kind="count"),
+    Setting("duration", "S", "seconds of the stock checks' load", 10.0, kind="seconds"),
     Setting("method", "METHOD", "method of a load's requests: GET, or POST with data or json"),
     Setting("data", "TEXT|@FILE", "body of a load's requests, sent as a form"),
     Setting("json", "TEXT|@FILE", "body of a load's requests, sent as JSON"),
@@ -252,9 +161,9 @@ SETTINGS = (
         "a journey that is walked once when a site is up, such as a login; its cookies are those "
         "of probes, capacities, get() and loads without journeys",
     ),
-    Setting("think", "S", "seconds that a user waits after each answer", 0.0, convert=_think),
-    Setting("warmup", "S", "seconds of the load that are not counted", 0.0, convert=_warmup),
-    Setting("timeout", "S", "seconds that a request of a load may take", 10.0, convert=_timeout),
+    Setting("think", "S", "seconds that a user waits after each answer", 0.0, kind="pause"),
+    Setting("warmup", "S", "seconds of the load that are not counted", 0.0, kind="pause"),
+    Setting("timeout", "S", "seconds that a request of a load may take", 10.0, kind="seconds"),
     Setting(
         "stages", "LEVEL:S[,LEVEL:S...]",
         "users that the load moves to, and in how many seconds, instead of users and duration",
@@ -266,7 +175,7 @@ SETTINGS = (
     ),
     Setting(
         "hold", "S", "seconds for which the lab holds a request where there is no slow path", 1.0,
-        convert=_hold,
+        kind="hold",
     ),
     Setting(
         "fast", "PATH",
@@ -289,7 +198,7 @@ SETTINGS = (
     ),
     Setting(
         "insecure", "BOOL", "take any certificate of an https:// URL, unchecked", False,
-        convert=_truth, flag=True,
+        kind="truth",
     ),
     Setting(
         "require", "CRITERION",
@@ -298,14 +207,14 @@ SETTINGS = (
     Setting(
         "limited", "WHAT",
         "criteria on a load whose generator was the limit, not the server: fail, allow",
-        "fail", convert=_limited,
+        "fail", kind=("fail", "allow"),
     ),
     Setting("report", "DIR", "write results.json, report.html and summary.md into DIR"),
     Setting(
         "live_server", "BOOL",
         "give the suite base_url and live_server on the run's site, in place of those of "
         "pytest-flask, pytest-django, pytest-base-url and pytest-playwright",
-        False, convert=_truth, flag=True,
+        False, kind="truth",
     ),
     Setting(
         "nginx", "WHICH", "which nginx: auto, system, wheel, container[:IMAGE], or a path", "auto",

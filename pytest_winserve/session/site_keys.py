@@ -13,8 +13,7 @@ from pytest_winserve.load.plan import Request
 from pytest_winserve.servers.command import check_command
 from pytest_winserve.session.labs import host_of, other_python
 from pytest_winserve.session.load_arguments import journeys_of, login_of
-from pytest_winserve.session.settings import Settings
-from pytest_winserve.settings import seconds_of
+from pytest_winserve.session.settings import Settings, seconds_of
 from pytest_winserve.topology import Topology
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_winserve.errors import UsageError
 from pytest_winserve.lab.available import Surveys
-from pytest_winserve.session.settings import Settings, resolve
+from pytest_winserve.session.settings import Settings, read, resolve
 from pytest_winserve.session.site_keys import SiteKey, site_keys, validate
 from pytest_winserve.settings import SETTINGS, Setting
 
@@ -85,18 +85,18 @@ def test_precedence(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     def resolved(given: object, source: Ini) -> Settings:
         return resolve({setting.name: given}, source)
 
-    def read(text: str) -> Any:
-        return setting.read(text, "here")
+    def value(text: str) -> Any:
+        return read(setting, text, "here")
 
     untouched = resolve({}, nothing)
     assert of(setting, untouched) == setting.default
     assert untouched.given == frozenset()
 
-    assert of(setting, resolved(None, from_ini)) == read(ini)
+    assert of(setting, resolved(None, from_ini)) == value(ini)
     monkeypatch.setenv(setting.variable, variable)
-    assert of(setting, resolved(None, from_ini)) == read(variable)
+    assert of(setting, resolved(None, from_ini)) == value(variable)
     given = resolved([line] if setting.many != "no" else line, from_ini)
-    assert of(setting, given) == read(line)
+    assert of(setting, given) == value(line)
     assert given.given == {setting.name}
 
     if setting.name in IN_MARKER:

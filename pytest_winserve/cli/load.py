@@ -23,7 +23,7 @@ from pytest_winserve.cli.shared import (
 )
 from pytest_winserve.errors import CriterionFailed, HostLost
 from pytest_winserve.session.display import Watch
-from pytest_winserve.session.load_arguments import load_arguments
+from pytest_winserve.session.load_arguments import check_engine, load_arguments
 from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def plan_of(
         plan["users"] = None
     if count is not None:
         plan["duration"] = None
-    Plan.make(**plan)  # now, and not only when all is up
+    check_engine(settings, Plan.make(**plan))  # now, and not only when all is up
     return plan
 
 

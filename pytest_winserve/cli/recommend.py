@@ -65,11 +65,13 @@ def recommended(
     )
     from pytest_winserve.recommend.trials import open_trials, place_of
     from pytest_winserve.session.environment import RunEnvironment
+    from pytest_winserve.session.load_arguments import check_load
     from pytest_winserve.session.results import canonical
     from pytest_winserve.system.waits import told
 
     rules = SearchRules(share("--margin", margin), rounds)
     settings = adjusted(settings)
+    check_load(settings)
     environment = RunEnvironment(settings)
     criteria = [canonical(text) for text in settings.require]
     lab = new_lab(settings, criteria)

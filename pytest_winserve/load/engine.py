@@ -12,7 +12,7 @@ import math
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
@@ -112,6 +112,14 @@ class Engine(Protocol):
         target: Target,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Result: ...
+
+
+@runtime_checkable
+class ChecksPlans(Protocol):
+    """An engine that cannot send every plan, and says so before anything is started."""
+
+    def check(self, plan: Plan) -> None:
+        """UsageError for a plan that it cannot send."""
 
 
 def resolve(target: Target) -> tuple[str, int]:

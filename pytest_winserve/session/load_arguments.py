@@ -12,7 +12,7 @@ from pytest_winserve.session.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_winserve.load.journeys.journey import Journey
-    from pytest_winserve.load.plan import Request, Stage
+    from pytest_winserve.load.plan import Plan, Request, Stage
 
 FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -43,7 +43,22 @@ def check_load(settings: Settings) -> None:
     """Raise UsageError for a load of the stock checks that cannot be."""
     from pytest_winserve.load.plan import Plan
 
-    Plan.make(**load_arguments(settings))
+    check_engine(settings, Plan.make(**load_arguments(settings)))
+
+
+def check_engine(settings: Settings, plan: Plan) -> None:
+    """Raise UsageError for a plan that the engine of the settings cannot send."""
+    from pytest_winserve.load.engine import ChecksPlans
+    from pytest_winserve.load.engines import get_engine
+
+    engine = get_engine(settings.engine)
+    if not isinstance(engine, ChecksPlans):
+        return
+    try:
+        engine.check(plan)
+    except UsageError as error:
+        file = settings.journey or settings.requests
+        raise UsageError(f"{file}: {error}" if file else str(error)) from None
 
 
 def journeys_of(name: str | None) -> tuple[Journey, ...]:

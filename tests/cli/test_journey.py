@@ -104,6 +104,28 @@ def test_a_check_of_a_page_behind_a_login(tmp_path: Path, options: list[str]) ->
 SHORT = ("--journey", str(JOURNEY), "--users=8", "--duration=1", "--timeout=30")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("load", "nginx1"), ("check", "nginx1"), ("recommend",), ("compare", "nginx1", "flask")],
+    ids=lambda command: command[0],
+)
+def test_what_the_engine_cannot_send_is_told_before_anything_starts(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    # What is told of an app that cannot be loaded comes when it is served.
+    file = tmp_path / "shop.toml"
+    file.write_text(
+        '[[journey]]\nname = "order"\n[[journey.step]]\nget = "/"\nfollow = true\n', "utf-8"
+    )
+    done = winserve(
+        *command, "--engine=tsung", f"--journey={file}", "--app=no.such.module", cwd=tmp_path
+    )
+    assert done.status == 2, done.err
+    told = " ".join(done.err.split())
+    assert f"{file}: the journey 'order', step 1 (GET /), follow: the engine tsung does" in told
+    assert "no.such.module" not in told
+
+
 @needs("minutes")
 def test_what_loses_users_is_not_recommended(tmp_path: Path, options: list[str]) -> None:
     variables = [f"--env={n}={v}" for n, v in environment(tmp_path, key=False).items()]

@@ -56,6 +56,10 @@ class TsungEngine:
         )
         return done.stdout.strip().removeprefix("Tsung version ") or "of an unknown version"
 
+    def check(self, plan: Plan) -> None:
+        """UsageError for what tsung cannot send, with the step of a journey and its key."""
+        check_plan(plan)
+
     def run(
         self,
         plan: Plan,

@@ -308,6 +308,10 @@ def configure(service: Service) -> None:
             "AppRotateFiles": 1,
             "AppRotateOnline": 1,
             "AppRotateBytes": LOG_BYTES,
+            # NSSM takes this number, in ms, for the size in 4 GiB from which it rotates at a start
+            # (`rotate_file` of its io.cpp gets its arguments in another order): with 0, each start
+            # would leave a file. The size in bytes counts while the program runs.
+            "AppRotateDelay": 1,
         },
     )
     nssm("set", service, "Start", "SERVICE_AUTO_START")

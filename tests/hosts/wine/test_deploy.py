@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -13,24 +14,30 @@ import pytest
 
 from pytest_winserve.deploy.services.nssm import get_nssm
 from pytest_winserve.hosts.wine.layout import dropped, find_wine, windows_path
+from pytest_winserve.load import Plan, Progress, Target, get_engine
 from tests.hosts.wine.conftest import COMMAND_SECONDS, OwnWine
+from tests.kit.accounts import STEPS, journey
+from tests.kit.apps import accounts
 from tests.kit.components import needs
+from tests.kit.deployed import free_port
 from tests.kit.traces import answered
 from tests.kit.waiting import eventually
 
 pytestmark = needs("wine", "minutes")
 
-PORT = 23_500
-APP = """
-import os
-from flask import Flask
-app = Flask(__name__)
-app.add_url_rule("/", view_func=lambda: f"{os.environ['GREETING']} {os.getpid()}")
+IMPORT = """
+import subprocess, sys
+subprocess.run([sys.argv[1], "-c", "import flask, pytest_winserve"])
 """
+USERS = 50
+BACKENDS = 4
+WHOLE = 0, ["running; answers with 200"] * (BACKENDS + 1)
+APP = Path(accounts.__file__)
 OF_THE_APP = (
-    "flask", "werkzeug", "jinja2", "markupsafe", "click", "itsdangerous", "blinker", "waitress",
-    "colorama",
+    "flask", "wtforms", "werkzeug", "jinja2", "markupsafe", "click", "itsdangerous", "blinker",
+    "waitress", "colorama",
 )  # fmt: skip
+"""The beginnings of the names of what it needs in its environment."""
 DEPLOY = """
 import os, sys
 os.environ["PATH"] += ";" + sys.argv.pop(1)
@@ -55,14 +62,33 @@ class Windows:
         here = {name: value for name, value in os.environ.items() if name not in gone}
         self._environment = here | own.layout.environment() | {"LC_ALL": "C.UTF-8"}
         self._words = [str(find_wine()), str(own.layout.executable)]
-        # Wine's services get the environment of the first program: it does not know this package.
-        # What they keep open is not to be waited for.
-        self.keeper = subprocess.Popen(
+        self._keeper = self._first_program()
+
+    def _first_program(self) -> subprocess.Popen[bytes]:
+        """Wine's services get the environment of the first program: it does not know this package.
+        What they keep open is not to be waited for."""
+        keeper = subprocess.Popen(
             [*self._words, "-c", "print('up', flush=True); input()"], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self._without_package(),
         )  # fmt: skip
-        assert self.keeper.stdout is not None
-        assert self.keeper.stdout.readline().strip() == b"up"
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline().strip() == b"up"
+        return keeper
+
+    def end(self) -> None:
+        """End the first program."""
+        # Not until the end of its output: services of a test that failed would keep that open.
+        for stream in (self._keeper.stdin, self._keeper.stdout):
+            assert stream is not None
+            stream.close()
+        self._keeper.wait(COMMAND_SECONDS)
+
+    def reboot(self) -> None:
+        """End all of Windows at once, as a power cut does, and start it again."""
+        subprocess.run(["wineserver", "-k"], env=self._environment, check=True)
+        eventually(lambda: not self._own.layout.servers(), seconds=60)
+        self.end()
+        self._keeper = self._first_program()
 
     def _without_package(self) -> dict[str, str]:
         return {k: v for k, v in self._environment.items() if k != "PYTHONPATH"}
@@ -75,68 +101,183 @@ class Windows:
         )  # fmt: skip
         return done.stdout.decode("cp437").replace("\r", "")
 
+    @contextmanager
+    def started(self, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """A batch file that is under way."""
+        process = subprocess.Popen(
+            [*self._words, "-c", BATCH, windows_path(path)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self._without_package(),
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
     def batch(self, path: Path) -> tuple[int, str]:
         status, _, said = self.python("-c", BATCH, windows_path(path)).partition("\n")
         return int(status), said
+
+
+class Site:
+    """A deployed folder, and what runs of it."""
+
+    def __init__(self, windows: Windows, own: OwnWine, folder: Path, port: int) -> None:
+        self._windows, self._own, self.folder, self.port = windows, own, folder, port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def does(self, command: str) -> str:
+        """What a batch file says that succeeds."""
+        status, said = self._windows.batch(self.folder / f"{command}.cmd")
+        assert status == 0, said
+        return said
+
+    def status(self) -> tuple[int, list[str]]:
+        """The exit status of status.cmd, and what it says of each service."""
+        status, said = self._windows.batch(self.folder / "status.cmd")
+        return status, [line.partition(": ")[2].partition(" (")[0] for line in said.splitlines()]
+
+    def whole(self) -> bool:
+        return self.status() == WHOLE
+
+    def backend(self, number: int) -> list[psutil.Process]:
+        """The launcher of the app's environment, and the Python that it starts."""
+        return self._own.windows(f"--listen=127.0.0.1:{self.port + number}")
+
+    def control(self) -> list[psutil.Process]:
+        """What a batch file runs."""
+        return self._own.windows("control.py")
+
+    def front(self) -> list[psutil.Process]:
+        """nginx's master and its worker."""
+        return self._own.windows("nginx.conf")
+
+    def logged(self) -> int:
+        """The requests in the front's access logs."""
+        logs = (self.folder / "nginx" / "logs").glob("access-*.log")
+        return sum(log.read_bytes().count(b"\n") for log in logs)
+
+    def nothing_left(self) -> None:
+        """No port, and no process: those of a service end after it has said that it stopped."""
+        assert not any(answered(self.port + number) for number in range(BACKENDS + 1))
+        nssm = windows_path(self.folder / "nssm.exe")
+        eventually(lambda: not self._own.windows(nssm), seconds=90)
+        assert not self.front()
+        assert not any(self.backend(number) for number in range(1, BACKENDS + 1))
 
 
 @pytest.fixture
 def windows(own_wine: OwnWine) -> Iterator[Windows]:
     windows = Windows(own_wine)
     yield windows
-    # Not until the end of its output: services of a test that failed would keep that open.
-    for stream in (windows.keeper.stdin, windows.keeper.stdout):
-        assert stream is not None
-        stream.close()
-    windows.keeper.wait(COMMAND_SECONDS)
+    windows.end()
 
 
-def test_services_are_installed_killed_upgraded_and_removed(
-    windows: Windows, own_wine: OwnWine, tmp_path: Path
-) -> None:
+@pytest.fixture
+def site(windows: Windows, own_wine: OwnWine, tmp_path: Path) -> Site:
+    """The app of the journeys, with an environment and an environment file of its own, deployed
+    behind nginx."""
     app, programs = tmp_path / "Büro & Co", tmp_path / "programs"
     app.mkdir()
     programs.mkdir()
     get_nssm(programs)
-    (app / "shop.py").write_text(APP, "utf-8")
-    (app / "prod.env").write_text("GREETING=hello\n", "utf-8")
+    shutil.copy(APP, app / "shop.py")
+    database = windows_path(app / "accounts.db")
+    (app / "prod.env").write_text(f"SECRET_KEY=for all\nACCOUNTS_DB='{database}'\n", "utf-8")
     venv = app / "venv"
     windows.python("-m", "venv", "--without-pip", windows_path(venv))
     for name in OF_THE_APP:
         for path in own_wine.layout.site.glob(f"{name}*"):
             if path.is_dir():
                 shutil.copytree(path, venv / "Lib" / "site-packages" / path.name)
-    to = app / "site one"
+    to, port = app / "site one", free_port(BACKENDS + 1)
     said = windows.python(
-        "-c", DEPLOY, windows_path(programs), windows_path(app), "deploy", "nginx2-waitress",
-        "--app", "shop:app", "--to", windows_path(to), "--name", "shop", "--port", str(PORT),
-        "--env-file", "prod.env", "--python", "venv", package=True,
+        "-c", DEPLOY, windows_path(programs), windows_path(app), "deploy",
+        f"nginx{BACKENDS}-waitress", "--app", "shop:create_app()", "--to", windows_path(to),
+        "--name", "shop", "--port", str(port), "--env-file", "prod.env", "--python", "venv",
+        package=True,
     )  # fmt: skip
     assert (to / "install.cmd").is_file(), said
+    # The Python that runs it, as Wine's services do, cannot reach this package.
+    of_the_app = windows_path(venv / "Scripts" / "python.exe")
+    said = windows.python("-c", IMPORT, of_the_app)
+    assert "No module named 'pytest_winserve'" in said, said
+    return Site(windows, own_wine, to, port)
 
+
+class OverError(Exception):
+    """What the load was for is done."""
+
+
+def loaded_during(windows: Windows, path: Path, url: str) -> Progress:
+    """Run a batch file while users load the site, until it has ended; what they got."""
+    seen: list[Progress] = []
+    with windows.started(path) as process:
+
+        def follow(progress: Progress) -> None:
+            seen.append(progress)
+            if process.poll() is not None:
+                raise OverError
+
+        plan = Plan.make(users=USERS, duration=2 * COMMAND_SECONDS, path="/", timeout=30)
+        with suppress(OverError):
+            get_engine("builtin").run(plan, Target(url), follow)
+        assert process.stdout is not None
+        assert process.returncode == 0, process.stdout.read().decode("cp437")
+    return seen[-1]
+
+
+def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, site: Site) -> None:
+    assert site.status() == (1, ["not installed; does not answer"] * (BACKENDS + 1))
+    # Half-way: a backend is started, and the front is not.
+    with windows.started(site.folder / "install.cmd"):
+        eventually(lambda: site.backend(1), seconds=COMMAND_SECONDS)
+        for process in site.control():
+            process.kill()
+    assert site.status()[0] == 1
     for _ in range(2):
-        status, said = windows.batch(to / "install.cmd")
-        assert status == 0, said
-        assert "shop-front: running" in said
-    assert windows.batch(to / "status.cmd")[0] == 0
+        assert "shop-front: running" in site.does("install")
+    assert site.status() == WHOLE
 
-    def backends() -> list[psutil.Process]:
-        return own_wine.windows(f"--listen=127.0.0.1:{PORT + 1}")
+    # Each user has its own account, whatever backend answers; and nginx has logged each request.
+    before = site.logged()
+    plan = Plan.make(users=USERS, count=USERS, timeout=30, journeys=[journey()])
+    result = get_engine("builtin").run(plan, Target(site.url))
+    assert result.unexpected == (), result.summary()
+    (share,) = result.journeys
+    assert (share.begun, share.complete, share.broken) == (USERS, USERS, {})
+    assert (result.sent, result.errors) == (USERS * len(STEPS), 0)
+    assert sum(result.outcomes.values()) == result.sent
+    eventually(lambda: site.logged() - before == result.sent)
 
-    killed = backends()
+    killed = site.backend(1)
     for process in killed:
         process.kill()
-    eventually(lambda: set(backends()) - set(killed) and answered(PORT + 1), seconds=60)
+    eventually(lambda: set(site.backend(1)) - set(killed) and answered(site.port + 1), seconds=60)
+    # nginx's worker goes on serving when its master is killed; it must not.
+    killed = site.front()
+    killed[0].kill()
+    eventually(lambda: not any(process.is_running() for process in killed), seconds=60)
+    eventually(site.whole, seconds=60)
 
-    status, said = windows.batch(to / "upgrade.cmd")
-    assert (status, said.count("restarted")) == (0, 2), said
+    progress = loaded_during(windows, site.folder / "upgrade.cmd", site.url)
+    assert dict(progress.outcomes) == {"200": sum(progress.outcomes.values())}
+    assert site.status() == WHOLE
+
+    windows.reboot()
+    # By itself: nobody starts anything.
+    eventually(site.whole, seconds=120)
     for _ in range(2):
-        assert windows.batch(to / "stop.cmd")[0] == 0
-    status, said = windows.batch(to / "status.cmd")
-    assert (status, said.count("stopped; does not answer")) == (1, 3), said
+        site.does("stop")
+    assert site.status() == (1, ["stopped; does not answer"] * (BACKENDS + 1))
     for _ in range(2):
-        assert windows.batch(to / "uninstall.cmd")[0] == 0
-    assert "shop-front: not installed" in windows.batch(to / "status.cmd")[1]
-    assert not any(answered(port) for port in range(PORT, PORT + 3))
-    # The process of a service ends after it has said that it stopped.
-    eventually(lambda: not own_wine.windows(windows_path(to / "nssm.exe")), seconds=90)
+        site.does("start")
+    assert site.status() == WHOLE
+    for _ in range(2):
+        site.does("uninstall")
+    assert site.status() == (1, ["not installed; does not answer"] * (BACKENDS + 1))
+    site.nothing_left()
+    # However often they were started, each has one log.
+    logs = sorted(path.name for path in (site.folder / "logs").iterdir())
+    assert logs == [f"shop-backend-{n}.log" for n in range(1, BACKENDS + 1)] + ["shop-front.log"]

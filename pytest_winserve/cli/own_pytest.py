@@ -18,6 +18,7 @@ import pytest
 from pytest_winserve.errors import UsageError
 from pytest_winserve.plugin import RUN_KEY
 from pytest_winserve.session.load_arguments import check_load
+from pytest_winserve.session.pytest_run import usage_errors
 from pytest_winserve.settings import SETTINGS
 
 CHECKS = "pytest_winserve.checks"
@@ -86,10 +87,9 @@ class OwnEnvironment:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """Refuse a load that cannot be, before anything starts."""
-        try:
-            check_load(config.stash[RUN_KEY].settings)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from error
+        settings = config.stash[RUN_KEY].settings
+        with usage_errors():
+            check_load(settings)
 
     def _set_back(self) -> None:
         for name, value in self._before.items():

@@ -1,28 +1,28 @@
-"""What a run of pytest that uses the lab knows: its settings, hosts, wanted sites and results."""
+"""What a run of pytest that uses the lab knows: its settings, hosts, wanted sites and results.
+
+Every run with xdist has one too, since only a worker knows whether the lab is used. So each part is
+imported when it is asked for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_winserve.errors import WinserveError
-from pytest_winserve.lab.available import Surveys
-from pytest_winserve.lab.site import Site
-from pytest_winserve.session import live_server
-from pytest_winserve.session.app_search import with_app
-from pytest_winserve.session.attempts import Attempt, current
-from pytest_winserve.session.display import live_of
-from pytest_winserve.session.environment import RunEnvironment
-from pytest_winserve.session.gathering import GatheredResults
-from pytest_winserve.session.recorder import Recorder, attach
-from pytest_winserve.session.results import not_tried
-from pytest_winserve.session.settings import Settings, resolve
-from pytest_winserve.session.site_keys import validate
-from pytest_winserve.session.wanted import Wanted, in_order, parametrized_by_the_suite
+
+if TYPE_CHECKING:
+    from pytest_winserve.lab.available import Surveys
+    from pytest_winserve.lab.site import Site
+    from pytest_winserve.session.attempts import Attempt
+    from pytest_winserve.session.environment import RunEnvironment
+    from pytest_winserve.session.recorder import Recorder
+    from pytest_winserve.session.settings import Settings
+    from pytest_winserve.session.wanted import Wanted
 
 RESULTS = "winserve-results"
 """The name of the plugin that gathers the results of the run."""
@@ -43,26 +43,39 @@ class PytestRun:
     @cached_property
     def settings(self) -> Settings:
         """The settings with the app, resolved and looked for once. Raises pytest.UsageError."""
+        from pytest_winserve.session.app_search import with_app
+        from pytest_winserve.session.settings import resolve
+
         with usage_errors():
             return with_app(resolve(self._command_line, self.config.getini))
 
     @cached_property
     def surveys(self) -> Surveys:
         """What the run has found out about its hosts."""
+        from pytest_winserve.lab.available import Surveys
+        from pytest_winserve.session.display import live_of
+
         return Surveys(live_of(self.config))
 
     @cached_property
     def wanted(self) -> Wanted:
         """What says which sites the tests want."""
+        from pytest_winserve.session.wanted import Wanted
+
         return Wanted(self.settings, self.surveys)
 
     @cached_property
     def environment(self) -> RunEnvironment:
         """Settings and versions, shown above the tests and written with the results."""
+        from pytest_winserve.session.environment import RunEnvironment
+
         return RunEnvironment(self.settings)
 
     def configure(self) -> None:
         """Check what was given, before anything starts. Raises pytest.UsageError."""
+        from pytest_winserve.session import live_server
+        from pytest_winserve.session.site_keys import validate
+
         settings = self.settings
         with usage_errors():
             validate(settings, self.surveys)
@@ -74,12 +87,17 @@ class PytestRun:
         plugins = self.config.pluginmanager
         if hasattr(self.config, "workerinput") or plugins.has_plugin(RESULTS):
             return
+        from pytest_winserve.session.gathering import GatheredResults
+        from pytest_winserve.session.results import not_tried
+
         environment = self.environment
         results = GatheredResults(environment, lambda: not_tried(environment, self.surveys))
         plugins.register(results, RESULTS)
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Have a test run once for each site that it wants."""
+        from pytest_winserve.session.wanted import parametrized_by_the_suite
+
         with collect_errors(metafunc):
             if parametrized_by_the_suite(metafunc):
                 return
@@ -96,6 +114,8 @@ class PytestRun:
 
     def begin(self, items: list[pytest.Item]) -> None:
         """The tests are collected: find out what each wants, and put them in order."""
+        from pytest_winserve.session.wanted import in_order
+
         self.collect_results()
         self.settle(items)
         in_order(items, grouped=hasattr(self.config.option, "dist"))
@@ -111,6 +131,10 @@ class PytestRun:
 
     def follow(self, item: pytest.Item, site: Site) -> Recorder:
         """Have what the site does from now on go into the record of this test."""
+        from pytest_winserve.session.attempts import current
+        from pytest_winserve.session.display import live_of
+        from pytest_winserve.session.recorder import attach
+
         # A test that got its site by `getfixturevalue` is the first to be known of.
         self.collect_results()
         recorder = attach(site, live_of(self.config))

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.kit.commands import clean_environment
+from tests.kit.processes import ended
 
 
 def free_port(count: int) -> int:
@@ -33,9 +34,5 @@ def run_by_hand(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             [sys.executable, "-I", "control.py", "run"], cwd=folder, env=clean_environment(),
             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
-    try:
+    with ended(process):
         yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()

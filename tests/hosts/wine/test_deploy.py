@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import psutil
@@ -20,6 +20,7 @@ from tests.kit.accounts import STEPS, journey
 from tests.kit.apps import accounts
 from tests.kit.components import needs
 from tests.kit.deployed import free_port
+from tests.kit.processes import ended
 from tests.kit.traces import answered
 from tests.kit.waiting import eventually
 
@@ -101,19 +102,13 @@ class Windows:
         )  # fmt: skip
         return done.stdout.decode("cp437").replace("\r", "")
 
-    @contextmanager
-    def started(self, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    def started(self, path: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """A batch file that is under way."""
         process = subprocess.Popen(
             [*self._words, "-c", BATCH, windows_path(path)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self._without_package(),
         )  # fmt: skip
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+        return ended(process)
 
     def batch(self, path: Path) -> tuple[int, str]:
         status, _, said = self.python("-c", BATCH, windows_path(path)).partition("\n")
@@ -210,8 +205,9 @@ class OverError(Exception):
     """What the load was for is done."""
 
 
-def loaded_during(windows: Windows, path: Path, url: str) -> Progress:
-    """Run a batch file while users load the site, until it has ended; what they got."""
+def loaded_during(windows: Windows, path: Path, url: str) -> tuple[Progress, str]:
+    """Run a batch file while users load the site, until it has ended; what they got, and what it
+    said."""
     seen: list[Progress] = []
     with windows.started(path) as process:
 
@@ -224,8 +220,9 @@ def loaded_during(windows: Windows, path: Path, url: str) -> Progress:
         with suppress(OverError):
             get_engine("builtin").run(plan, Target(url), follow)
         assert process.stdout is not None
-        assert process.returncode == 0, process.stdout.read().decode("cp437")
-    return seen[-1]
+        said = process.stdout.read().decode("cp437")
+        assert process.returncode == 0, said
+    return seen[-1], said
 
 
 def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, site: Site) -> None:
@@ -261,7 +258,8 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     eventually(lambda: not any(process.is_running() for process in killed), seconds=60)
     eventually(site.whole, seconds=60)
 
-    progress = loaded_during(windows, site.folder / "upgrade.cmd", site.url)
+    progress, said = loaded_during(windows, site.folder / "upgrade.cmd", site.url)
+    assert said.count("restarted") == BACKENDS, said
     assert dict(progress.outcomes) == {"200": sum(progress.outcomes.values())}
     assert site.status() == WHOLE
 

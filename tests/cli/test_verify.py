@@ -12,7 +12,8 @@ import pytest
 from pytest_winserve.report.store import read_run
 from tests.kit.commands import Start, winserve
 from tests.kit.components import needs
-from tests.kit.deployed import free_port, run_by_hand
+from tests.kit.deployed import run_by_hand
+from tests.kit.ports import free_row
 from tests.kit.waiting import eventually
 
 pytestmark = needs("minutes")
@@ -36,7 +37,7 @@ def test_a_deployed_site_is_held_against_what_was_measured(tmp_path: Path) -> No
     done = winserve("check", "nginx2-waitress", *serve, "--users", "10", "--duration", "2",
                     "--report", "out", cwd=tmp_path)  # fmt: skip
     assert done.status == 0, done.out
-    port, site = free_port(3), tmp_path / "site"
+    port, site = free_row(3)[0], tmp_path / "site"
     done = winserve("deploy", "nginx2-waitress", "--app", "shop:app", "--to", "site", "--port",
                     str(port), "--address", "127.0.0.1", "--services", "files",
                     cwd=tmp_path)  # fmt: skip

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit.commands import winserve
-from tests.kit.deployed import free_port, run_by_hand
+from tests.kit.deployed import run_by_hand
+from tests.kit.ports import free_row
 from tests.kit.waiting import eventually
 
 APP = """
@@ -52,7 +53,7 @@ def app_folder(tmp_path: Path) -> Path:
 def test_it_is_deployed_and_answers(topology: str, app_folder: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("platform: ended by a signal")
-    port, to = free_port(4), app_folder / "site"
+    port, to = free_row(4)[0], app_folder / "site"
     done = winserve(
         "deploy", topology, "--app", "shop:create_app('made')", "--to", to, "--name", "shop",
         "--port", str(port), "--address", "127.0.0.1", "--services", "files",

@@ -41,6 +41,7 @@ from pytest_winserve.system.ports import ADDRESS, ANYWHERE, Address, Listen
 from pytest_winserve.tags import lab_tag
 from pytest_winserve.version import __version__
 from tests.kit.components import needs
+from tests.kit.ports import free_row
 from tests.kit.processes import alive
 from tests.kit.waiting import eventually
 
@@ -243,34 +244,29 @@ OUTSIDE = "127.0.0.2"
 COMMAND = f"{sys.executable} -m http.server {{port}} --bind"
 
 
-FIRST = 22_000 + 5 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-PORTS = range(FIRST, FIRST + 5)
-"""Five that no other test has: labs without such a range take lower ones, and other workers of this
-run the next five."""
-
-
 @pytest.fixture
-def outside(machine: Beside) -> None:
-    """The machine is reached from outside only, and has five ports."""
+def outside(machine: Beside) -> range:
+    """The machine is reached from outside only, by these five ports."""
+    ports = free_row(5)
     machine.address = OUTSIDE
-    machine.listen = Listen("0.0.0.0", PORTS[0], PORTS[-1])  # noqa: S104 - as in a container
+    machine.listen = Listen("0.0.0.0", ports[0], ports[-1])  # noqa: S104 - as in a container
+    return ports
 
 
 @needs("minutes")
 @pytest.mark.skipif(sys.platform == "darwin", reason="platform: macOS has no 127.0.0.2")
-@pytest.mark.usefixtures("outside")
 @pytest.mark.parametrize("topology", ["nginx4", "nginx1-gunicorn", "nginx2-uwsgi", "waitress"])
-def test_a_site_that_is_reached_from_outside(beside: Lab, topology: str) -> None:
+def test_a_site_that_is_reached_from_outside(beside: Lab, outside: range, topology: str) -> None:
     with beside.serve(topology) as site:
         urls = [site.url, *(backend.url for backend in site.backends)]
         assert {urlsplit(url).hostname for url in urls} == {OUTSIDE}
-        assert {urlsplit(url).port for url in urls} <= {*PORTS}
+        assert {urlsplit(url).port for url in urls} <= {*outside}
         assert [site.get(f"{url}/test").status_code for url in urls] == [200] * len(urls)
         result = site.load(users=4, count=100)
         assert result.ledger is not None
         assert (result.outcomes, result.ledger.unaccounted) == ({"200": 100}, 0)
         if topology == "nginx4":
-            with pytest.raises(StartError, match=f"no free port from {PORTS[0]} to {PORTS[-1]}"):
+            with pytest.raises(StartError, match=f"no free port from {outside[0]}"):
                 beside.serve("flask")
     with pytest.raises(UsageError, match="port 80 is not among those that can be reached there"):
         beside.serve("flask", port=80)

@@ -23,11 +23,13 @@ from pytest_winserve.system.ports import (
     holder_of,
 )
 from tests.kit.platforms import WINE
+from tests.kit.ports import free_row
 
 CLAIMER = """
 import sys
-from pytest_winserve.system.ports import claim_port
-claimed = [claim_port() for _ in range(20)]
+from pytest_winserve.system.ports import ADDRESS, Listen, claim_port
+listen = Listen(ADDRESS, *map(int, sys.argv[1:]))
+claimed = [claim_port(listen=listen) for _ in range(20)]
 print(*[port.number for port in claimed], flush=True)
 sys.stdin.read()
 """
@@ -41,10 +43,11 @@ with measuring() as waited:
 """
 
 
-def start(code: str) -> subprocess.Popen[str]:
+def start(code: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def said(process: subprocess.Popen[str]) -> str:
@@ -95,18 +98,20 @@ def test_the_claims_of_processes_never_collide() -> None:
 
 @pytest.mark.usefixtures("own_locks")
 def test_a_claim_ends_with_its_release_or_with_its_process() -> None:
-    process = start(CLAIMER)
+    # With locks of its own, and ports of its own: other tests have servers on the usual ones.
+    row = free_row(30)
+    process = start(CLAIMER, str(row[0]), str(row[-1]))
     theirs = [int(port) for port in said(process).split()]
+    assert {*theirs} < {*row}
     process.kill()
     process.communicate()
-    mine = [claim_port() for _ in range(30)]
-    numbers = {port.number for port in mine}
-    assert len(numbers) == 30
+    mine = [claim_port(listen=Listen(ADDRESS, row[0], row[-1])) for _ in row]
+    assert {port.number for port in mine} == {*row}
     for port in mine:
         port.release()
         port.release()
     # Nothing of all that keeps a port from being used.
-    for number in {*theirs, *numbers}:
+    for number in row:
         bound_socket(number).close()
 
 
@@ -123,16 +128,18 @@ def test_a_wanted_port_is_claimed_or_refused() -> None:
 
 @pytest.mark.usefixtures("own_locks")
 def test_a_range_of_ports_is_used_up_and_never_left() -> None:
-    listen = Listen("0.0.0.0", 21_990, 21_992)  # noqa: S104 - as in a container
-    claims = [claim_port(listen=listen) for _ in range(3)]
-    assert sorted(claim.number for claim in claims) == [21_990, 21_991, 21_992]
-    with pytest.raises(StartError, match="no free port from 21990 to 21992"):
+    row = free_row(3)
+    said = f"{row[0]} to {row[-1]}"
+    listen = Listen("0.0.0.0", row[0], row[-1])  # noqa: S104 - as in a container
+    claims = [claim_port(listen=listen) for _ in row]
+    assert sorted(claim.number for claim in claims) == [*row]
+    with pytest.raises(StartError, match=f"no free port from {said}"):
         claim_port(listen=listen)
     for claim in claims:
         claim.release()
-    with pytest.raises(UsageError, match=r"port 80 is not among .* 21990 to 21992"):
+    with pytest.raises(UsageError, match=f"port 80 is not among .* {said}"):
         claim_port(80, listen)
-    claim_port(21_991, listen).release()
+    claim_port(row[1], listen).release()
 
 
 def test_the_shared_folder_is_the_users_own(own_locks: Path) -> None:

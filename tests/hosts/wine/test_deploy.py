@@ -19,7 +19,7 @@ from tests.hosts.wine.conftest import COMMAND_SECONDS, OwnWine
 from tests.kit.accounts import STEPS, journey
 from tests.kit.apps import accounts
 from tests.kit.components import needs
-from tests.kit.deployed import free_port
+from tests.kit.ports import free_row
 from tests.kit.processes import ended
 from tests.kit.traces import answered
 from tests.kit.waiting import eventually
@@ -186,7 +186,7 @@ def site(windows: Windows, own_wine: OwnWine, tmp_path: Path) -> Site:
         for path in own_wine.layout.site.glob(f"{name}*"):
             if path.is_dir():
                 shutil.copytree(path, venv / "Lib" / "site-packages" / path.name)
-    to, port = app / "site one", free_port(BACKENDS + 1)
+    to, port = app / "site one", free_row(BACKENDS + 1)[0]
     said = windows.python(
         "-c", DEPLOY, windows_path(programs), windows_path(app), "deploy",
         f"nginx{BACKENDS}-waitress", "--app", "shop:create_app()", "--to", windows_path(to),

@@ -29,8 +29,8 @@ ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - Windows' firewall lets nobody in until f
 @click.option("--backend-port", type=click.IntRange(1, 65_535), metavar="N",
               help="the first port of the backends (default: the one after --port)")  # fmt: skip
 @click.option("--services", metavar="KIND",
-              help="nssm: Windows services; iis: a site of IIS, which is the front; files: run by "
-              "hand (default: nssm; not on Windows: files)")  # fmt: skip
+              help="nssm or winsw: Windows services by that program; iis: a site of IIS, which is "
+              "the front; files: run by hand (default: nssm; not on Windows: files)")  # fmt: skip
 @click.option("--renew", is_flag=True, help="write over an earlier deployment in DIR")
 @click.option("--even-development", is_flag=True, help="deploy a server that is made for "
               "development")  # fmt: skip

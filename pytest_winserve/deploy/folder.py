@@ -11,13 +11,14 @@ from typing import Any
 
 from pytest_winserve.deploy import shipped
 from pytest_winserve.deploy.app import MODULE
-from pytest_winserve.deploy.order import Order
+from pytest_winserve.deploy.order import Order, services_names
 from pytest_winserve.fronts import DeployableFront, Front, get_front
 from pytest_winserve.servers import CODE, Deployable, Place, Production, get_server
 from pytest_winserve.system.ports import ADDRESS
 
 NOT_LISTED = ("pip", "setuptools", "wheel", "pytest-winserve")
 LOGS = "logs"
+BACKEND, CONTROL, CONTROL_PARTS = "backend.py", "control.py", "service_control"
 RETRY_OPTION = "fail_timeout"
 """The option of a front that says how long it leaves out a backend that failed."""
 
@@ -31,8 +32,7 @@ def write(order: Order) -> list[str]:
     order.kind.get(order)
     productions = _productions(order)
     front_command = None if front is None else _write_front(order, front, binary)
-    for name in ("backend.py", "control.py") if order.kind.commands else ("backend.py",):
-        shutil.copyfile(Path(shipped.__file__).with_name(name), order.folder / name)
+    _copy_programs(order)
     own_files = order.kind.texts(order, productions)
     texts = {
         "settings.py": _filled("settings.py.j2", **_settings(order, productions, front_command)),
@@ -50,6 +50,18 @@ def write(order: Order) -> list[str]:
         _write_batch(order, name, _filled("command.cmd.j2", command=name, what=what, order=order))
     _write_batch(order, "firewall", _filled("firewall.cmd.j2", order=order))
     return list(_next_steps(order))
+
+
+def _copy_programs(order: Order) -> None:
+    source = Path(shipped.__file__).parent
+    shutil.copyfile(source / BACKEND, order.folder / BACKEND)
+    if order.kind.commands:
+        shutil.copyfile(source / CONTROL, order.folder / CONTROL)
+        others = [f"{name}.py" for name in services_names() if name != order.kind.name]
+        shutil.copytree(
+            source / CONTROL_PARTS, order.folder / CONTROL_PARTS, dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("__pycache__", *others),
+        )  # fmt: skip
 
 
 def _productions(order: Order) -> list[Production]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from pytest_winserve.errors import UsageError
+from pytest_winserve.deploy.percent import refuse_percent
 
 if TYPE_CHECKING:
     from pytest_winserve.deploy.order import Order
@@ -35,12 +35,7 @@ class Iis:
     rotates = ""
 
     def check(self, order: Order) -> None:
-        for what, path in (("--to", str(order.folder)), ("--python", order.python.command)):
-            if "%" in path:
-                raise UsageError(
-                    f"{what}={path}: IIS takes what is between two % for a variable; with "
-                    "--services iis name a path without %"
-                )
+        refuse_percent(order, "IIS")
 
     def get(self, order: Order) -> None:
         return

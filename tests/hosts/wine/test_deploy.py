@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pytest_winserve.deploy import shipped
 from pytest_winserve.deploy.services.nssm import get_nssm
 from pytest_winserve.hosts.wine.layout import dropped, find_wine, windows_path
 from pytest_winserve.load import Plan, Progress, Target, get_engine
@@ -31,8 +32,9 @@ import subprocess, sys
 subprocess.run([sys.argv[1], "-c", "import flask, pytest_winserve"])
 """
 USERS = 50
-BACKENDS = 4
-WHOLE = 0, ["running; answers with 200"] * (BACKENDS + 1)
+CYCLES, INSTALLATIONS = 50, 20
+NOT_INSTALLED, STOPPED = "not installed; does not answer", "stopped; does not answer"
+RUNNING = "running; answers with 200"
 APP = Path(accounts.__file__)
 OF_THE_APP = (
     "flask", "wtforms", "werkzeug", "jinja2", "markupsafe", "click", "itsdangerous", "blinker",
@@ -118,8 +120,11 @@ class Windows:
 class Site:
     """A deployed folder, and what runs of it."""
 
-    def __init__(self, windows: Windows, own: OwnWine, folder: Path, port: int) -> None:
-        self._windows, self._own, self.folder, self.port = windows, own, folder, port
+    def __init__(
+        self, windows: Windows, own: OwnWine, folder: Path, backends: int, port: int
+    ) -> None:
+        self._windows, self._own, self.folder = windows, own, folder
+        self.backends, self.port = backends, port
         self.url = f"http://127.0.0.1:{port}"
 
     def does(self, command: str) -> str:
@@ -128,13 +133,38 @@ class Site:
         assert status == 0, said
         return said
 
+    def refuses(self, command: str) -> str:
+        """What a batch file says that fails."""
+        status, said = self._windows.batch(self.folder / f"{command}.cmd")
+        assert status == 1, said
+        return said
+
+    def copy(self) -> Site:
+        """The same in another folder."""
+        folder = self.folder.with_name("site two")
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("logs"))
+        return Site(self._windows, self._own, folder, self.backends, self.port)
+
+    def wrapped_by(self, name: str) -> None:
+        """Have other services than those that are installed."""
+        source = Path(shipped.__file__).with_name("service_control") / f"{name}.py"
+        shutil.copy(source, self.folder / "service_control")
+        (self.folder / f"{name}.exe").write_bytes(b"MZ")
+        settings = self.folder / "settings.py"
+        text = settings.read_text("utf-8")
+        settings.write_text(text.replace("SERVICES = 'nssm'", f"SERVICES = {name!r}"), "utf-8")
+
     def status(self) -> tuple[int, list[str]]:
         """The exit status of status.cmd, and what it says of each service."""
         status, said = self._windows.batch(self.folder / "status.cmd")
         return status, [line.partition(": ")[2].partition(" (")[0] for line in said.splitlines()]
 
-    def whole(self) -> bool:
-        return self.status() == WHOLE
+    def all_are(self, what: str) -> None:
+        """status.cmd says that of each service, and succeeds just when all run."""
+        assert self.status() == (int(what != RUNNING), [what] * (self.backends + 1))
+
+    def runs(self) -> bool:
+        return self.status()[0] == 0
 
     def backend(self, number: int) -> list[psutil.Process]:
         """The launcher of the app's environment, and the Python that it starts."""
@@ -153,13 +183,18 @@ class Site:
         logs = (self.folder / "nginx" / "logs").glob("access-*.log")
         return sum(log.read_bytes().count(b"\n") for log in logs)
 
-    def nothing_left(self) -> None:
+    def nothing_runs(self) -> None:
         """No port, and no process: those of a service end after it has said that it stopped."""
-        assert not any(answered(self.port + number) for number in range(BACKENDS + 1))
+        assert not any(answered(self.port + number) for number in range(self.backends + 1))
         nssm = windows_path(self.folder / "nssm.exe")
         eventually(lambda: not self._own.windows(nssm), seconds=90)
         assert not self.front()
-        assert not any(self.backend(number) for number in range(1, BACKENDS + 1))
+        assert not any(self.backend(number) for number in range(1, self.backends + 1))
+
+    def files(self) -> list[Path]:
+        """Those that do not come with a new day."""
+        files = (path for path in self.folder.rglob("*") if path.is_file())
+        return sorted(path for path in files if path.parent != self.folder / "nginx" / "logs")
 
 
 @pytest.fixture
@@ -170,9 +205,11 @@ def windows(own_wine: OwnWine) -> Iterator[Windows]:
 
 
 @pytest.fixture
-def site(windows: Windows, own_wine: OwnWine, tmp_path: Path) -> Site:
+def site(
+    request: pytest.FixtureRequest, windows: Windows, own_wine: OwnWine, tmp_path: Path
+) -> Site:
     """The app of the journeys, with an environment and an environment file of its own, deployed
-    behind nginx."""
+    behind nginx, with as many backends as the test says."""
     app, programs = tmp_path / "Büro & Co", tmp_path / "programs"
     app.mkdir()
     programs.mkdir()
@@ -186,10 +223,11 @@ def site(windows: Windows, own_wine: OwnWine, tmp_path: Path) -> Site:
         for path in own_wine.layout.site.glob(f"{name}*"):
             if path.is_dir():
                 shutil.copytree(path, venv / "Lib" / "site-packages" / path.name)
-    to, port = app / "site one", free_row(BACKENDS + 1)[0]
+    backends: int = request.param
+    to, port = app / "site one", free_row(backends + 1)[0]
     said = windows.python(
         "-c", DEPLOY, windows_path(programs), windows_path(app), "deploy",
-        f"nginx{BACKENDS}-waitress", "--app", "shop:create_app()", "--to", windows_path(to),
+        f"nginx{backends}-waitress", "--app", "shop:create_app()", "--to", windows_path(to),
         "--name", "shop", "--port", str(port), "--env-file", "prod.env", "--python", "venv",
         package=True,
     )  # fmt: skip
@@ -198,7 +236,7 @@ def site(windows: Windows, own_wine: OwnWine, tmp_path: Path) -> Site:
     of_the_app = windows_path(venv / "Scripts" / "python.exe")
     said = windows.python("-c", IMPORT, of_the_app)
     assert "No module named 'pytest_winserve'" in said, said
-    return Site(windows, own_wine, to, port)
+    return Site(windows, own_wine, to, backends, port)
 
 
 class OverError(Exception):
@@ -225,8 +263,9 @@ def loaded_during(windows: Windows, path: Path, url: str) -> tuple[Progress, str
     return seen[-1], said
 
 
+@pytest.mark.parametrize("site", [4], indirect=True)
 def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, site: Site) -> None:
-    assert site.status() == (1, ["not installed; does not answer"] * (BACKENDS + 1))
+    site.all_are(NOT_INSTALLED)
     # Half-way: a backend is started, and the front is not.
     with windows.started(site.folder / "install.cmd"):
         eventually(lambda: site.backend(1), seconds=COMMAND_SECONDS)
@@ -235,7 +274,12 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     assert site.status()[0] == 1
     for _ in range(2):
         assert "shop-front: running" in site.does("install")
-    assert site.status() == WHOLE
+    site.all_are(RUNNING)
+
+    other = site.copy()
+    for command in ("install", "uninstall"):
+        assert "of another folder, and nothing was changed" in other.refuses(command)
+    site.all_are(RUNNING)
 
     # Each user has its own account, whatever backend answers; and nginx has logged each request.
     before = site.logged()
@@ -256,26 +300,51 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     killed = site.front()
     killed[0].kill()
     eventually(lambda: not any(process.is_running() for process in killed), seconds=60)
-    eventually(site.whole, seconds=60)
+    eventually(site.runs, seconds=60)
 
     progress, said = loaded_during(windows, site.folder / "upgrade.cmd", site.url)
-    assert said.count("restarted") == BACKENDS, said
+    assert said.count("restarted") == site.backends, said
     assert dict(progress.outcomes) == {"200": sum(progress.outcomes.values())}
-    assert site.status() == WHOLE
+    site.all_are(RUNNING)
 
     windows.reboot()
     # By itself: nobody starts anything.
-    eventually(site.whole, seconds=120)
+    eventually(site.runs, seconds=120)
     for _ in range(2):
         site.does("stop")
-    assert site.status() == (1, ["stopped; does not answer"] * (BACKENDS + 1))
+    site.all_are(STOPPED)
     for _ in range(2):
         site.does("start")
-    assert site.status() == WHOLE
+    site.all_are(RUNNING)
+    site.wrapped_by("winsw")
+    said = site.refuses("install")
+    assert "shop-backend-1 is there already, and not by shop-backend-1.exe" in said
     for _ in range(2):
         site.does("uninstall")
-    assert site.status() == (1, ["not installed; does not answer"] * (BACKENDS + 1))
-    site.nothing_left()
+    site.all_are(NOT_INSTALLED)
+    site.nothing_runs()
     # However often they were started, each has one log.
     logs = sorted(path.name for path in (site.folder / "logs").iterdir())
-    assert logs == [f"shop-backend-{n}.log" for n in range(1, BACKENDS + 1)] + ["shop-front.log"]
+    backends = range(1, site.backends + 1)
+    assert logs == [*(f"shop-backend-{n}.log" for n in backends), "shop-front.log"]
+
+
+@pytest.mark.parametrize("site", [1], indirect=True)
+def test_what_is_stopped_or_removed_leaves_nothing(site: Site) -> None:
+    site.does("install")
+    files = site.files()
+    for _ in range(CYCLES):
+        site.does("stop")
+        site.nothing_runs()
+        site.all_are(STOPPED)
+        site.does("start")
+        site.all_are(RUNNING)
+    for _ in range(INSTALLATIONS):
+        site.does("uninstall")
+        site.nothing_runs()
+        site.all_are(NOT_INSTALLED)
+        site.does("install")
+        site.all_are(RUNNING)
+    site.does("uninstall")
+    site.nothing_runs()
+    assert site.files() == files

@@ -24,7 +24,7 @@ from pytest_winserve.topology import Topology
         ("gunicorn", "files", "cannot be deployed on Windows: it needs fork"),
         ("cgi", "files", "what can be: cheroot, flask, gevent, granian"),
         ("flask", "files", "--even-development"),
-        ("waitress", "systemd", "--services=systemd: one of files, iis, nssm is needed"),
+        ("waitress", "systemd", "--services=systemd: one of files, iis, nssm, winsw is needed"),
     ],
 )
 def test_what_cannot_be_deployed(topology: str, services: str, said: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_winserve.deploy import shipped
 from pytest_winserve.deploy.services.nssm import get_nssm
-from pytest_winserve.hosts.wine.layout import dropped, find_wine, windows_path
+from pytest_winserve.hosts.wine.layout import Layout, dropped, find_wine, windows_path
 from pytest_winserve.load import Plan, Progress, Target, get_engine
 from tests.hosts.wine.conftest import COMMAND_SECONDS, OwnWine
 from tests.kit.accounts import STEPS, journey
@@ -206,7 +206,11 @@ def windows(own_wine: OwnWine) -> Iterator[Windows]:
 
 @pytest.fixture
 def site(
-    request: pytest.FixtureRequest, windows: Windows, own_wine: OwnWine, tmp_path: Path
+    request: pytest.FixtureRequest,
+    windows: Windows,
+    wine: Layout,
+    own_wine: OwnWine,
+    tmp_path: Path,
 ) -> Site:
     """The app of the journeys, with an environment and an environment file of its own, deployed
     behind nginx, with as many backends as the test says."""
@@ -219,8 +223,11 @@ def site(
     (app / "prod.env").write_text(f"SECRET_KEY=for all\nACCOUNTS_DB='{database}'\n", "utf-8")
     venv = app / "venv"
     windows.python("-m", "venv", "--without-pip", windows_path(venv))
+    if not (wine.site / "flask_login").is_dir():
+        pytest.skip("get it: winserve setup wine --with flask-login --with flask-wtf")
     for name in OF_THE_APP:
-        for path in own_wine.layout.site.glob(f"{name}*"):
+        # Of the user's, which has what is chosen there.
+        for path in wine.site.glob(f"{name}*"):
             if path.is_dir():
                 shutil.copytree(path, venv / "Lib" / "site-packages" / path.name)
     backends: int = request.param

@@ -80,12 +80,12 @@ class OwnWine:
                 return marked or Path(prefix).is_relative_to(self.layout.root)
         return False
 
-    def windows(self, word: str) -> list[psutil.Process]:
-        """The living Windows processes whose command lines have `word`, oldest first."""
-        found = []
+    def windows(self, *words: str) -> list[psutil.Process]:
+        """The living Windows processes whose command lines have one of the words, oldest first."""
+        known, found = {*words}, []
         for process in self.processes():
             with suppress(psutil.Error):
-                if process.name().endswith(".exe") and word in process.cmdline():
+                if process.name().endswith(".exe") and not known.isdisjoint(process.cmdline()):
                     found.append(process)
         return sorted(found, key=lambda process: process.create_time())
 

@@ -32,7 +32,8 @@ import subprocess, sys
 subprocess.run([sys.argv[1], "-c", "import flask, pytest_winserve"])
 """
 USERS = 50
-CYCLES, INSTALLATIONS = 50, 20
+CONFIGURATION = "nginx.conf"
+STOPS, REMOVALS = 50, 20
 NOT_INSTALLED, STOPPED = "not installed; does not answer", "stopped; does not answer"
 RUNNING = "running; answers with 200"
 APP = Path(accounts.__file__)
@@ -168,7 +169,10 @@ class Site:
 
     def backend(self, number: int) -> list[psutil.Process]:
         """The launcher of the app's environment, and the Python that it starts."""
-        return self._own.windows(f"--listen=127.0.0.1:{self.port + number}")
+        return self._own.windows(self._listen(number))
+
+    def _listen(self, number: int) -> str:
+        return f"--listen=127.0.0.1:{self.port + number}"
 
     def control(self) -> list[psutil.Process]:
         """What a batch file runs."""
@@ -176,20 +180,26 @@ class Site:
 
     def front(self) -> list[psutil.Process]:
         """nginx's master and its worker."""
-        return self._own.windows("nginx.conf")
+        return self._own.windows(CONFIGURATION)
+
+    def answers(self) -> bool:
+        return all(answered(self.port + number) for number in range(self.backends + 1))
 
     def logged(self) -> int:
         """The requests in the front's access logs."""
         logs = (self.folder / "nginx" / "logs").glob("access-*.log")
         return sum(log.read_bytes().count(b"\n") for log in logs)
 
-    def nothing_runs(self) -> None:
-        """No port, and no process: those of a service end after it has said that it stopped."""
+    def no_program(self) -> None:
+        """No port is open, and no process of nginx or of a backend is left."""
         assert not any(answered(self.port + number) for number in range(self.backends + 1))
+        assert not self._own.windows(CONFIGURATION, *map(self._listen, range(1, self.backends + 1)))
+
+    def nothing_runs(self) -> None:
+        """Nor one of NSSM: those end some seconds after their service has said that it stopped."""
         nssm = windows_path(self.folder / "nssm.exe")
         eventually(lambda: not self._own.windows(nssm), seconds=90)
-        assert not self.front()
-        assert not any(self.backend(number) for number in range(1, self.backends + 1))
+        self.no_program()
 
     def files(self) -> list[Path]:
         """Those that do not come with a new day."""
@@ -337,21 +347,29 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
 
 
 @pytest.mark.parametrize("site", [1], indirect=True)
-def test_what_is_stopped_or_removed_leaves_nothing(site: Site) -> None:
+def test_what_is_stopped_again_and_again_leaves_nothing(site: Site) -> None:
     site.does("install")
     files = site.files()
-    for _ in range(CYCLES):
+    for _ in range(STOPS):
         site.does("stop")
-        site.nothing_runs()
-        site.all_are(STOPPED)
+        site.no_program()
         site.does("start")
-        site.all_are(RUNNING)
-    for _ in range(INSTALLATIONS):
-        site.does("uninstall")
-        site.nothing_runs()
-        site.all_are(NOT_INSTALLED)
-        site.does("install")
-        site.all_are(RUNNING)
+        assert site.answers()
     site.does("uninstall")
+    site.nothing_runs()
+    assert site.files() == files
+
+
+@pytest.mark.parametrize("site", [1], indirect=True)
+def test_what_is_removed_again_and_again_leaves_nothing(site: Site) -> None:
+    site.does("install")
+    files = site.files()
+    for _ in range(REMOVALS):
+        site.does("uninstall")
+        site.no_program()
+        site.does("install")
+        assert site.answers()
+    site.does("uninstall")
+    site.all_are(NOT_INSTALLED)
     site.nothing_runs()
     assert site.files() == files

@@ -33,8 +33,6 @@ PORT_SECONDS = 90.0
 """How long after its service has stopped a port may be taken."""
 GRACE_MILLISECONDS = 20_000
 """How long a program may take to end by itself when it is asked to; then it is killed."""
-
-
 WITH_PASSWORD = {"ObjectName", "obj="}
 """Words of the commands that have one."""
 

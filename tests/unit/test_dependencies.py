@@ -52,10 +52,8 @@ NOT_IMPORTED = {
 def declared() -> tuple[set[str], set[str]]:
     """The names to import of what is always needed, and of what the extras bring."""
     project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    of_users = [each for name, texts in extras.items() if name not in {"lint", "release", "test"}
-                for each in texts]  # fmt: skip
-    return names_of(project["dependencies"]), names_of(of_users)
+    extras = project["optional-dependencies"].values()
+    return names_of(project["dependencies"]), names_of([each for texts in extras for each in texts])
 
 
 def names_of(requirements: list[str]) -> set[str]:

@@ -76,6 +76,7 @@ def main() -> int:
         listens=job.listens,
         app=job.app_name,
         routes=job.routes,
+        not_run=job.not_run,
     )
     try:
         running.serve()

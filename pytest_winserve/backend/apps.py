@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pytest_winserve.backend.app_names import AppName, parse_app
+from pytest_winserve.backend.not_run import made_there
 from pytest_winserve.backend.wrapped import is_flask
 from pytest_winserve.errors import AppError, MissingComponent, StartError, WinserveError
 
@@ -183,8 +184,25 @@ def _only_app(name: AppName, module: ModuleType) -> LoadedApp:
             return _made_by(value, f"{name.text}:{each}", name.source, each)
     raise AppError(
         f"the app {name.text!r}: {name.source} has none of {', '.join(NAMES)}, no Flask object and "
-        f"none of {', '.join(FACTORIES)}; name what is the app, as in {name.text}:shop"
-        + _other_candidates(name, module)
+        f"none of {', '.join(FACTORIES)}; "
+        + (
+            _made_when_run(name, module)
+            or f"name what is the app, as in {name.text}:shop{_other_candidates(name, module)}"
+        )
+    )
+
+
+def _made_when_run(name: AppName, module: ModuleType) -> str:
+    """What to do about an app that is made only when its file is run."""
+    found = made_there(Path(module.__file__ or ""), NAMES)
+    if found is None:
+        return ""
+    what, value = found
+    maker = getattr(module, value.partition("(")[0], None)
+    mend = f", or write {name.text}:{value}" if inspect.isfunction(maker) else ""
+    return (
+        f'{what} is made under `if __name__ == "__main__"`, which is not run where a server '
+        f"imports the file: make it above that line{mend}"
     )
 
 

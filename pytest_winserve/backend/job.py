@@ -189,6 +189,20 @@ class BackendJob:
         return None if found is None else list(map(asdict, found))
 
     @property
+    def not_run(self) -> str:
+        """What of the app's file was not run, because it was imported; empty when that is nothing,
+        or not known."""
+        from pytest_winserve.backend.app_names import parse_app
+        from pytest_winserve.backend.not_run import not_run
+
+        if self._loaded is None:
+            return ""
+        name = parse_app(self._loaded.name)
+        module = sys.modules.get(name.source)
+        file = name.source if name.is_file else getattr(module, "__file__", None)
+        return not_run(Path(file)) if file else ""
+
+    @property
     def listens(self) -> list[Address] | None:
         """Where it listens: at its own address, and where the app has opened something while it
         was loaded. None when that is not known."""

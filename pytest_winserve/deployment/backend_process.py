@@ -87,7 +87,7 @@ class BackendProcess:
     def wait_for_info(self, deadline: Deadline) -> BackendInfo:
         """What it is, once it listens. Raises StartError."""
         self.wait_for("listening", deadline)
-        names = ("address", "pid", "instrumented", "declared", "app", "routes")
+        names = ("address", "pid", "instrumented", "declared", "app", "routes", "not_run")
         info = BackendInfo(self.index, *(self.told[name] for name in names))
         if info.instrumented:  # where else the user's own command listens is the user's business
             self._check_listeners(info)
@@ -124,11 +124,10 @@ class BackendProcess:
             self.check()
             if info.instrumented and self.counts(lab_tag(READY_RUN)).raised:
                 self._wait_for_traceback()
-                raise StartError(
-                    self.program.blame(f"the app raised on its first request, GET {spec.fast}")
-                )
+                what = f"the app raised on its first request, GET {spec.fast}{info.missed}"
+                raise StartError(self.program.blame(what))
 
-        answer = answer_of_app(info.port, spec, deadline, look, self.program)
+        answer = answer_of_app(info.port, spec, deadline, look, self.program, missed=info.missed)
         mark = f"{self.nonce}.{info.index}"
         if info.instrumented and answer.headers.get(BACKEND_HEADER.lower()) != mark:
             look()

@@ -77,8 +77,9 @@ class Spec:
 class BackendInfo:
     """A backend as it came up: its pid is the serving process's own, not a launcher's. `declared`
     is how many requests it runs at once, as its server says on that machine. `app` is what it has
-    loaded, by its whole name; `routes` are the app's, None where they are not known. `status` is
-    that of the answer to the first request."""
+    loaded, by its whole name; `routes` are the app's, None where they are not known. `not_run` says
+    what of the app's file stands under `if __name__ == "__main__"`, as `lines 8 to 12 of app.py`.
+    `status` is that of the answer to the first request."""
 
     index: int
     port: int
@@ -87,7 +88,18 @@ class BackendInfo:
     declared: Concurrency
     app: str = ""
     routes: list[dict[str, Any]] | None = None
+    not_run: str = ""
     status: int = 200
+
+    @property
+    def missed(self) -> str:
+        """What the app may miss when it answers with an error, as the end of a message."""
+        if not self.not_run:
+            return ""
+        return (
+            f'; {self.not_run} stand under `if __name__ == "__main__"` and were not run, because a '
+            "server imports the file: what the app needs of them belongs above that line"
+        )
 
     @property
     def address(self) -> str:

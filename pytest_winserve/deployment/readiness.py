@@ -63,8 +63,10 @@ def answer_of_app(
     look: Callable[[], None],
     program: Program,
     trust: Trust | None = None,
+    missed: str = "",
 ) -> Answer:
-    """The answer to the readiness request of a site at a port of this machine.
+    """The answer to the readiness request of a site at a port of this machine. `missed` is said of
+    an app that answers it with an error.
 
     Raises StartTimeout at the deadline; StartError for a 5xx, which is the app's failure to come
     up. Both show the end of the log of `program`.
@@ -81,6 +83,7 @@ def answer_of_app(
         raise StartError(
             program.blame(
                 f"the app answered {answer.status} {answer.reason} to its first request, GET {path}"
+                f"{missed}"
             )
         )
     return answer

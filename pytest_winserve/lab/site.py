@@ -380,6 +380,7 @@ class Site:
             raise AppError(
                 f"GET {self.fast} is answered {status} by {self.app}: "
                 + _mend(status, first.routes)
+                + first.missed
             )
 
     def _slow_request(self, slow: str | None, fast: str) -> SlowRequest:

@@ -42,6 +42,19 @@ def report():
     time.sleep(0.3)
     return "slow"
 """
+ONLY_WHEN_RUN = """
+from flask import Flask
+app, known = Flask(__name__), dict()
+
+def home():
+    return known["greeting"]
+
+{page}
+
+if __name__ == "__main__":
+    {missing}
+    app.run()
+"""
 SHORT = ("--users=5", "--duration=0.5")
 
 
@@ -64,6 +77,24 @@ def test_an_app_with_one_route_needs_no_option(
     assert "all 2 fast requests were answered during / (held 1 s)" in done.out
     assert "runs 4 requests at once; waitress declares 4" in done.out
     assert "BLOCKS: 2 of 2 fast requests (100 %) had to wait for / (held 1 s)" in done.out
+
+
+@pytest.mark.parametrize(
+    ("page", "missing", "said"),
+    [
+        ("app.get('/')(home)", "known.update(greeting='hello')", "answered 500 INTERNAL"),
+        ("", "app.get('/')(home)", "GET / is answered 404 by app.py:app: "),
+    ],
+    ids=["data", "pages"],
+)
+def test_what_the_file_does_only_when_it_is_run_is_told(
+    page: str, missing: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(ONLY_WHEN_RUN.format(page=page, missing=missing))
+    done = winserve("check", "waitress", *SHORT, cwd=tmp_path)
+    told = " ".join((done.out + done.err).split())
+    assert said in told
+    assert 'lines 10 to 12 of app.py stand under `if __name__ == "__main__"` and were not' in told
 
 
 def test_an_app_without_a_first_page_is_told_once_with_its_routes(tmp_path: Path) -> None:

@@ -99,6 +99,10 @@ LOADING = {
         "def serve(): pass\n", "shop", AppError,
         "shop has none of app, application, no Flask object and none of create_app, make_app", 0,
     ),
+    "an app that is made when its file is run": (
+        "def make(): pass\nif __name__ == '__main__':\n    app = make()\n", "shop.py", AppError,
+        "make it above that line, or write shop.py:make()", 0,
+    ),
     "no file": ("", "shep.py", AppError, "there is no file 'shep.py' in", 0),
     "a dot for the colon": (
         "app = 5\n", "shop.app", AppError, "for app in the module shop, write shop:app", 0,

@@ -180,6 +180,16 @@ def is_deployment(folder: Path) -> bool:
     return file.is_file() and file.read_text("utf-8").startswith("# What is deployed here.")
 
 
+def refuse_percent(order: Order, who: str) -> None:
+    """Raise UsageError for a path with a percent sign, of which `who` would make a variable."""
+    for what, path in (("--to", str(order.folder)), ("--python", order.python.command)):
+        if "%" in path:
+            raise UsageError(
+                f"{what}={path}: {who} takes what is between two % for a variable; with "
+                f"--services {order.services} name a path without %"
+            )
+
+
 def check_ports(order: Order) -> None:
     """Raise UsageError for a port that is taken, or out of range. Whose services are a front has
     the ports from them."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from pytest_winserve.deploy.percent import refuse_percent
+from pytest_winserve.deploy.order import refuse_percent
 
 if TYPE_CHECKING:
     from pytest_winserve.deploy.order import Order

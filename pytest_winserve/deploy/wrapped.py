@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pytest_winserve.deploy.order import refuse_percent
+from pytest_winserve.deploy.order import Order, refuse_percent
 
 if TYPE_CHECKING:
-    from pytest_winserve.deploy.order import Order
     from pytest_winserve.servers import Production
 
 

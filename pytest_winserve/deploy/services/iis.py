@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from pytest_winserve.deploy.order import refuse_percent
+from pytest_winserve.deploy.order import Order, refuse_percent
 
 if TYPE_CHECKING:
-    from pytest_winserve.deploy.order import Order
     from pytest_winserve.servers import Production
 
 LOG = r".\logs\backend.log"

@@ -194,11 +194,11 @@ def _only_app(name: AppName, module: ModuleType) -> LoadedApp:
 
 def _made_when_run(name: AppName, module: ModuleType) -> str:
     """What to do about an app that is made only when its file is run."""
-    found = made_there(Path(module.__file__ or ""), NAMES)
+    found = made_there(Path(getattr(module, "__file__", None) or ""), NAMES)
     if found is None:
         return ""
     what, value = found
-    maker = getattr(module, value.partition("(")[0], None)
+    maker = getattr(module, value.removesuffix("()"), None)
     mend = f", or write {name.text}:{value}" if inspect.isfunction(maker) else ""
     return (
         f'{what} is made under `if __name__ == "__main__"`, which is not run where a server '

@@ -24,6 +24,7 @@ NEEDED = {
     "pytest_winserve.backend.counters",
     "pytest_winserve.backend.instrument",
     "pytest_winserve.backend.job",
+    "pytest_winserve.backend.not_run",
     "pytest_winserve.backend.routes",
     "pytest_winserve.backend.noted",
     "pytest_winserve.backend.standard_streams",

@@ -319,10 +319,16 @@ def test_an_app_that_starts_once_only_is_told_from_one_that_does_not_start(
 
 ONE_AT_A_TIME = """
 import os, pathlib, time
+here = pathlib.Path(__file__).parent
+busy, together, met = here / 'busy', here / 'together', here / 'met'
 def make():
-    busy = pathlib.Path(__file__).with_name('busy')
-    os.close(os.open(busy, os.O_CREAT | os.O_EXCL))
-    time.sleep(0.3)
+    try:
+        os.close(os.open(busy, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        met.touch()
+        raise
+    while together.exists() and not met.exists():
+        time.sleep(0.01)
     busy.unlink()
     def app(environ, start_response):
         start_response('200 OK', [('Content-Length', '0')])
@@ -335,9 +341,12 @@ def test_an_app_that_cannot_be_loaded_twice_at_once_is_served_by_backends_starte
     tmp_path: Path,
 ) -> None:
     (tmp_path / "shop.py").write_text(ONE_AT_A_TIME)
+    together = tmp_path / "together"
+    together.touch()
     done = winserve("load", "nginx3-waitress", "--app=shop:make()", "--count=6", "--users=1")
     assert done.status == 1
     assert "2 other backends loaded the same app at the same time" in done.err
+    together.unlink()
     (tmp_path / "busy").unlink(missing_ok=True)
     again = winserve(
         "load", "nginx3-waitress", "--app=shop:make()", "--count=6", "--users=1",

@@ -135,6 +135,13 @@ class Site:
         assert status == 0, said
         return said
 
+    def interrupted(self, command: str) -> None:
+        """Begin what a batch file does, and end it by force."""
+        with self._windows.started(self.folder / f"{command}.cmd"):
+            eventually(self.control, seconds=COMMAND_SECONDS)
+            for process in self.control():
+                process.kill()
+
     def refuses(self, command: str) -> str:
         """What a batch file says that fails."""
         status, said = self._windows.batch(self.folder / f"{command}.cmd")
@@ -345,6 +352,18 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     logs = sorted(path.name for path in (site.folder / "logs").iterdir())
     backends = range(1, site.backends + 1)
     assert logs == [*(f"shop-backend-{n}.log" for n in backends), "shop-front.log"]
+
+
+@pytest.mark.parametrize("site", [1], indirect=True)
+def test_what_was_interrupted_is_run_again(site: Site) -> None:
+    for command, then in (
+        ("install", RUNNING), ("upgrade", RUNNING), ("stop", STOPPED), ("start", RUNNING),
+        ("uninstall", NOT_INSTALLED),
+    ):  # fmt: skip
+        site.interrupted(command)
+        site.does(command)
+        site.all_are(then)
+    site.nothing_runs()
 
 
 @pytest.mark.parametrize("site", [1], indirect=True)

@@ -26,6 +26,7 @@ from .site import (
     wait_until_ready,
 )
 from .windows import (
+    BUSY_SECONDS,
     GRACE_MILLISECONDS,
     change,
     command_of,
@@ -158,11 +159,20 @@ def uninstall() -> int:
 
 
 def remove(wrapper: Wrapper, service: Service) -> None:
+    """Remove it, and return when Windows does not know it any more."""
     try:
         change(service, *wrapper.removal(service))
     except Failed:
         if state(service):
             raise
+    deadline = time.monotonic() + BUSY_SECONDS
+    while state(service):
+        if time.monotonic() > deadline:
+            raise Failed(
+                f"{service.name} is marked for removal, and Windows removes it when no program "
+                "looks at it any more: close services.msc and the Task Manager, and run this again"
+            )
+        time.sleep(0.2)
     wrapper.clean(service)
 
 

@@ -76,9 +76,9 @@ class Processes:
 
     def start(self) -> None:
         """Bring everything up, or raise and leave nothing behind."""
-        self._files = LabFolder.make()
-        self._folder = self._files.path
         try:
+            self._files = LabFolder.make()
+            self._folder = self._files.path
             self._check_room()
             deadline = Deadline.after(self.spec.start_timeout)
             self._keeper = new_keeper(self.nonce, self._folder)

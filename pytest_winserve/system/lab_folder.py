@@ -8,6 +8,7 @@ The lock is seen by all processes of the machine, also by those of other contain
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -36,18 +37,25 @@ class LabFolder:
     def make(cls, what: str = "") -> LabFolder:
         """A new one, with `what` in its name. Removes those of dead labs first."""
         remove_dead()
-        path = Path(tempfile.mkdtemp(prefix=PREFIX + what))
+        path = Path(tempfile.gettempdir()) / f"{PREFIX}{what}{secrets.token_hex(8)}"
+        hold = None
+        # Ctrl-C may come at any moment of this.
         try:
+            path.mkdir(mode=0o700)
             hold = (path / HOLD).open("xb", buffering=0)
-        except BaseException:
-            path.rmdir()
+            # Without the mark nobody else removes it. It is written when the lock is held: between
+            # a file and its lock is a moment in which others find the lock free.
+            with suppress(OSError):  # of a file system without locks or without room
+                lock(hold, wait=True)
+                hold.write(mark())
+            return cls(path, hold)
+        except FileExistsError:  # it is not ours
             raise
-        # Without the mark nobody else removes it. It is written when the lock is held: between a
-        # file and its lock is a moment in which others find the lock free.
-        with suppress(OSError):  # of a file system without locks or without room
-            lock(hold, wait=True)
-            hold.write(mark())
-        return cls(path, hold)
+        except BaseException:
+            if hold is not None:
+                hold.close()
+            shutil.rmtree(path, ignore_errors=True)
+            raise
 
     def remove(self) -> None:
         remove(self.path, self._hold)

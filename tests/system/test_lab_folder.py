@@ -234,16 +234,15 @@ def test_without_locks_it_is_nobody_elses_to_remove(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("step", ["lock", "mark"])
 def test_ctrl_c_while_it_is_made_leaves_nothing(
-    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, traces: Traces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(lab_folder, step, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        LabFolder.make("begun-")
-    assert not list(tmp_path.iterdir())
+        LabFolder.make()
+    assert traces.folders() == []
 
 
 def test_a_mark_is_of_the_machine_and_the_user() -> None:

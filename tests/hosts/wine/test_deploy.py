@@ -138,7 +138,8 @@ class Site:
     def interrupted(self, command: str) -> None:
         """Begin what a batch file does, and end it by force."""
         with self._windows.started(self.folder / f"{command}.cmd"):
-            eventually(self.control, seconds=COMMAND_SECONDS)
+            # The launcher of the app's environment, and the Python that it starts.
+            eventually(lambda: len(self.control()) == 2, seconds=COMMAND_SECONDS)
             for process in self.control():
                 process.kill()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -135,11 +135,11 @@ class Site:
         assert status == 0, said
         return said
 
-    def interrupted(self, command: str) -> None:
-        """Begin what a batch file does, and end it by force."""
+    def interrupted(self, command: str, when: Callable[[], object] = lambda: True) -> None:
+        """Begin what a batch file does, and end it by force, not before `when`."""
         with self._windows.started(self.folder / f"{command}.cmd"):
             # The launcher of the app's environment, and the Python that it starts.
-            eventually(lambda: len(self.control()) == 2, seconds=COMMAND_SECONDS)
+            eventually(lambda: len(self.control()) == 2 and when(), seconds=COMMAND_SECONDS)
             for process in self.control():
                 process.kill()
 
@@ -293,10 +293,7 @@ def loaded_during(windows: Windows, path: Path, url: str) -> tuple[Progress, str
 def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, site: Site) -> None:
     site.all_are(NOT_INSTALLED)
     # Half-way: a backend is started, and the front is not.
-    with windows.started(site.folder / "install.cmd"):
-        eventually(lambda: site.backend(1), seconds=COMMAND_SECONDS)
-        for process in site.control():
-            process.kill()
+    site.interrupted("install", lambda: site.backend(1))
     assert site.status()[0] == 1
     for _ in range(2):
         assert "shop-front: running" in site.does("install")

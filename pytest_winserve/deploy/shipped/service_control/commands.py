@@ -26,7 +26,6 @@ from .site import (
     wait_until_ready,
 )
 from .windows import (
-    BUSY_SECONDS,
     GRACE_MILLISECONDS,
     change,
     command_of,
@@ -35,6 +34,7 @@ from .windows import (
     run,
     start_service,
     state,
+    state_in_time,
     stop_service,
 )
 from .wrapper import Wrapper, get_wrapper
@@ -165,14 +165,11 @@ def remove(wrapper: Wrapper, service: Service) -> None:
     except Failed:
         if state(service):
             raise
-    deadline = time.monotonic() + BUSY_SECONDS
-    while state(service):
-        if time.monotonic() > deadline:
-            raise Failed(
-                f"{service.name} is marked for removal, and Windows removes it when no program "
-                "looks at it any more: close services.msc and the Task Manager, and run this again"
-            )
-        time.sleep(0.2)
+    if state_in_time(service, ""):
+        raise Failed(
+            f"{service.name} is marked for removal, and Windows removes it when no program "
+            "looks at it any more: close services.msc and the Task Manager, and run this again"
+        )
     wrapper.clean(service)
 
 

@@ -59,7 +59,7 @@ def set_needs(service: Service, names: list[str]) -> None:
 def set_account(service: Service, account: str, password: str | None) -> None:
     """Have Windows run it under that account, and let the account log on as a service."""
     words = () if password is None else (password,)
-    _set(service, "ObjectName", account, *words)
+    _set(service, "ObjectName", account, *words, once=bool(words))
 
 
 def removal(service: Service) -> list[str]:
@@ -71,8 +71,8 @@ def clean(service: Service) -> None:
     """Nothing was made beside the service."""
 
 
-def _set(service: Service, *words: str) -> None:
-    change(service, str(PROGRAM), "set", service.name, *words)
+def _set(service: Service, *words: str, once: bool = False) -> None:
+    change(service, str(PROGRAM), "set", service.name, *words, once=once)
 
 
 def _write_parameters(name: str, values: dict[str, str | int]) -> None:

@@ -33,8 +33,6 @@ PORT_SECONDS = 90.0
 """How long after its service has stopped a port may be taken."""
 GRACE_MILLISECONDS = 20_000
 """How long a program may take to end by itself when it is asked to; then it is killed."""
-WITH_PASSWORD = {"ObjectName", "obj="}
-"""Words of the commands that have one."""
 
 
 def run(*command: str) -> tuple[int, str]:
@@ -55,15 +53,15 @@ def run(*command: str) -> tuple[int, str]:
     return done.returncode, said.decode("utf-8", "replace").strip()
 
 
-def change(service: Service, *command: str) -> None:
-    """Have a command change a service that is there. A password is given once only."""
+def change(service: Service, *command: str, once: bool = False) -> None:
+    """Have a command change a service that is there. `once`: what is refused is not asked again."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         status, said = run(*command)
         if not status:
             return
         what = state(service)
-        if not what or not WITH_PASSWORD.isdisjoint(command) or time.monotonic() > deadline:
+        if not what or once or time.monotonic() > deadline:
             words = " ".join([Path(command[0]).stem, *command[1:4]])
             raise Failed(
                 f"{words}: {said or f'exit status {status}'} (to Windows the service is "
@@ -85,6 +83,14 @@ def state(service: Service) -> str:
                     f"{error}; the same command can be run again"
                 ) from None
         time.sleep(1)
+
+
+def state_in_time(service: Service, wanted: str) -> str:
+    """As `state`, when that is what is wanted, or BUSY_SECONDS have gone by."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while (what := state(service)) != wanted and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return what
 
 
 def state_now(service: Service) -> str:
@@ -151,14 +157,12 @@ def start_service(service: Service) -> None:
         time.sleep(0.2)
     wait_until_ready(service)
     # NSSM says so when the program has run for 1.5 s.
-    deadline = time.monotonic() + BUSY_SECONDS
-    while (what := state(service)) != "running":
-        if time.monotonic() > deadline:
-            raise Failed(
-                f"{service.name} answers, but to Windows it is {what}; its log, "
-                f"{service.last_log}, ends with:\n{tail(service.last_log)}"
-            )
-        time.sleep(0.2)
+    what = state_in_time(service, "running")
+    if what != "running":
+        raise Failed(
+            f"{service.name} answers, but to Windows it is {what}; its log, "
+            f"{service.last_log}, ends with:\n{tail(service.last_log)}"
+        )
 
 
 def stop_service(service: Service) -> None:

@@ -71,7 +71,8 @@ def set_needs(service: Service, names: list[str]) -> None:
 
 def set_account(service: Service, account: str, password: str | None) -> None:
     """Have Windows run it under that account, which must have the right to log on as a service."""
-    change(service, "sc", "config", service.name, "obj=", account, "password=", password or "")
+    words = "obj=", account, "password=", password or ""
+    change(service, "sc", "config", service.name, *words, once=password is not None)
 
 
 def removal(service: Service) -> list[str]:

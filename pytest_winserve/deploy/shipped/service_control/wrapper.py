@@ -27,7 +27,8 @@ class Wrapper(Protocol):
         """Have Windows start those services first, also after a reboot; none: it needs none."""
 
     def set_account(self, service: Service, account: str, password: str | None) -> None:
-        """Have Windows run it under that account; None: one that has no password."""
+        """Have Windows run it under that account; None: one that has no password. A password is
+        given once, however busy Windows is."""
 
     def removal(self, service: Service) -> list[str]:
         """The command that removes it."""

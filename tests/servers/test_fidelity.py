@@ -23,7 +23,7 @@ from pytest_winserve.system.ports import ADDRESS
 from tests.kit.components import needs
 from tests.kit.own_commands import own_commands
 from tests.kit.raw_client import Reply, exchange
-from tests.kit.waiting import eventually
+from tests.kit.waiting import WAIT_SECONDS, eventually
 
 pytestmark = needs("minutes")
 
@@ -153,6 +153,7 @@ def test_as_many_slow_readers_of_a_file_as_threads_keep_nobody_else_waiting(side
         with ExitStack() as stack:
             for _ in range(READERS):
                 reader = stack.enter_context(socket.socket())
+                reader.settimeout(WAIT_SECONDS)
                 reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 reader.connect((ADDRESS, port))
                 reader.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())

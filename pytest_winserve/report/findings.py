@@ -89,7 +89,8 @@ def verdict_details(verdict: VerdictRecord) -> str:
         parts.append(
             f"{verdict.fast} when idle: median {seconds(median(idle))}, max {seconds(max(idle))}"
         )
-        parts.append(f"waited beyond that: up to {seconds(max(verdict.wait_seconds))}")
+        if longest := max(verdict.wait_seconds):
+            parts.append(f"waited beyond that: up to {seconds(longest)}")
     if verdict.delayed_fraction:
         parts.append(
             f"{percent(verdict.delayed_fraction)} were answered before {verdict.slow}, but waited "

@@ -150,3 +150,10 @@ def test_every_form_tells_how_long_fast_requests_waited(make: Make) -> None:
         assert (
             "50 % were answered before /sleep?seconds=1, but waited for more than a fifth" in text
         )
+
+
+def test_that_nothing_waited_is_not_told(make: Make) -> None:
+    verdict = make.verdict(fast=2, idle_seconds=[0.002, 0.001], wait_seconds=[0.0, 0.0])
+    text = terminal.render(report_on(make.data(make.test(verdicts=[verdict]))), width=300)
+    assert "/test when idle: median 1.50 ms" in text
+    assert "waited beyond that" not in text

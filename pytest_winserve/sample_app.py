@@ -114,9 +114,7 @@ def reset_connection(client: tuple[str, int]) -> None:
 
     The server's socket is found by the client's address, since WSGI does not hand it over.
     """
-    for thing in gc.get_objects():
-        if not isinstance(thing, socket.socket):
-            continue
+    for thing in _all_of(socket.socket):
         try:
             if thing.getpeername() != client:
                 continue
@@ -131,6 +129,11 @@ def reset_connection(client: tuple[str, int]) -> None:
         _close_under(thing)
         return
     abort(501, "this server does not say which connection a request came by")
+
+
+def _all_of(kind: type[Any]) -> Iterator[Any]:
+    """The objects of that kind, by their own type: isinstance() asks what a proxy stands for."""
+    return (thing for thing in gc.get_objects() if issubclass(type(thing), kind))
 
 
 def _close_under(sock: socket.socket) -> None:
@@ -159,8 +162,9 @@ def _its_loop_closes(sock: socket.socket) -> bool:
         kind = getattr(sys.modules.get(module), name, None)
         if kind is None:
             continue
-        for thing in gc.get_objects():
-            if isinstance(thing, kind) and thing.socket is sock:
+        for thing in _all_of(kind):
+            # One that another thread is just making has no socket yet.
+            if getattr(thing, "socket", None) is sock:
                 close(thing)
                 return True
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -190,6 +191,39 @@ def test_orders_that_cannot_be(query: str, said: str) -> None:
     answer = app.test_client().get(f"/misbehave?{query}")
     assert answer.status_code == 400
     assert said in answer.text
+
+
+HALF_MADE = """
+import gc, weakref
+from pytest_winserve.sample_app import app as sample
+{imports}
+
+class Gone:
+    pass
+
+def app(environ, start_response):
+    # What is older comes later: all that is there already is passed on to the oldest generation.
+    gc.collect()
+    half_made = {kind}.__new__({kind})
+    proxy = weakref.proxy(Gone())
+    held = [half_made, proxy]
+    yield from sample(environ, start_response)
+"""
+
+
+@pytest.mark.parametrize(
+    ("server", "imports", "kind"),
+    [
+        ("tornado", "from tornado.iostream import IOStream", "IOStream"),
+        ("waitress", "from waitress.channel import HTTPChannel", "HTTPChannel"),
+    ],
+)
+def test_a_connection_that_is_being_made_keeps_no_other_from_being_reset(
+    lab: Lab, tmp_path: Path, server: str, imports: str, kind: str
+) -> None:
+    (tmp_path / "half.py").write_text(HALF_MADE.format(imports=imports, kind=kind))
+    with lab.serve(server, app=f"{tmp_path / 'half.py'}:app", fast="/test") as site:
+        assert misbehave(site, "reset=headers").ended == "reset"
 
 
 def test_a_reset_where_the_connection_is_unknown_says_so() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from pytest_winserve.load.measures.histogram import RELATIVE_ERROR
 from pytest_winserve.load.measures.outcomes import NO_BACKEND
 from tests.kit.commands import FLASK_COMMAND
 from tests.kit.loads import adds_up, answers, seen
-from tests.kit.platforms import shows_resets
+from tests.kit.platforms import WINE, shows_resets
 
 
 @pytest.fixture(scope="module")
@@ -224,33 +224,36 @@ def test_what_hangs_times_out_and_still_runs(lab: Lab, topology: str, moment: st
         assert sum(backend.requests or 0 for backend in site.backends) == 4
 
 
-MIX: Mapping[str, set[str]] = {
-    "flask": {"200", "404", "500", "reset", "closed_early"},
-    "waitress": {"200", "404", "500", "reset", "closed_early"},
-    "nginx2-waitress:front.max_fails=0:front.retry=no": {
-        "200", "404", "500", "502", "closed_early",
-    },
-}  # fmt: skip
+# Wine 8 shows a reset that follows data as an orderly end.
+CUT = {"reset", "closed_early"} if WINE else {"reset"}
+MIX = (
+    # A request, and how it may end with a server alone and behind nginx.
+    (Request("/test", weight=6), {"200"}, {"200"}),
+    (Request("/misbehave?status=500", method="POST", body=b"a body"), {"500"}, {"500"}),
+    (Request("/misbehave?status=404&size=2000&chunks=3"), {"404"}, {"404"}),
+    (Request("/misbehave?reset=headers"), {"reset"}, {"502"}),
+    # A reset discards what nginx has not read yet, so it may have nothing to pass on.
+    (Request("/misbehave?reset=body&size=3000"), CUT, {"closed_early", "502"}),
+    (Request("/misbehave?declare=10&size=4"), {"closed_early"}, {"closed_early"}),
+)
 
 
 @pytest.mark.parametrize("keepalive", [True, False])
-@pytest.mark.parametrize("topology", MIX)
+@pytest.mark.parametrize(
+    "topology", ["flask", "waitress", "nginx2-waitress:front.max_fails=0:front.retry=no"]
+)
 def test_a_mix_of_faults_adds_up(lab: Lab, topology: str, keepalive: bool) -> None:
-    mix = [
-        Request("/test", weight=6),
-        Request("/misbehave?status=500", method="POST", body=b"a body"),
-        Request("/misbehave?status=404&size=2000&chunks=3"),
-        Request("/misbehave?reset=headers"),
-        Request("/misbehave?reset=body&size=3000"),
-        Request("/misbehave?declare=10&size=4"),
-    ]
+    mix = [request for request, *_ in MIX]
     with lab.serve(topology) as site:
         result = site.load(users=8, count=400, requests=mix, keepalive=keepalive)
         adds_up(result)
         assert result.sent == 400
-        assert set(result.outcomes) == MIX[topology]
-        seen = sum(backend.requests or 0 for backend in site.backends)
-        assert seen == 400, (result.by_request, result.ledger)
+        shares = result.by_request.values()
+        for share, (request, alone, behind) in zip(shares, MIX, strict=True):
+            expected = behind if site.topology.front else alone
+            assert set(share.outcomes) <= expected, (request, result.by_request)
+        backends = sum(backend.requests or 0 for backend in site.backends)
+        assert backends == 400, (result.by_request, result.ledger)
         assert result.errors == 400 - result.outcomes["200"]
 
 

@@ -23,6 +23,15 @@ PROJECT = "manage.py"
 VARIABLE = "FLASK_APP"
 DOTENV = (".flaskenv", ".env")
 """Where Flask's own command reads variables from, the first one that has it."""
+MAKES_APP = re.compile(
+    rb"^(?:(?:app|application)\b[^=\n]*=(?!=)"
+    rb"|\w+ *= *(?:flask\.)?Flask\("
+    rb"|def (?:create|make)_app\()",
+    re.MULTILINE,
+)
+"""A line of a module that can be served by the module's name alone."""
+READ_BYTES = 100_000
+NAMED = 3
 
 
 def with_app(settings: Settings) -> Settings:
@@ -94,11 +103,34 @@ def found_app(folder: Path, environment: Mapping[str, str]) -> tuple[str, str]:
     packages = sorted(path.parent.name for path in folder.glob("*/wsgi.py"))
     if len(packages) == 1 and (folder / PROJECT).is_file():
         return f"{packages[0]}.wsgi", f"found beside {PROJECT}"
-    hint = f"; for {packages[0]}/wsgi.py, write --app {packages[0]}.wsgi" if packages else ""
-    return SAMPLE_APP, (
+    hints = {f"{name}/wsgi.py": f"{name}.wsgi" for name in packages} | _apps_by_their_text(folder)
+    why = (
         f"the sample app of this package: there is no --app, no {VARIABLE}, and neither "
-        f"{' nor '.join(FILES)} in {folder}{hint}"
+        f"{' nor '.join(FILES)} in {folder}"
     )
+    told = [f"for {file}, write --app {name}" for file, name in hints.items()]
+    return SAMPLE_APP, "; ".join([why, *told[:NAMED]])
+
+
+def _apps_by_their_text(folder: Path) -> dict[str, str]:
+    """The names of the packages and modules of a folder that seem to make an app, by their files.
+
+    They are not served unasked: Flask's own command would not find them, and whoever named the file
+    so may mean something else by it.
+    """
+    found = {}
+    for path in (*sorted(folder.glob("*/__init__.py")), *sorted(folder.glob("*.py"))):
+        name = path.parent.name if path.name == "__init__.py" else path.stem
+        if name.startswith(("test", "conftest")) or not name.isidentifier():
+            continue
+        try:
+            with path.open("rb") as file:
+                text = file.read(READ_BYTES)
+        except OSError:
+            continue
+        if MAKES_APP.search(text):
+            found[path.relative_to(folder).as_posix()] = name
+    return found
 
 
 def _of_dotenv(path: Path) -> str | None:

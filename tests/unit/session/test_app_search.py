@@ -75,6 +75,35 @@ def test_the_sample_app_is_served_where_there_is_none_and_that_is_said(tmp_path:
     assert found_app(tmp_path, {})[1].endswith("; for project/wsgi.py, write --app project.wsgi")
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "name"),
+    [
+        ("shop/__init__.py", "def create_app():\n    ...\n", "shop"),
+        ("run.py", "from shop import make\n\napp = make()\n", "run"),
+        ("server.py", "import flask\nweb = flask.Flask(__name__)\n", "server"),
+        ("main.py", "application: Flask = Flask('a')\n", "main"),
+        ("config.py", "if app == 1:\n    application = None\nappendix = 3\n", None),
+        ("test_shop.py", "app = Flask('a')\n", None),
+        ("two-words.py", "app = Flask('a')\n", None),
+    ],
+)
+def test_what_seems_to_be_an_app_is_named_but_not_served(
+    tmp_path: Path, file: str, text: str, name: str | None
+) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / file).write_text(text)
+    app, why = found_app(tmp_path, {})
+    assert app == SAMPLE_APP
+    assert why.endswith(f"; for {file}, write --app {name}" if name else f"in {tmp_path}")
+
+
+def test_of_many_that_seem_to_be_apps_a_few_are_named(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"web{number}.py").write_text("app = Flask('a')\n")
+    (tmp_path / "web5.py").mkdir()
+    assert found_app(tmp_path, {})[1].count("write --app") == 3
+
+
 def test_the_package_of_a_django_project_is_found(tmp_path: Path) -> None:
     for name in ("project", "other"):
         (tmp_path / name).mkdir()
@@ -84,7 +113,8 @@ def test_the_package_of_a_django_project_is_found(tmp_path: Path) -> None:
     (tmp_path / "other" / "wsgi.py").touch()  # which one is not known
     app, why = found_app(tmp_path, {})
     assert app == SAMPLE_APP
-    assert why.endswith("; for other/wsgi.py, write --app other.wsgi")
+    for name in ("other", "project"):
+        assert f"; for {name}/wsgi.py, write --app {name}.wsgi" in why
     (tmp_path / "wsgi.py").touch()
     assert found_app(tmp_path, {}) == ("wsgi.py", "found in this folder")
 

@@ -241,7 +241,9 @@ def has_memory_database() -> bool:
                 rows = sqlite.Cursor(each).execute("PRAGMA database_list").fetchall()
                 found |= any(row[1] in ("main", b"main") and not row[2] for row in rows)
         elif sqlalchemy is not None and kind is getattr(sqlalchemy, "Engine", None):
-            found |= each.url.drivername.startswith("sqlite") and in_memory(each.url.database)
+            url = getattr(each, "url", None)  # not there yet while another thread makes it
+            if url is not None and url.drivername.startswith("sqlite"):
+                found |= in_memory(url.database)
     return found
 
 

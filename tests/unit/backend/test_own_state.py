@@ -6,9 +6,11 @@ import functools
 import logging
 import logging.handlers
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import flask
@@ -111,6 +113,19 @@ def test_a_database_in_memory(tmp_path: Path) -> None:
         assert not own_state.has_memory_database()
     finally:
         file.close()
+
+
+def test_a_database_of_an_engine_that_is_being_made_is_not_known_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Engine:
+        """As SQLAlchemy's, which another thread has begun to make."""
+
+    monkeypatch.setitem(sys.modules, "sqlalchemy.engine", SimpleNamespace(Engine=Engine))
+    engine: Any = Engine()
+    assert not own_state.has_memory_database()
+    engine.url = SimpleNamespace(drivername="sqlite+pysqlite", database=None)
+    assert own_state.has_memory_database()
 
 
 @pytest.mark.parametrize(

@@ -120,14 +120,15 @@ def _module(name: AppName) -> ModuleType:
         if package and not name.attribute and error.name == name.source:
             hint = f"; for {last} in the module {package}, write {package}:{last}"
         else:
-            hint = _nearest(error.name, [path.stem for path in _modules_in(Path(here))])
+            hint = _nearest(error.name, [path.stem for path in modules_in(Path(here))])
         raise AppError(
             f"the app {name.text!r}: there is no module {error.name!r} in {here!r} or on Python's "
             f"path{hint}"
         ) from None
 
 
-def _modules_in(folder: Path) -> Iterator[Path]:
+def modules_in(folder: Path) -> Iterator[Path]:
+    """The files of the modules in a folder, and the folders of the packages in it."""
     with suppress(OSError):
         yield from folder.glob("*.py")
         yield from (path.parent for path in folder.glob("*/__init__.py"))

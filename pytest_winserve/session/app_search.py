@@ -23,15 +23,9 @@ PROJECT = "manage.py"
 VARIABLE = "FLASK_APP"
 DOTENV = (".flaskenv", ".env")
 """Where Flask's own command reads variables from, the first one that has it."""
-MAKES_APP = re.compile(
-    rb"^(?:(?:app|application)\b[^=\n]*=(?!=)"
-    rb"|\w+ *= *(?:flask\.)?Flask\("
-    rb"|def (?:create|make)_app\()",
-    re.MULTILINE,
-)
-"""A line of a module that can be served by the module's name alone."""
 READ_BYTES = 100_000
 NAMED = 3
+"""Of files that seem to make an app: how much is read of each, and how many are named."""
 
 
 def with_app(settings: Settings) -> Settings:
@@ -118,18 +112,28 @@ def _apps_by_their_text(folder: Path) -> dict[str, str]:
     They are not served unasked: Flask's own command would not find them, and whoever named the file
     so may mean something else by it.
     """
+    from pytest_winserve.backend.apps import FACTORIES, NAMES, modules_in
+
+    # What a module must have that is named alone.
+    makes_app = re.compile(
+        rf"^(?:(?:{'|'.join(NAMES)})\b[^=\n]*=(?!=)"
+        r"|\w+ *= *(?:flask\.)?Flask\("
+        rf"|def (?:{'|'.join(FACTORIES)})\()".encode(),
+        re.MULTILINE,
+    )
     found = {}
-    for path in (*sorted(folder.glob("*/__init__.py")), *sorted(folder.glob("*.py"))):
-        name = path.parent.name if path.name == "__init__.py" else path.stem
+    for path in sorted(modules_in(folder), key=lambda path: (path.suffix == ".py", path)):
+        name = path.name.removesuffix(".py")
         if name.startswith(("test", "conftest")) or not name.isidentifier():
             continue
+        source = path if path.is_file() else path / "__init__.py"
         try:
-            with path.open("rb") as file:
+            with source.open("rb") as file:
                 text = file.read(READ_BYTES)
         except OSError:
             continue
-        if MAKES_APP.search(text):
-            found[path.relative_to(folder).as_posix()] = name
+        if makes_app.search(text):
+            found[source.relative_to(folder).as_posix()] = name
     return found
 
 

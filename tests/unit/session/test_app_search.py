@@ -113,8 +113,9 @@ def test_the_package_of_a_django_project_is_found(tmp_path: Path) -> None:
     (tmp_path / "other" / "wsgi.py").touch()  # which one is not known
     app, why = found_app(tmp_path, {})
     assert app == SAMPLE_APP
-    for name in ("other", "project"):
-        assert f"; for {name}/wsgi.py, write --app {name}.wsgi" in why
+    assert why.endswith(
+        "; for other/wsgi.py, write --app other.wsgi; for project/wsgi.py, write --app project.wsgi"
+    )
     (tmp_path / "wsgi.py").touch()
     assert found_app(tmp_path, {}) == ("wsgi.py", "found in this folder")
 

@@ -1,5 +1,6 @@
 # Sourced by .ci/run, as root: starts a Docker engine of its own, which ends with the script, and
-# makes a base for the lab image. Nothing is pulled: the base is a Debian made by debootstrap.
+# begins to make a base for the lab image; docker_has_base waits for both. Nothing is pulled: the base
+# is a Debian made here.
 
 docker_folder=$(mktemp -d)
 export DOCKER_HOST="unix://$docker_folder/docker.sock"
@@ -10,6 +11,7 @@ dockerd --iptables=false --data-root="$docker_folder/data" --exec-root="$docker_
 docker_engine=$!
 
 end_docker() {
+    kill "$docker_base" 2>/dev/null || true
     kill "$docker_engine" 2>/dev/null && wait "$docker_engine" || true
     # The engine leaves the network namespace of its containers mounted.
     awk -v under="$docker_folder/" 'index($5, under) == 1 { print $5 }' /proc/self/mountinfo |
@@ -18,11 +20,17 @@ end_docker() {
 }
 trap end_docker EXIT
 
-debootstrap --variant=minbase --include=python3,nginx-light bookworm "$docker_folder/base" >/dev/null
-until docker version >/dev/null 2>&1; do
-    kill -0 "$docker_engine" || { cat "$docker_folder/log"; exit 1; }
-    sleep 0.2
-done
-docker version --format 'Docker {{.Server.Version}}'
-tar -C "$docker_folder/base" -c . | docker import - winserve-base:bookworm
-rm -rf "$docker_folder/base"
+mmdebstrap --quiet --variant=minbase --include=python3,nginx-light bookworm "$docker_folder/base.tar" \
+    http://deb.debian.org/debian &
+docker_base=$!
+
+docker_has_base() {
+    until docker version >/dev/null 2>&1; do
+        kill -0 "$docker_engine" || { cat "$docker_folder/log"; return 1; }
+        sleep 0.2
+    done
+    docker version --format 'Docker {{.Server.Version}}'
+    wait "$docker_base"
+    docker import "$docker_folder/base.tar" winserve-base:bookworm
+    rm "$docker_folder/base.tar"
+}

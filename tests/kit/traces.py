@@ -8,7 +8,6 @@ import re
 import secrets
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.ports import ADDRESS
 from pytest_winserve.system.process_tree import describe
 from tests.kit.platforms import WINE
+from tests.kit.waiting import eventually
 
 MARK = "TEST_MARK_OF_WINSERVE"
 GONE_SECONDS = 2.0
@@ -91,18 +91,14 @@ class Traces:
 
     def gone(self, seconds: float = GONE_SECONDS) -> None:
         """Wait until no process and no port is left; fails after two seconds."""
-        deadline = time.perf_counter() + seconds
-        while True:
-            processes = self.processes()
-            ports = sorted(filter(answered, self.ports))
-            if not processes and not ports:
-                break
-            if time.perf_counter() > deadline:
-                names = [describe(process) for process in processes]
-                pytest.fail(f"left after {seconds:g} s: {names}, ports {ports}")
-            time.sleep(0.02)
+        eventually(lambda: not self.left(), seconds=seconds, otherwise=self.left)
         if not self.killed:
             assert self.folders() == []
+
+    def left(self) -> list[str]:
+        """The processes and ports that are left."""
+        ports = [f"port {port}" for port in sorted(self.ports) if answered(port)]
+        return [describe(process) for process in self.processes()] + ports
 
 
 def listening(processes: Iterable[psutil.Process]) -> set[int]:

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_winserve.load.journeys.visitor import Unmet
+
+class Unmet:
+    """What did not hold of an answer: what was expected, in words, the status, and the answer's
+    beginning without secrets."""
+
+    __slots__ = ("expected", "place", "status", "text")
+
+    def __init__(self, expected: str, status: str, place: str, text: str) -> None:
+        self.expected = expected
+        self.status = status
+        self.place = place
+        self.text = text
+
+    @property
+    def shown(self) -> str:
+        """`to /login; <h1>Sign in`"""
+        where = [f"to {self.place}"] if self.place else []
+        return "; ".join([*where, *([self.text] if self.text else [])])
 
 
 class Passes:

@@ -17,6 +17,7 @@ from pytest_winserve.load.journeys.compiled import Journeys, ReadyJourney, Ready
 from pytest_winserve.load.journeys.cookies import Jar
 from pytest_winserve.load.journeys.journey import MOST_FOLLOWED
 from pytest_winserve.load.journeys.masking import beginning, masked
+from pytest_winserve.load.journeys.passes import Unmet
 from pytest_winserve.load.journeys.templates import Template
 from pytest_winserve.load.measures.outcomes import is_redirect
 
@@ -73,25 +74,6 @@ def _unpacked(body: bytes, how: bytes) -> bytes:
         if how.lower() in {b"gzip", b"deflate"}:
             return zlib.decompress(body, zlib.MAX_WBITS | 32)
     return body
-
-
-class Unmet:
-    """What did not hold of an answer: what was expected, in words, the status, and the answer's
-    beginning without secrets."""
-
-    __slots__ = ("expected", "place", "status", "text")
-
-    def __init__(self, expected: str, status: str, place: str, text: str) -> None:
-        self.expected = expected
-        self.status = status
-        self.place = place
-        self.text = text
-
-    @property
-    def shown(self) -> str:
-        """`to /login; <h1>Sign in`"""
-        where = [f"to {self.place}"] if self.place else []
-        return "; ".join([*where, *([self.text] if self.text else [])])
 
 
 class Visitor:

@@ -17,7 +17,7 @@ from pytest_winserve.shipping.wheels import pip, requirements
 from tests.kit.commands import Done, Started, clean_environment, command_line
 
 HERE = Path(__file__).parent
-TOOLS = ("vagrant", "virsh", "debootstrap", "qemu-img", "mkfs.ext4", "unshare", "nsenter")
+TOOLS = ("vagrant", "virsh", "mmdebstrap", "qemu-img", "mkfs.ext4", "unshare", "nsenter")
 BOX_SECONDS, COMMAND_SECONDS = 900.0, 1500.0
 
 
@@ -131,6 +131,7 @@ def inside(box: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) ->
             "WINSERVE_BOX_URL": str(box / "lab.box"),
             "WINSERVE_PROVIDER": "libvirt",
             "WINSERVE_MEMORY": "1024",
+            "WINSERVE_CPUS": "1",  # more of them cost more to emulate than they give
         })  # fmt: skip
     finally:
         process.stdin.close()

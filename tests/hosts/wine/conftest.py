@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from pytest_winserve.system.process_tree import describe, kill
 from tests.kit.commands import Done, Start, Started, winserve
 from tests.kit.fixtures import run_folder
 from tests.kit.traces import MARK, answered
+from tests.kit.waiting import eventually
 
 GONE_SECONDS = 15.0
 """Wine's services and its server end by themselves, one to three seconds after the last program;
@@ -120,16 +120,13 @@ class OwnWine:
 
     def gone(self) -> None:
         """Wait until no process and no port is left."""
-        deadline = time.perf_counter() + GONE_SECONDS
-        while True:
-            processes = self.processes()
-            ports = sorted({*filter(answered, self.ports), *self.listening()})
-            if not processes and not ports:
-                return
-            if time.perf_counter() > deadline:
-                names = [describe(process) for process in processes]
-                pytest.fail(f"left after {GONE_SECONDS:g} s: {names}, ports {ports}")
-            time.sleep(0.2)  # a look at all processes is work for a machine that is busy
+        eventually(lambda: not self.left(), seconds=GONE_SECONDS, otherwise=self.left)
+
+    def left(self) -> list[str]:
+        """The processes and ports that are left."""
+        ports = {*filter(answered, self.ports), *self.listening()}
+        names = [describe(process) for process in self.processes()]
+        return names + [f"port {port}" for port in sorted(ports)]
 
     def rewrite(self, path: Path, data: bytes) -> None:
         """Give a file of the copy another content; the old one may be shared with other copies."""

@@ -280,7 +280,10 @@ def loaded_during(windows: Windows, path: Path, url: str) -> tuple[Progress, str
             if process.poll() is not None:
                 raise OverError
 
-        plan = Plan.make(users=USERS, duration=2 * COMMAND_SECONDS, path="/", timeout=30)
+        # With pauses: users without any keep the whole machine from what the batch file does.
+        plan = Plan.make(
+            users=USERS, duration=2 * COMMAND_SECONDS, path="/", timeout=30, think_time=0.5
+        )
         with suppress(OverError):
             get_engine("builtin").run(plan, Target(url), follow)
         assert process.stdout is not None

@@ -16,7 +16,7 @@ import pytest
 import pytest_winserve
 from pytest_winserve.errors import CriterionFailed, LoadError, UsageError
 from pytest_winserve.load.engine import Progress, Target, resolve
-from pytest_winserve.load.engines import engine_names, get_engine
+from pytest_winserve.load.engines import builtin, engine_names, get_engine
 from pytest_winserve.load.engines.builtin import BuiltinEngine
 from pytest_winserve.load.plan import Plan, Request
 from pytest_winserve.load.results.result import Result
@@ -42,6 +42,13 @@ def fixed(answer: bytes, *, keep: bool) -> Any:
 
 def run(url: str, *, workers: int = 1, nonce: str | None = None, **plan: Any) -> Result:
     return BuiltinEngine(workers).run(Plan.make(**plan), Target(url, nonce=nonce))
+
+
+def test_a_worker_starts_without_what_only_journeys_and_tls_need() -> None:
+    code = f"import sys, {builtin.__name__}.worker; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    others = {"asyncio", "http.cookiejar", "pytest_winserve.load.journeys.visitor", "ssl"}
+    assert others.isdisjoint(done.stdout.split())
 
 
 def test_count_is_exact_and_keepalive_uses_one_connection_per_user(raw_server: MakeServer) -> None:

@@ -1,26 +1,37 @@
-"""Runs the Windows Python of `winserve setup wine`: `inside_wine.py -m pytest tests/unit`.
+"""Runs the Windows Python of `winserve setup wine` in a copy of its prefix, on one processor:
+`inside_wine.py 0 -m pytest tests/unit`, the first number being the processor's.
+
+Each call of a program under Wine goes to Wine's server and back. Where the two wake each other up
+across processors, everything takes more than twice as long.
 
 What makes certificates does not load inside Wine 8, so they are made here, for the tests there.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from pytest_winserve.hosts.wine.layout import default_layout, find_wine, windows_path
+from pytest_winserve.hosts.wine.layout import default_layout, dropped, find_wine, windows_path
 
 
-def main() -> int:
-    layout = default_layout()
-    with layout.held(alone=False), tempfile.TemporaryDirectory() as certificates:
-        subprocess.run([sys.executable, "-m", "tests.kit.certificates", certificates], check=True)
-        environment = {**os.environ, "TEST_CERTIFICATES": windows_path(Path(certificates))}
-        command = [*layout.command(find_wine()), *sys.argv[1:]]
+def main(number: str, *arguments: str) -> int:
+    layout, wine = default_layout(), find_wine()
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[int(number) % len(processors)]})
+    with layout.held(alone=False), tempfile.TemporaryDirectory() as temp:
+        prefix = Path(temp, "prefix")
+        shutil.copytree(layout.prefix, prefix, symlinks=True)
+        subprocess.run([sys.executable, "-m", "tests.kit.certificates", temp], check=True)
+        gone = set(dropped(os.environ))
+        environment = {name: value for name, value in os.environ.items() if name not in gone}
+        environment |= layout.environment(prefix)
+        environment["TEST_CERTIFICATES"] = windows_path(Path(temp))
         # A Windows Python does not start under Wine with a file as standard output: a pipe it is.
         with subprocess.Popen(
-            command,
+            [wine, layout.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -30,8 +41,9 @@ def main() -> int:
             for line in process.stdout:
                 sys.stdout.buffer.write(line)
                 sys.stdout.buffer.flush()
+        subprocess.run(["wineserver", "-k"], env=environment, check=False)
     return process.returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -20,6 +20,7 @@ import pytest
 
 from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.ports import ADDRESS, claim_port
+from tests.kit.fixtures import run_folder
 from tests.kit.traces import MARK
 from tests.kit.waiting import eventually
 
@@ -173,6 +174,24 @@ def there(server: Server) -> Server:
     """A server that runs, on a machine that has what this one has."""
     server.start()
     return server
+
+
+@pytest.fixture
+def packages_there(there: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A machine that has the packages already which another test of this run had brought, if one
+    did: pip takes ten seconds to get them. Without this package."""
+    kept = run_folder(tmp_path_factory) / "packages-brought"
+    brought = there.cache / "pytest-winserve" / "host"
+    if kept.is_dir():
+        shutil.copytree(kept, brought, copy_function=os.link)
+    yield
+    if not kept.is_dir():
+        with suppress(OSError):  # another worker may be first
+            shutil.copytree(
+                brought, brought.with_name("kept"), copy_function=os.link,
+                ignore=shutil.ignore_patterns("app-*", "package-*", "__pycache__"),
+            )  # fmt: skip
+            brought.with_name("kept").rename(kept)
 
 
 @pytest.fixture

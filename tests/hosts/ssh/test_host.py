@@ -202,6 +202,7 @@ def test_provisioned(
     assert after.items() <= before.items()
 
 
+@pytest.mark.usefixtures("packages_there")
 def test_the_command_says_what_it_sent(there: Server, bare: str, tmp_path: Path) -> None:
     done = subprocess.run(
         command_line(
@@ -214,6 +215,7 @@ def test_the_command_says_what_it_sent(there: Server, bare: str, tmp_path: Path)
     assert "sent there: pytest-winserve and its packages" in " ".join(done.stdout.split())
 
 
+@pytest.mark.usefixtures("packages_there")
 def test_what_it_can_run_is_asked_when_it_has_the_package(there: Server, bare: str) -> None:
     host = open_host(there.host(python=bare), provision=True)
     found = {str(each) for each in expand("all", host, None, Surveys())}
@@ -232,6 +234,7 @@ def test_an_app_that_is_over_there_already(there: Server, tmp_path: Path) -> Non
         Lab(there.host("//chdir=/no/such")).serve("waitress")
 
 
+@pytest.mark.usefixtures("packages_there")
 @pytest.mark.parametrize("home", [True, False], ids=["home", "large"])
 def test_a_folder_that_is_not_sent(
     there: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: bool
@@ -248,6 +251,7 @@ def test_a_folder_that_is_not_sent(
     assert not [name for name in brought(there) if name.startswith("app")]
 
 
+@pytest.mark.usefixtures("packages_there")
 def test_a_package_of_another_version_there(there: Server, tmp_path: Path) -> None:
     contents.copy_to(tmp_path / "other")
     changed = tmp_path / "other" / "pytest_winserve" / "version.py"

@@ -9,9 +9,12 @@ export DOCKER_HOST="unix://$docker_folder/docker.sock"
 dockerd --iptables=false --data-root="$docker_folder/data" --exec-root="$docker_folder/exec" \
     --pidfile="$docker_folder/pid" --host="$DOCKER_HOST" >"$docker_folder/log" 2>&1 &
 docker_engine=$!
+mmdebstrap --quiet --variant=minbase --include=python3,nginx-light bookworm "$docker_folder/base.tar" \
+    http://deb.debian.org/debian &
+docker_base=$!
 
 end_docker() {
-    kill "$docker_base" 2>/dev/null || true
+    [ -z "$docker_base" ] || kill "$docker_base" 2>/dev/null || true
     kill "$docker_engine" 2>/dev/null && wait "$docker_engine" || true
     # The engine leaves the network namespace of its containers mounted.
     awk -v under="$docker_folder/" 'index($5, under) == 1 { print $5 }' /proc/self/mountinfo |
@@ -20,10 +23,6 @@ end_docker() {
 }
 trap end_docker EXIT
 
-mmdebstrap --quiet --variant=minbase --include=python3,nginx-light bookworm "$docker_folder/base.tar" \
-    http://deb.debian.org/debian &
-docker_base=$!
-
 docker_has_base() {
     until docker version >/dev/null 2>&1; do
         kill -0 "$docker_engine" || { cat "$docker_folder/log"; return 1; }
@@ -31,6 +30,7 @@ docker_has_base() {
     done
     docker version --format 'Docker {{.Server.Version}}'
     wait "$docker_base"
+    docker_base=
     docker import "$docker_folder/base.tar" winserve-base:bookworm
     rm "$docker_folder/base.tar"
 }

@@ -16,8 +16,9 @@ from pytest_winserve.errors import StartError
 from pytest_winserve.shipping.contents import DISTRIBUTION
 from pytest_winserve.system.commands import run
 
-INTO = ("--no-compile", "--target")
-"""pip's options for what another Python is to import from a folder."""
+INTO = ("--no-compile", "--no-warn-conflicts", "--target")
+"""pip's options for what another Python is to import from a folder: its conflicts with what is
+installed here are none."""
 HERE_ONLY = {"container", "vagrant"}
 """Extras of what the lab itself uses, and no server."""
 

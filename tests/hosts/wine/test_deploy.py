@@ -33,7 +33,7 @@ subprocess.run([sys.argv[1], "-c", "import flask, pytest_winserve"])
 """
 USERS = 50
 CONFIGURATION = "nginx.conf"
-STOPS, REMOVALS = 5, 2
+STOPS, REMOVALS = 3, 1
 """docs/deploy.md tells of 50 and 20, which take half an hour."""
 NOT_INSTALLED, STOPPED = "not installed; does not answer", "stopped; does not answer"
 RUNNING = "running; answers with 200"

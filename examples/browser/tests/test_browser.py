@@ -24,6 +24,7 @@ def board(winserve: Site, page: Page) -> Page:
     page.goto(winserve.url)
     page.get_by_label("Name").fill("Ada")
     page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading")).to_have_text("Hello Ada")
     return page
 
 

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import socket
@@ -171,6 +170,8 @@ def _its_loop_closes(sock: socket.socket) -> bool:
 
 
 def _tornado_closes(stream: Any) -> None:
+    import asyncio  # here, because backends that do without it start faster
+
     if asyncio._get_running_loop() is None:  # on a thread of the executor
         stream.io_loop.add_callback(stream.close)
     else:

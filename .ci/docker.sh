@@ -14,8 +14,9 @@ mmdebstrap --quiet --variant=minbase --include=python3,nginx-light bookworm "$do
 docker_base=$!
 
 end_docker() {
-    [ -z "$docker_base" ] || kill "$docker_base" 2>/dev/null || true
-    kill "$docker_engine" 2>/dev/null && wait "$docker_engine" || true
+    # The engine, and what else still runs beside the script when it fails.
+    kill $(jobs -rp) 2>/dev/null || true
+    wait
     # The engine leaves the network namespace of its containers mounted.
     awk -v under="$docker_folder/" 'index($5, under) == 1 { print $5 }' /proc/self/mountinfo |
         xargs --no-run-if-empty umount
@@ -30,7 +31,6 @@ docker_has_base() {
     done
     docker version --format 'Docker {{.Server.Version}}'
     wait "$docker_base"
-    docker_base=
     docker import "$docker_folder/base.tar" winserve-base:bookworm
     rm "$docker_folder/base.tar"
 }

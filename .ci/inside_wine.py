@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pytest_winserve.hosts.wine.layout import default_layout, dropped, find_wine, windows_path
+from pytest_winserve.hosts.wine.layout import default_layout, find_wine, windows_path
 
 
 def main(number: str, *arguments: str) -> int:
@@ -25,9 +25,7 @@ def main(number: str, *arguments: str) -> int:
         prefix = Path(temp, "prefix")
         shutil.copytree(layout.prefix, prefix, symlinks=True)
         subprocess.run([sys.executable, "-m", "tests.kit.certificates", temp], check=True)
-        gone = set(dropped(os.environ))
-        environment = {name: value for name, value in os.environ.items() if name not in gone}
-        environment |= layout.environment(prefix)
+        environment = layout.full_environment(prefix)
         environment["TEST_CERTIFICATES"] = windows_path(Path(temp))
         # A Windows Python does not start under Wine with a file as standard output: a pipe it is.
         with subprocess.Popen(

@@ -97,8 +97,12 @@ class Traces:
 
     def left(self) -> list[str]:
         """The processes and ports that are left."""
-        ports = [f"port {port}" for port in sorted(self.ports) if answered(port)]
-        return [describe(process) for process in self.processes()] + ports
+        return told(self.processes(), filter(answered, self.ports))
+
+
+def told(processes: Iterable[psutil.Process], ports: Iterable[int]) -> list[str]:
+    """Processes and ports, in words."""
+    return [describe(each) for each in processes] + [f"port {port}" for port in sorted(ports)]
 
 
 def listening(processes: Iterable[psutil.Process]) -> set[int]:

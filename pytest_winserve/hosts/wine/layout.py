@@ -85,6 +85,11 @@ class Layout:
             "PYTHONPATH": ";".join(windows_path(path) for path in (self.package, self.site)),
         }
 
+    def full_environment(self, prefix: Path | None = None) -> dict[str, str]:
+        """All that a program under Wine has: what this process has without `dropped`, and that."""
+        gone = dropped(os.environ)
+        return {k: v for k, v in os.environ.items() if k not in gone} | self.environment(prefix)
+
     def command(self, wine: Path) -> list[str]:
         """The command that runs Windows' Python, whatever this process has in its environment."""
         unset = [word for name in dropped(os.environ) for word in ("-u", name)]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_winserve.errors import MissingComponent, StartError, UsageError
-from pytest_winserve.hosts.wine.layout import GET_WINE, Layout, dropped, find_wine
+from pytest_winserve.hosts.wine.layout import GET_WINE, Layout, find_wine
 from pytest_winserve.shipping.contents import (
     DISTRIBUTION,
     INFO,
@@ -301,11 +301,10 @@ class _Setup:
     def _run(
         self, prefix: Path, *arguments: str, seconds: float = COMMAND_SECONDS
     ) -> subprocess.CompletedProcess[str]:
-        environment = {k: v for k, v in os.environ.items() if k not in dropped(os.environ)}
         # Pipes: a Windows Python does not start with files as its standard handles.
         return run(
             [str(self._wine), *arguments],
-            environment | self._layout.environment(prefix),
+            self._layout.full_environment(prefix),
             seconds=seconds,
         )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from pytest_winserve.docker.engine import LABEL, ask
+from tests.kit.waiting import eventually
 
 GONE_SECONDS = 15.0
 """The first process of a container looks four times a second; the rest is the engine's removal of
@@ -36,11 +36,7 @@ class Containers:
 
     def gone(self) -> None:
         """Wait until there is none."""
-        deadline = time.perf_counter() + GONE_SECONDS
-        while names := self.names():
-            if time.perf_counter() > deadline:
-                pytest.fail(f"left after {GONE_SECONDS:g} s: {names}")
-            time.sleep(0.1)
+        eventually(lambda: not self.names(), seconds=GONE_SECONDS, otherwise=self.names)
 
 
 @pytest.fixture

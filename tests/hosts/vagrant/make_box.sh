@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a Vagrant box for libvirt of a small Debian with Python and an SSH server, into the folder
 # that is named: lab.box, vmlinuz, initrd and key. The guest has no boot loader: the kernel is given
-# to it, and the processor is emulated. So it starts next to nothing: systemd would take minutes.
+# to it, and the processor is emulated. So it starts next to nothing: systemd would take a minute.
 # Needs root, mmdebstrap, qemu-utils and e2fsprogs; takes what apt's first source has.
 set -eu
 

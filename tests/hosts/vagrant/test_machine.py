@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from pytest_winserve.shipping.contents import PACKAGE
 from tests.kit.commands import Started
 from tests.kit.components import needs
+from tests.kit.waiting import eventually
 
 from .conftest import COMMAND_SECONDS, Inside
 
@@ -94,9 +94,7 @@ def a_killed_lab_leaves_it_idle(inside: Inside) -> None:
         lab.wait_for("serves", COMMAND_SECONDS)
         assert pythons(inside) > 0
         lab.process.kill()
-    deadline = time.perf_counter() + COMMAND_SECONDS
-    while pythons(inside):
-        assert time.perf_counter() < deadline
+    eventually(lambda: not pythons(inside), seconds=COMMAND_SECONDS)
     assert len(inside.domains()) == 1
 
 

@@ -28,10 +28,10 @@ from pytest_winserve.hosts.wine.layout import Layout, find_wine
 from pytest_winserve.settings import SETTINGS
 from pytest_winserve.shipping.contents import PACKAGE, fingerprint
 from pytest_winserve.system.locks import shared_folder
-from pytest_winserve.system.process_tree import describe, kill
+from pytest_winserve.system.process_tree import kill
 from tests.kit.commands import Done, Start, Started, winserve
 from tests.kit.fixtures import run_folder
-from tests.kit.traces import MARK, answered
+from tests.kit.traces import MARK, answered, told
 from tests.kit.waiting import eventually
 
 GONE_SECONDS = 15.0
@@ -124,9 +124,7 @@ class OwnWine:
 
     def left(self) -> list[str]:
         """The processes and ports that are left."""
-        ports = {*filter(answered, self.ports), *self.listening()}
-        names = [describe(process) for process in self.processes()]
-        return names + [f"port {port}" for port in sorted(ports)]
+        return told(self.processes(), {*filter(answered, self.ports), *self.listening()})
 
     def rewrite(self, path: Path, data: bytes) -> None:
         """Give a file of the copy another content; the old one may be shared with other copies."""

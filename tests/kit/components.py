@@ -7,7 +7,6 @@ A test that is named on the command line, `FILE::TEST`, runs whatever it needs.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from pytest_winserve.system.packages import is_installed
 from tests.kit.chromium import found as browser
 from tests.kit.machines import missing_for_machines
 from tests.kit.platforms import WINE
@@ -45,7 +45,7 @@ def _chromium() -> str:
 def _locust() -> str:
     if WINE:
         return "platform: Locust was not tried under Wine"
-    if shutil.which("locust") or importlib.util.find_spec("locust"):
+    if shutil.which("locust") or is_installed("locust"):
         return ""
     return "Locust is not installed: pipx install locust"
 

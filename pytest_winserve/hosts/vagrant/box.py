@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 from pytest_winserve.errors import MissingComponent, StartError
 from pytest_winserve.system.cache import cache_folder
 from pytest_winserve.system.locks import shared_folder
+from pytest_winserve.system.packages import is_installed
 from pytest_winserve.system.program import tail
 
 GET_BINDING = 'python -m pip install "pytest-winserve[vagrant]"'
@@ -127,7 +127,7 @@ def explained(box: Box, said: str) -> MissingComponent | StartError:
 
 def binding() -> Any:
     """python-vagrant. Raises MissingComponent without it, and without Vagrant itself."""
-    if importlib.util.find_spec("vagrant") is None:
+    if not is_installed("vagrant"):
         raise MissingComponent("vagrant", "python-vagrant is not installed", GET_BINDING)
     # Before the import, which writes a warning where there is no such program.
     if shutil.which("vagrant") is None:

@@ -6,7 +6,6 @@ What the engines count is what that nginx logged, and each machine sent its shar
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ import pytest
 
 from pytest_winserve.load.results.result import Result
 from pytest_winserve.shipping.contents import copy_to
+from pytest_winserve.system.packages import is_installed
 from tests.kit.components import needs
 from tests.kit.machines import Machine, machines
 from tests.kit.waiting import end_of, eventually
@@ -119,7 +119,7 @@ engine = TsungEngine([Client("gen1", weight=2), Client("gen2")])
 def locust_python(tmp_path: Path) -> Path:
     """An interpreter as on another machine: with Locust, and with this package."""
     python = sys.executable
-    if importlib.util.find_spec("locust") is None:
+    if not is_installed("locust"):
         program = shutil.which("locust")
         assert program is not None
         python = Path(program).read_text().splitlines()[0].removeprefix("#!")

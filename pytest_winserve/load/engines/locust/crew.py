@@ -8,7 +8,6 @@ then it gets a copy of this package, since the libraries of two environments mus
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import secrets
@@ -26,6 +25,7 @@ from pytest_winserve.errors import LoadError, MissingComponent
 from pytest_winserve.load.recording.foreign_programs import end
 from pytest_winserve.shipping.contents import PACKAGE, copy_to
 from pytest_winserve.system.keeper import new_keeper
+from pytest_winserve.system.packages import is_installed
 from pytest_winserve.system.process_tag import TAG_VARIABLE
 from pytest_winserve.system.program import Program, describe_exit, indent, tail
 
@@ -39,7 +39,7 @@ FILE = "locustfile.py"
 def find_locust() -> list[str]:
     """The command that starts Locust; MissingComponent without it."""
     # Looked for, not imported: see above.
-    if importlib.util.find_spec("locust") is not None:
+    if is_installed("locust"):
         return [sys.executable, "-P", "-m", "locust"]
     program = shutil.which("locust")
     if program is None:

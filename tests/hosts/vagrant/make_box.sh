@@ -2,6 +2,7 @@
 # Makes a Vagrant box for libvirt of a small Debian with Python and an SSH server, into the folder
 # that is named: lab.box, vmlinuz, initrd and key. The guest has no boot loader: the kernel is given
 # to it, and the processor is emulated. So it starts next to nothing: systemd would take a minute.
+# Programs lie at the same addresses each time: what was translated for one run serves the next.
 # Needs root, mmdebstrap, qemu-utils and e2fsprogs; takes what apt's first source has.
 set -eu
 
@@ -60,7 +61,7 @@ Vagrant.configure("2") do |config|
     vm.driver = "qemu"
     vm.kernel = "$out/vmlinuz"
     vm.initrd = "$out/initrd"
-    vm.cmd_line = "root=/dev/vda rw console=ttyS0 quiet mitigations=off net.ifnames=0"
+    vm.cmd_line = "root=/dev/vda rw console=ttyS0 quiet mitigations=off norandmaps init_on_alloc=0 net.ifnames=0"
     vm.graphics_type = "none"
     vm.video_type = "none"
   end

@@ -66,7 +66,8 @@ def load_and(site: Site, strike: Callable[[], None], **plan: object) -> Result:
     begun = served(site)
 
     def wait_and_strike() -> None:
-        eventually(lambda: served(site) >= begun + BEFORE, seconds=60)
+        # The load may wait for those of other tests first.
+        eventually(lambda: served(site) >= begun + BEFORE, seconds=600)
         strike()
 
     striker = threading.Thread(target=wait_and_strike)

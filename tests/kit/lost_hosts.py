@@ -27,8 +27,9 @@ def strike_in_load(site: Site, strike: Callable[[], object]) -> threading.Thread
     def wait() -> None:
         before = sum(count.started for count in answered())
         served.set()
+        # The load may wait for those of other tests first.
         eventually(
-            lambda: sum(count.started for count in answered()) >= before + BEFORE, seconds=60
+            lambda: sum(count.started for count in answered()) >= before + BEFORE, seconds=600
         )
         strike()
 

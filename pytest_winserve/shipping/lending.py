@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import re
@@ -25,6 +24,7 @@ from pytest_winserve.shipping.app_python import AppPython
 from pytest_winserve.shipping.contents import copy_files_to, fingerprint
 from pytest_winserve.system.cache import cache_folder
 from pytest_winserve.system.commands import run
+from pytest_winserve.system.packages import is_installed
 
 NOT_PASSED = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_REQUIRE_VIRTUALENV")
 """Where else pip would install to, which contradicts a folder of our own; so does PIP_USER."""
@@ -152,7 +152,7 @@ def _install(python: AppPython, component: str, wanted: Sequence[str], folder: P
 def _installer(python: AppPython, component: str) -> list[str]:
     """What installs for another Python: the lab's own pip, that Python's, or uv."""
     options = ["--disable-pip-version-check", "--no-input", "install", "--only-binary=:all:"]
-    if importlib.util.find_spec("pip") is not None:
+    if is_installed("pip"):
         return [sys.executable, "-m", "pip", "--python", python.command, *options]
     if python.version_of("pip") is not None:
         return [python.command, "-m", "pip", *options]

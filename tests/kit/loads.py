@@ -61,17 +61,25 @@ def served(site: Site) -> int:
     return sum(count.started for count in site.deployment.backend_counts())
 
 
-def load_and(site: Site, strike: Callable[[], None], **plan: object) -> Result:
-    """Load the site, and strike once it has served a hundred requests of the load."""
+def strike_in_load(
+    site: Site, strike: Callable[[], object], after: int = BEFORE
+) -> threading.Thread:
+    """Strike once the site has served so many requests of the load that follows."""
     begun = served(site)
 
     def wait_and_strike() -> None:
         # The load may wait for those of other tests first.
-        eventually(lambda: served(site) >= begun + BEFORE, seconds=600)
+        eventually(lambda: served(site) >= begun + after, seconds=600)
         strike()
 
     striker = threading.Thread(target=wait_and_strike)
     striker.start()
+    return striker
+
+
+def load_and(site: Site, strike: Callable[[], None], **plan: object) -> Result:
+    """Load the site, and strike once it has served a hundred requests of the load."""
+    striker = strike_in_load(site, strike)
     try:
         result = site.load(users=USERS, duration=SECONDS, **plan)  # type: ignore[arg-type]
     finally:

@@ -24,7 +24,8 @@ from pytest_winserve.docker.engine import ask, labels
 from pytest_winserve.errors import HostLost, MissingComponent
 from tests.kit.commands import PYTEST_OPTIONS, Started
 from tests.kit.components import needs
-from tests.kit.lost_hosts import BEFORE, LONG, SECONDS, USERS, WAITS, strike_in_load
+from tests.kit.loads import strike_in_load
+from tests.kit.lost_hosts import BEFORE, LONG, SECONDS, USERS, WAITS
 from tests.kit.platforms import not_on_windows
 from tests.kit.traces import Traces
 
@@ -111,7 +112,7 @@ def test_a_container_that_nobody_comes_to(mine: Containers, engine: str) -> None
 def test_the_container_is_taken_away(lab: Lab, mine: Containers, how: str) -> None:
     site = lab.serve("nginx2")
     name = mine.name()
-    striker = strike_in_load(site, lambda: ask(*how.split(), name))
+    striker = strike_in_load(site, lambda: ask(*how.split(), name), BEFORE)
     with pytest.raises(HostLost) as lost:
         site.load(users=USERS, duration=LONG)
     striker.join()
@@ -226,7 +227,7 @@ def test_nginx_in_a_container(mine: Containers) -> None:
 
 def test_the_container_of_nginx_is_removed(mine: Containers) -> None:
     site = Lab(nginx="container").serve("nginx2")
-    striker = strike_in_load(site, lambda: ask("rm", "--force", mine.name()))
+    striker = strike_in_load(site, lambda: ask("rm", "--force", mine.name()), BEFORE)
     result = site.load(users=USERS, duration=SECONDS)
     striker.join()
     assert result.outcomes.keys() > {"200"}

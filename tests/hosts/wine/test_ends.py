@@ -14,7 +14,8 @@ from pytest_winserve import Lab
 from pytest_winserve.errors import HostLost
 from tests.kit.commands import PYTEST_OPTIONS, Start, winserve
 from tests.kit.components import needs
-from tests.kit.lost_hosts import BEFORE, LONG, SECONDS, USERS, WAITS, strike_in_load
+from tests.kit.loads import strike_in_load
+from tests.kit.lost_hosts import BEFORE, LONG, SECONDS, USERS, WAITS
 
 from .conftest import OwnWine, ended
 
@@ -87,7 +88,7 @@ def test_the_other_lab_is_killed(shared_wine: OwnWine, start: Start) -> None:
             other.process.kill()
             other.process.wait()
 
-        striker = strike_in_load(site, strike)
+        striker = strike_in_load(site, strike, BEFORE)
         result = site.load(users=USERS, duration=SECONDS)
         striker.join()
         assert result.outcomes.keys() == {"200"}
@@ -106,7 +107,7 @@ def test_the_server_of_wine_is_killed(own_wine: OwnWine) -> None:
     site = lab.serve("nginx2")
     own_wine.look()
     (server,) = own_wine.layout.servers()
-    striker = strike_in_load(site, server.kill)
+    striker = strike_in_load(site, server.kill, BEFORE)
     with pytest.raises(HostLost) as lost:
         site.load(users=USERS, duration=LONG)
     striker.join()
@@ -126,7 +127,7 @@ def test_the_gateway_is_killed(own_wine: OwnWine) -> None:
     lab = patient_lab()
     site = lab.serve("nginx2")
     own_wine.look()
-    striker = strike_in_load(site, own_wine.gateway().kill)
+    striker = strike_in_load(site, own_wine.gateway().kill, BEFORE)
     with pytest.raises(HostLost) as lost:
         site.load(users=USERS, duration=LONG)
     striker.join()
@@ -143,7 +144,7 @@ def test_the_gateway_is_killed(own_wine: OwnWine) -> None:
 def test_a_backend_is_killed(shared_wine: OwnWine) -> None:
     with patient_lab() as lab:
         with lab.serve("nginx2") as site:
-            striker = strike_in_load(site, shared_wine.backends()[0].kill)
+            striker = strike_in_load(site, shared_wine.backends()[0].kill, BEFORE)
             result = site.load(users=USERS, duration=SECONDS)
             striker.join()
             assert result.ledger is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pytest_winserve.errors import LoadError, UsageError
 from pytest_winserve.load.engines.builtin.event_loops import FAST_LOOP
+from pytest_winserve.system.packages import is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ class BuiltinEngine:
         """With what its workers wait for answers."""
         if FAST_LOOP is None:
             return "with epoll"
-        found = importlib.util.find_spec(FAST_LOOP) is not None
+        found = is_installed(FAST_LOOP)
         return f"with {FAST_LOOP}" if found else f"without {FAST_LOOP} (slower)"
 
     def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ import psutil
 import pytest
 
 from pytest_winserve import Lab, Site
+from pytest_winserve.errors import AppError
 from pytest_winserve.sample_app import app
+from pytest_winserve.servers import get_server, require_sample_app
+from pytest_winserve.shipping.app_python import AppPython
 from pytest_winserve.tags import TOTALS
 from tests.kit.platforms import WINE, shows_resets
 from tests.kit.raw_client import Reply, exchange
@@ -230,3 +234,37 @@ def test_a_reset_where_the_connection_is_unknown_says_so() -> None:
     answer = app.test_client().get("/misbehave?reset=headers")
     assert answer.status_code == 501
     assert "which connection" in answer.text
+
+
+def test_without_flask_it_says_what_it_needs_before_anything_starts(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = importlib.metadata.version
+
+    def without_flask(name: str) -> str:
+        if name == "flask":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_flask)
+    with pytest.raises(AppError) as caught:
+        lab.serve("waitress")
+    assert str(caught.value) == (
+        "the sample app needs Flask: the Python package flask is not installed\n  to get it: "
+        'python -m pip install "pytest-winserve[flask]"; or name your app by --app'
+    )
+
+
+def test_another_python_needs_flask_for_it_unless_it_is_lent_with_the_server() -> None:
+    has = {"flask": "1.1"}
+    python = AppPython("/venv/bin/python", "3.12.1", "/venv", ("cpython-312",), has)
+    with pytest.raises(AppError) as caught:
+        require_sample_app(get_server("waitress"), python)
+    assert str(caught.value) == (
+        "the sample app needs Flask: flask 1.1 in /venv is too old, 2.0 or later is needed\n"
+        '  to get it: /venv/bin/python -m pip install "flask>=2.0"; or name your app by --app'
+    )
+    has.clear()
+    with pytest.raises(AppError, match="flask is not installed in /venv"):
+        require_sample_app(get_server("waitress"), python)
+    require_sample_app(get_server("flask"), python)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_winserve.backend import SAMPLE_APP
 from pytest_winserve.backend.own_state import OwnState
 from pytest_winserve.deployment.backend_process import BackendProcess
 from pytest_winserve.deployment.contract import BackendInfo, Spec
@@ -20,7 +21,7 @@ from pytest_winserve.fronts import get_front
 from pytest_winserve.load.results.complaints import Complaint, together
 from pytest_winserve.load.results.ledger import BackendCounts, FrontCounts
 from pytest_winserve.load.results.usage import SiteUsage
-from pytest_winserve.servers import get_server, require_server
+from pytest_winserve.servers import get_server, require_sample_app, require_server
 from pytest_winserve.system.keeper import Keeper, new_keeper
 from pytest_winserve.system.lab_folder import LabFolder
 from pytest_winserve.system.ports import ADDRESS, Address, bound_socket
@@ -52,6 +53,8 @@ class Processes:
             from pytest_winserve.servers.command import check_command
 
             check_command(spec.command)
+        elif spec.app == SAMPLE_APP:
+            require_sample_app(server, python)
         self._front: FrontProcess | None = None
         if topology.front:
             front = get_front(topology.front)

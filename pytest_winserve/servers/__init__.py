@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
-from pytest_winserve.errors import MissingComponent, UsageError
+from pytest_winserve.errors import AppError, MissingComponent, UsageError
 from pytest_winserve.options import Option, Options, defaults
 from pytest_winserve.registry import member, names, own_names, owner
 
@@ -151,6 +151,7 @@ class Package:
 
 
 FILELOCK = Package("filelock", "3.13")
+FLASK = Package("flask", "2.0")
 JINJA = Package("jinja2", "3.1")
 PSUTIL = Package("psutil", "5.9.6")
 
@@ -276,14 +277,24 @@ def require_server(
     if reason:
         options = "".join(f":{key}={value}" for key, value in (given or {}).items())
         raise UsageError(f"{server.name}{options.lower()} cannot be: {reason}")
-    if python is None:
-        _require_packages(server, _version_here, "", _pip(server))
-    else:
+    if python is not None:
         _require_file(server, python)
-        by_hand = f"{python.command} -m pip install {_needed(server)}"
-        _require_packages(server, _versions_in(python, server), f" in {python.prefix}", by_hand)
+    _require_packages(server.name, server.packages, server, _pip(server), python)
     if isinstance(server, NeedsPrograms):
         server.require(nginx)
+
+
+def require_sample_app(server: Server, python: AppPython | None = None) -> None:
+    """Raise AppError where the Python that runs `server` has no Flask for the sample app: this one,
+    or `python` with what that is lent."""
+    own = 'python -m pip install "pytest-winserve[flask]"'
+    try:
+        _require_packages("flask", (FLASK,), server, own, python)
+    except MissingComponent as error:
+        raise AppError(
+            f"the sample app needs Flask: {error.reason}\n  to get it: {error.hint}; or name your "
+            "app by --app"
+        ) from None
 
 
 def lent(server: Server, python: AppPython) -> list[str]:
@@ -308,11 +319,22 @@ def _require_file(server: Server, python: AppPython) -> None:
 
 
 def _require_packages(
-    server: Server, version_of: Callable[[str], str | None], where: str, mend: str
+    component: str,
+    packages: tuple[Package, ...],
+    server: Server,
+    mend: str,
+    python: AppPython | None,
 ) -> None:
+    """Raise MissingComponent for the first that is not there, or is too old. `mend` is the line
+    that gets them for this Python."""
     from packaging.version import Version
 
-    for package in server.packages:
+    version_of: Callable[[str], str | None] = _version_here
+    where = ""
+    if python is not None:
+        version_of, where = _versions_in(python, server), f" in {python.prefix}"
+        mend = f"{python.command} -m pip install {_needed(packages)}"
+    for package in packages:
         found = version_of(package.name)
         if found is None:
             if package.optional:
@@ -324,7 +346,7 @@ def _require_packages(
             reason = (
                 f"{package.name} {found}{where} is too old, {package.oldest} or later is needed"
             )
-        raise MissingComponent(server.name, reason, mend)
+        raise MissingComponent(component, reason, mend)
 
 
 def _version_here(distribution: str) -> str | None:
@@ -342,12 +364,12 @@ def _versions_in(python: AppPython, server: Server) -> Callable[[str], str | Non
     return lambda name: python.version_of(name) or oldest.get(name)
 
 
-def _needed(server: Server) -> str:
-    return " ".join(f'"{package}"' for package in server.packages)
+def _needed(packages: tuple[Package, ...]) -> str:
+    return " ".join(f'"{package}"' for package in packages)
 
 
 def _pip(server: Server) -> str:
     """The one line that gets what a server needs."""
     if server.name in own_names(__name__):
         return f'python -m pip install "pytest-winserve[{server.name}]"'
-    return f"python -m pip install {_needed(server)}"
+    return f"python -m pip install {_needed(server.packages)}"

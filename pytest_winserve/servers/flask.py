@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_winserve.options import Option, Options
-from pytest_winserve.servers import Concurrency, Job, Package, Place, Production, Running
+from pytest_winserve.servers import FLASK, Concurrency, Job, Place, Production, Running
 
 
 class FlaskServer:
@@ -12,7 +12,7 @@ class FlaskServer:
     name = "flask"
     summary = "Flask's development server (Werkzeug)"
     development = True
-    packages = (Package("flask", "2.0"),)
+    packages = (FLASK,)
     options = (Option("threaded", True, "a thread for each connection"),)
 
     def unsupported(self, platform: str, options: Options) -> str | None:

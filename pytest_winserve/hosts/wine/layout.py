@@ -80,8 +80,9 @@ class Layout:
             "WINEPREFIX": str(prefix or self.prefix),
             "WINEARCH": "win64",
             "WINEDEBUG": "-all",
-            # No windows that ask whether to install Mono and Gecko.
-            "WINEDLLOVERRIDES": "mscoree=;mshtml=",
+            # No windows that ask whether to install Mono and Gecko. Since Wine 10, the driver of
+            # Wayland complains on standard error where there is no desktop.
+            "WINEDLLOVERRIDES": "mscoree=;mshtml=;winewayland.drv=",
             "PYTHONPATH": ";".join(windows_path(path) for path in (self.package, self.site)),
         }
 

@@ -26,7 +26,7 @@ from pytest_winserve.system.ports import ADDRESS, ClaimedPort, claim_port
 from pytest_winserve.system.process_tag import TAG_VARIABLE
 from pytest_winserve.system.program import Program, describe_exit, indent, tail
 
-INSTALL = "sudo apt-get install tsung"
+INSTALL = "sudo apt-get install tsung   (Debian 13 has none, see docs/engines.md)"
 LOOK_EVERY = 0.1
 WINDOW = 1.0
 """Seconds of tsung's statistics windows here (`dumpstats_interval`); tsung's own are 10 s."""

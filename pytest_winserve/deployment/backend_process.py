@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -30,6 +31,10 @@ LOOKED_AT = 100_000
 """Bytes of the log in which the traceback begins."""
 TRACEBACK_SECONDS = 5.0
 """How long a server gets to begin with the traceback of what the app raised."""
+FAILS_ALONE = re.compile(r"be loaded: (Import|ModuleNotFound|Name|Syntax|Indentation)Error")
+"""What no other backend can be the reason of."""
+LACKS = re.compile(r"No module named '[^'.]+'")
+"""Not a part of a package that is there."""
 
 
 @dataclass(slots=True)
@@ -45,6 +50,8 @@ class BackendProcess:
     """How many backends the topology has beside it."""
     together: bool = True
     """Whether they are started at the same time."""
+    advice: str = ""
+    """What to do about a module that the app lacks."""
     told: dict[str, Any] = field(default_factory=dict)
     _read: int = 0
 
@@ -63,6 +70,7 @@ class BackendProcess:
         digested with."""
         self.others = spec.topology.count - 1
         self.together = not spec.in_turn
+        self.advice = spec.advice
         self.program.start(keeper)
         order = {
             "server": server_module(spec.topology.server),
@@ -183,11 +191,14 @@ class BackendProcess:
         failed = self.failed()
         if failed is not None:
             kind: type[Exception] = getattr(errors, failed["kind"])
-            error, beside = failed["error"], ""
-            if self.others and "could not be loaded" in error:
-                error = f"backend {self.index}: {error}"
-                beside = f"\n{self._beside()}" if self.together else ""
-            raise kind(f"{error}{beside}\n{failed['trace']}".strip())
+            told = [failed["error"], failed["trace"]]
+            if self.others and "could not be loaded" in told[0]:
+                told[0] = f"backend {self.index}: {told[0]}"
+                if self.together and not FAILS_ALONE.search(told[0]):
+                    told.insert(1, self._beside())
+            if self.advice and LACKS.search(told[0]):
+                told.append(f"  {self.advice}")
+            raise kind("\n".join(map(str.rstrip, filter(None, told))))
         death = self.program.death()
         if death is not None:
             raise StartError(self.program.blame(f"{death} while starting"))

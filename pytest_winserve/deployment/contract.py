@@ -41,7 +41,8 @@ class Spec:
     backend is started when the one before answers. `python` is another Python than this one that
     runs the backends, and `lent` are folders for the end of its path, the first with this package.
     `headers` are those that every request of the lab carries; their values may be secrets.
-    `certificate` is that of the front, where it serves over TLS.
+    `certificate` is that of the front, where it serves over TLS. `advice` is what to do about a
+    module that the app lacks; hosts on other machines add their own.
     """
 
     topology: Topology
@@ -61,6 +62,7 @@ class Spec:
     lent: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     certificate: Certificate | None = None
+    advice: str = ""
 
     @property
     def trust(self) -> Trust | None:

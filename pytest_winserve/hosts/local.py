@@ -41,12 +41,14 @@ class LocalHost:
     def deploy(self, spec: Spec) -> Deployment:
         python = self._other_python()
         if python is None:
-            return Processes(spec)
+            advice = f"{_install(sys.executable)}, or name the app's own Python by --python"
+            return Processes(replace(spec, advice=advice))
         server = spec.topology.server
         folders = self._loan(python, server).folders
         if isinstance(get_server(server), NeedsPrograms):
             spec = replace(spec, nginx=_path_of_nginx(spec.nginx))
-        return Processes(replace(spec, python=python.command, lent=folders), python)
+        advice = _install(python.command)
+        return Processes(replace(spec, python=python.command, lent=folders, advice=advice), python)
 
     def folder(self) -> str:
         return str(Path.cwd())
@@ -99,6 +101,10 @@ class LocalHost:
 
         self.require(server)
         return lend(python, server, lent(get_server(server), python))
+
+
+def _install(python: str) -> str:
+    return f"a package that the app needs: {python} -m pip install PACKAGE"
 
 
 def _path_of_nginx(which: str) -> str:

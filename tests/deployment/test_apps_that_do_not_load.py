@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -315,6 +316,32 @@ def test_an_app_that_starts_once_only_is_told_from_one_that_does_not_start(
     assert re.match(r"backend \d: the app 'shop:make\(\)' could not be loaded: FileExists", first)
     assert second.startswith("  2 other backends loaded the same app at the same time; ")
     assert "--start one-by-one start them in turn" in second
+
+
+def test_what_an_app_lacks_is_said_with_how_to_get_it(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("import absent_library\n")
+    with pytest.raises(StartError) as caught:
+        serve("nginx2-waitress", "shop:app")
+    first, second, *_, last = str(caught.value).splitlines()
+    assert first.endswith("be loaded: ModuleNotFoundError: No module named 'absent_library'")
+    assert second.startswith("Traceback")
+    assert last == (
+        f"  a package that the app needs: {sys.executable} -m pip install PACKAGE, or name the "
+        "app's own Python by --python"
+    )
+
+
+@pytest.mark.parametrize("source", ["import shop.models\n", "def app(:\n", "app = wsgi_app\n"])
+def test_what_no_other_backend_is_the_reason_of_stands_alone(
+    serve: Serve, tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "shop.py").write_text(source)
+    with pytest.raises(StartError) as caught:
+        serve("nginx2-waitress", "shop:app")
+    text = str(caught.value)
+    assert re.match(r"backend \d: the app 'shop:app' could not be loaded: \w+Error: ", text)
+    assert "other backend" not in text
+    assert "a package that" not in text
 
 
 ONE_AT_A_TIME = """

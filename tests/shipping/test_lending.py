@@ -96,6 +96,16 @@ def test_what_it_lacks_is_lent_once(project: Path, tmp_path: Path) -> None:
 
 
 @sees_its_own_only
+def test_what_an_app_lacks_there_is_said_with_how_to_get_it(project: Path) -> None:
+    python = make_environment(project / "venv", "waitress")
+    (project / "shop.py").write_text("import flask\n")
+    with pytest.raises(StartError, match="No module named 'flask'") as caught:
+        Lab(python="venv").serve("waitress", "shop:app", fast="/")
+    last = str(caught.value).splitlines()[-1]
+    assert last == f"  a package that the app needs: {python} -m pip install PACKAGE"
+
+
+@sees_its_own_only
 def test_the_report_says_what_served_and_what_was_lent(project: Path, tmp_path: Path) -> None:
     python = make_environment(project / "venv")
     make_wheel("waitress", tmp_path / "wheels")

@@ -96,12 +96,15 @@ class Windows:
         return {k: v for k, v in self._environment.items() if k != "PYTHONPATH"}
 
     def python(self, *words: str, package: bool = False) -> str:
+        return self._python(*words, package=package)[1]
+
+    def _python(self, *words: str, package: bool = False) -> tuple[int, str]:
         done = subprocess.run(
             [*self._words, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=COMMAND_SECONDS, check=False,
             env=self._environment if package else self._without_package(),
         )  # fmt: skip
-        return done.stdout.decode("cp437").replace("\r", "")
+        return done.returncode, done.stdout.decode("cp437").replace("\r", "")
 
     def started(self, path: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """A batch file that is under way."""
@@ -112,7 +115,9 @@ class Windows:
         return ended(process)
 
     def batch(self, path: Path) -> tuple[int, str]:
-        status, _, said = self.python("-c", BATCH, windows_path(path)).partition("\n")
+        ended, text = self._python("-c", BATCH, windows_path(path))
+        assert ended == 0, f"what starts the batch file ended with {ended}: {text!r}"
+        status, _, said = text.partition("\n")
         return int(status), said
 
 

@@ -279,7 +279,10 @@ def require_server(
         raise UsageError(f"{server.name}{options.lower()} cannot be: {reason}")
     if python is not None:
         _require_file(server, python)
-    _require_packages(server.name, server.packages, server, _pip(server), python)
+    reason = _lacking(server.packages, server, python)
+    if reason:
+        mend = _pip(server) if python is None else _pip_of(python, server.packages)
+        raise MissingComponent(server.name, reason, mend)
     if isinstance(server, NeedsPrograms):
         server.require(nginx)
 
@@ -287,14 +290,12 @@ def require_server(
 def require_sample_app(server: Server, python: AppPython | None = None) -> None:
     """Raise AppError where the Python that runs `server` has no Flask for the sample app: this one,
     or `python` with what that is lent."""
-    own = 'python -m pip install "pytest-winserve[flask]"'
-    try:
-        _require_packages("flask", (FLASK,), server, own, python)
-    except MissingComponent as error:
+    reason = _lacking((FLASK,), server, python)
+    if reason:
+        mend = _extra("flask") if python is None else _pip_of(python, (FLASK,))
         raise AppError(
-            f"the sample app needs Flask: {error.reason}\n  to get it: {error.hint}; or name your "
-            "app by --app"
-        ) from None
+            f"the sample app needs Flask: {reason}\n  to get it: {mend}; or name your app by --app"
+        )
 
 
 def lent(server: Server, python: AppPython) -> list[str]:
@@ -318,35 +319,22 @@ def _require_file(server: Server, python: AppPython) -> None:
         )
 
 
-def _require_packages(
-    component: str,
-    packages: tuple[Package, ...],
-    server: Server,
-    mend: str,
-    python: AppPython | None,
-) -> None:
-    """Raise MissingComponent for the first that is not there, or is too old. `mend` is the line
-    that gets them for this Python."""
+def _lacking(packages: tuple[Package, ...], server: Server, python: AppPython | None) -> str:
+    """What of these is missing or too old where the server runs; empty when all are there."""
     from packaging.version import Version
 
     version_of: Callable[[str], str | None] = _version_here
     where = ""
     if python is not None:
         version_of, where = _versions_in(python, server), f" in {python.prefix}"
-        mend = f"{python.command} -m pip install {_needed(packages)}"
     for package in packages:
         found = version_of(package.name)
         if found is None:
-            if package.optional:
-                continue
-            reason = f"the Python package {package.name} is not installed{where}"
-        else:
-            if Version(found) >= Version(package.oldest):
-                continue
-            reason = (
-                f"{package.name} {found}{where} is too old, {package.oldest} or later is needed"
-            )
-        raise MissingComponent(component, reason, mend)
+            if not package.optional:
+                return f"the Python package {package.name} is not installed{where}"
+        elif Version(found) < Version(package.oldest):
+            return f"{package.name} {found}{where} is too old, {package.oldest} or later is needed"
+    return ""
 
 
 def _version_here(distribution: str) -> str | None:
@@ -368,8 +356,16 @@ def _needed(packages: tuple[Package, ...]) -> str:
     return " ".join(f'"{package}"' for package in packages)
 
 
+def _pip_of(python: AppPython, packages: tuple[Package, ...]) -> str:
+    return f"{python.command} -m pip install {_needed(packages)}"
+
+
 def _pip(server: Server) -> str:
     """The one line that gets what a server needs."""
     if server.name in own_names(__name__):
-        return f'python -m pip install "pytest-winserve[{server.name}]"'
+        return _extra(server.name)
     return f"python -m pip install {_needed(server.packages)}"
+
+
+def _extra(name: str) -> str:
+    return f'python -m pip install "pytest-winserve[{name}]"'

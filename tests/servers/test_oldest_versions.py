@@ -36,7 +36,7 @@ def install(python: Path, wanted: dict[str, str]) -> None:
         check=False, capture_output=True, encoding="utf-8",
     )  # fmt: skip
     lacks = re.search(r"the requirement (\S+)==(\S+) \(from versions: (.+)\)", done.stderr)
-    if lacks is None or look_at(str(python)).version < "3.12":
+    if lacks is None or Version(look_at(str(python)).version) < Version("3.12"):
         assert done.returncode == 0, done.stderr
         return
     name, oldest, there = lacks.groups()

@@ -115,8 +115,8 @@ class Windows:
         return ended(process)
 
     def batch(self, path: Path) -> tuple[int, str]:
-        ended, text = self._python("-c", BATCH, windows_path(path))
-        assert ended == 0, f"what starts the batch file ended with {ended}: {text!r}"
+        exit_status, text = self._python("-c", BATCH, windows_path(path))
+        assert exit_status == 0, f"what starts the batch file ended with {exit_status}: {text!r}"
         status, _, said = text.partition("\n")
         return int(status), said
 
@@ -142,8 +142,10 @@ class Site:
         with self._windows.started(self.folder / f"{command}.cmd"):
             # The launcher of the app's environment, and the Python that it starts.
             eventually(lambda: len(self.control()) == 2 and when(), seconds=COMMAND_SECONDS)
-            for process in self.control():
-                with suppress(psutil.NoSuchProcess):  # the launcher's end may have ended the other
+            first, *others = self.control()
+            first.kill()
+            for process in others:
+                with suppress(psutil.NoSuchProcess):  # ended by the first one's end
                     process.kill()
 
     def refuses(self, command: str) -> str:
@@ -329,7 +331,7 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     killed = site.front()
     killed[0].kill()
     eventually(lambda: not any(process.is_running() for process in killed), seconds=60)
-    eventually(site.runs, seconds=COMMAND_SECONDS, otherwise=site.status)
+    eventually(site.runs, seconds=60, otherwise=site.status)
 
     progress, said = loaded_during(windows, site.folder / "upgrade.cmd", site.url)
     assert said.count("restarted") == site.backends, said

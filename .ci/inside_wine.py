@@ -5,6 +5,10 @@ Each call of a program under Wine goes to Wine's server and back. Where the two 
 across processors, everything takes more than twice as long.
 
 What makes certificates does not load inside Wine 8, so they are made here, for the tests there.
+
+The exit status is that of the program, or 75 (EX_TEMPFAIL) when Wine's server has ended under it:
+then what runs there hangs, and is ended. Wine 10 has been seen to do so in the middle of the tests,
+by an assertion of its own ("sock_poll_event").
 """
 
 import os
@@ -12,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from pytest_winserve.hosts.wine.layout import default_layout, find_wine, windows_path
@@ -36,11 +41,21 @@ def main(number: str, *arguments: str) -> int:
             env=environment,
         ) as process:
             assert process.stdout is not None
-            for line in process.stdout:
+            lost = threading.Event()
+
+            def watch() -> None:
+                subprocess.run(["wineserver", "--wait"], env=environment, check=False)
+                if process.poll() is None:
+                    lost.set()
+                    layout.end_users(prefix)
+
+            for number_of_line, line in enumerate(process.stdout):
+                if not number_of_line:  # so the server runs by now
+                    threading.Thread(target=watch, daemon=True).start()
                 sys.stdout.buffer.write(line)
                 sys.stdout.buffer.flush()
         subprocess.run(["wineserver", "-k"], env=environment, check=False)
-    return process.returncode
+    return os.EX_TEMPFAIL if lost.is_set() else process.returncode
 
 
 if __name__ == "__main__":

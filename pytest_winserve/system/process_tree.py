@@ -59,14 +59,28 @@ def _belongs(process: psutil.Process, tag: str, sessions: set[int]) -> bool:
             if os.getsid(process.pid) in sessions:
                 return True
     try:
-        return process.environ().get(TAG_VARIABLE) == tag
+        return environment(process).get(TAG_VARIABLE) == tag
     except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
         return False
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether it runs; a zombie does not."""
+    """Whether it runs. A zombie does not, unless only its first thread has ended: then the others
+    run on, as those of a Windows program whose Wine server is gone."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and (
+            process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
+        )
     except (psutil.NoSuchProcess, OSError):
         return False
+
+
+def environment(process: psutil.Process) -> dict[str, str]:
+    """What it was given, also where its first thread has ended. Raises psutil.Error."""
+    try:
+        return process.environ()
+    except psutil.ZombieProcess:
+        for thread in process.threads():
+            with suppress(psutil.NoSuchProcess):
+                return psutil.Process(thread.id).environ()
+        raise

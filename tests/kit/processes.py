@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from pytest_winserve.system.process_tree import alive
 from tests.kit.commands import Start, Started
 from tests.kit.traces import Traces
 from tests.kit.waiting import eventually
@@ -26,12 +27,6 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
         if process.poll() is None:
             process.kill()
         process.communicate()
-
-
-def alive(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 @contextlib.contextmanager

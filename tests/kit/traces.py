@@ -21,7 +21,7 @@ from pytest_winserve import Lab, Site
 from pytest_winserve.settings import SETTINGS
 from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.ports import ADDRESS
-from pytest_winserve.system.process_tree import describe
+from pytest_winserve.system.process_tree import alive, describe, environment
 from tests.kit.platforms import WINE
 from tests.kit.waiting import eventually
 
@@ -65,9 +65,9 @@ class Traces:
         if process.pid == os.getpid():
             return False
         with suppress(psutil.Error, OSError):
-            if process.status() == psutil.STATUS_ZOMBIE:
+            if not alive(process):
                 return False
-            if process.environ().get(MARK) == self.mark:
+            if environment(process).get(MARK) == self.mark:
                 return True
         with suppress(psutil.Error, OSError):
             return Path(process.cwd()).is_relative_to(self.temp)

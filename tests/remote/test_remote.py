@@ -38,11 +38,11 @@ from pytest_winserve.remote.link import Link
 from pytest_winserve.remote.machine import Failure, own_path
 from pytest_winserve.shipping import contents
 from pytest_winserve.system.ports import ADDRESS, ANYWHERE, Address, Listen
+from pytest_winserve.system.process_tree import alive
 from pytest_winserve.tags import lab_tag
 from pytest_winserve.version import __version__
 from tests.kit.components import needs
 from tests.kit.ports import free_row
-from tests.kit.processes import alive
 from tests.kit.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -126,10 +126,7 @@ def relays() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):  # it may end at any moment
-            if (
-                child.status() != psutil.STATUS_ZOMBIE
-                and "pytest_winserve.remote.relay" in child.cmdline()
-            ):
+            if alive(child) and "pytest_winserve.remote.relay" in child.cmdline():
                 found.append(child)
     return found
 

@@ -22,9 +22,10 @@ from pytest_winserve.deployment.readiness import first_answer
 from pytest_winserve.errors import StartError
 from pytest_winserve.system.keeper import Keeper, new_keeper
 from pytest_winserve.system.process_tag import TAG_VARIABLE
-from pytest_winserve.system.process_tree import describe, kill, members
+from pytest_winserve.system.process_tree import alive, describe, kill, members
 from pytest_winserve.system.program import Deadline, Program, describe_exit, indent, tail
 from tests.kit.platforms import not_on_windows
+from tests.kit.programs import linux_calls_it_a_zombie, without_first_thread
 from tests.kit.waiting import eventually
 
 
@@ -235,6 +236,18 @@ def test_members_are_found_by_tag_session_or_descent(arguments: tuple[str, ...])
         assert kill(members(tag, [leader.pid])) == []
         leader.wait()
         assert members(tag, [leader.pid]) == []
+
+
+@linux_calls_it_a_zombie
+def test_a_process_whose_first_thread_has_ended_is_found_and_ended() -> None:
+    tag = secrets.token_hex(8)
+    with without_first_thread({**os.environ, TAG_VARIABLE: tag}) as process:
+        assert alive(process)
+        assert members(tag, []) == [process]
+        assert kill([process]) == []
+        # Now it is a zombie of which nothing runs.
+        assert not alive(process)
+        assert members(tag, [process.pid]) == []
 
 
 def test_this_process_is_never_a_member(monkeypatch: pytest.MonkeyPatch) -> None:

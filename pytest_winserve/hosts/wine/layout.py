@@ -134,13 +134,13 @@ class Layout:
         """End the programs of a prefix that have run for so many seconds."""
         import psutil
 
-        from pytest_winserve.system.process_tree import kill
+        from pytest_winserve.system.process_tree import environment, kill
 
         users = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
                 old = time.time() - process.create_time() >= seconds
-                if old and process.environ().get("WINEPREFIX") == str(prefix):
+                if old and environment(process).get("WINEPREFIX") == str(prefix):
                     users.append(process)
         kill(users)
 

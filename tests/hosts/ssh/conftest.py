@@ -20,6 +20,7 @@ import pytest
 
 from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.ports import ADDRESS, claim_port
+from pytest_winserve.system.process_tree import alive
 from tests.kit.fixtures import run_folder
 from tests.kit.traces import MARK
 from tests.kit.waiting import eventually
@@ -116,12 +117,8 @@ class Server:
     def processes(self) -> list[psutil.Process]:
         """What it runs for the client, and its connections: all but the one that listens."""
         assert self.process is not None
-        found = []
-        for each in psutil.Process(self.process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                if each.status() != psutil.STATUS_ZOMBIE:
-                    found.append(each)
-        return found
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [each for each in children if alive(each)]
 
     def running(self, module: str) -> list[psutil.Process]:
         """Those of them that run a module of Python."""

@@ -31,11 +31,11 @@ from pytest_winserve.hosts.ssh import client
 from pytest_winserve.lab.available import Surveys, expand
 from pytest_winserve.report.store import read_json
 from pytest_winserve.shipping import contents
+from pytest_winserve.system.process_tree import alive
 from pytest_winserve.version import __version__
 from tests.kit.commands import PYTEST_OPTIONS, clean_environment, command_line, winserve
 from tests.kit.components import needs
 from tests.kit.ports import free_port
-from tests.kit.processes import alive
 from tests.kit.waiting import eventually
 
 from .conftest import Server

@@ -28,7 +28,7 @@ from pytest_winserve.hosts.wine.layout import Layout, find_wine
 from pytest_winserve.settings import SETTINGS
 from pytest_winserve.shipping.contents import PACKAGE, fingerprint
 from pytest_winserve.system.locks import shared_folder
-from pytest_winserve.system.process_tree import kill
+from pytest_winserve.system.process_tree import alive, environment, kill
 from tests.kit.commands import Done, Start, Started, winserve
 from tests.kit.fixtures import run_folder
 from tests.kit.traces import MARK, answered, told
@@ -70,13 +70,13 @@ class OwnWine:
 
     def _mine(self, process: psutil.Process) -> bool:
         with suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+            if process.pid != os.getpid() and alive(process):
                 name = process.name()
                 if self.warm and (name in SERVICES or name.startswith("wineserver")):
                     return False
-                environment = process.environ()
-                prefix = environment.get("WINEPREFIX", "")
-                marked = environment.get(MARK) == self.mark
+                given = environment(process)
+                prefix = given.get("WINEPREFIX", "")
+                marked = given.get(MARK) == self.mark
                 return marked or Path(prefix).is_relative_to(self.layout.root)
         return False
 

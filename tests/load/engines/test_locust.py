@@ -19,9 +19,10 @@ from pytest_winserve.load.engines.locust import LocustEngine, crew, users_of
 from pytest_winserve.load.engines.locust.crew import Machine
 from pytest_winserve.load.plan import Plan, Request
 from pytest_winserve.load.results.result import Result
+from pytest_winserve.system.process_tree import alive
 from tests.kit.components import needs
 from tests.kit.loads import ok, started
-from tests.kit.processes import alive, killed_lab
+from tests.kit.processes import killed_lab
 
 if TYPE_CHECKING:
     from tests.kit.raw_server import Connection, MakeServer

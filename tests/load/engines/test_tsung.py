@@ -21,10 +21,11 @@ from pytest_winserve.load.engines.tsung import TsungEngine
 from pytest_winserve.load.engines.tsung.config import Client
 from pytest_winserve.load.plan import Plan, Request
 from pytest_winserve.load.results.result import Result
+from pytest_winserve.system.process_tree import alive
 from tests.kit.components import needs
 from tests.kit.loads import OK, ok, started
 from tests.kit.platforms import not_on_windows
-from tests.kit.processes import alive, killed_lab
+from tests.kit.processes import killed_lab
 from tests.kit.tsung import epmd
 
 if TYPE_CHECKING:

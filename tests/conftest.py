@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.kit.commands",
     "tests.kit.components",
     "tests.kit.fixtures",
+    "tests.kit.order",
     "tests.kit.raw_server",
     "tests.kit.results",
     "tests.kit.strictness",

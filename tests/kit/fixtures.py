@@ -38,10 +38,10 @@ def run_folder(factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A temporary folder of this run: labs have their folders and locks there, so that no other run
-    is waited for. Of its workers each third one shares it: no more than three send loads at the same
+    is waited for. Of its workers each second one shares it: no more than two send loads at the same
     time, which counts bear, as they bear two runs, and nobody waits for long."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    folder = run_folder(tmp_path_factory) / f"temp{number % 3}"
+    folder = run_folder(tmp_path_factory) / f"temp{number % 2}"
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("TMPDIR", "TEMP", "TMP"):

@@ -21,11 +21,6 @@ TOOLS = ("vagrant", "virsh", "mmdebstrap", "qemu-img", "mkfs.ext4", "unshare", "
 BOX_SECONDS, COMMAND_SECONDS = 900.0, 1500.0
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes comes first, so that other workers run the rest beside it."""
-    items.sort(key=lambda item: item.get_closest_marker("vagrant") is None)
-
-
 @dataclass
 class Inside:
     """What runs in the network that the machines are in. It has no other network."""

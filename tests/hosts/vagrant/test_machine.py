@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_winserve.shipping.contents import PACKAGE
 from tests.kit.commands import Started
 from tests.kit.components import needs
+from tests.kit.order import begun_first
 from tests.kit.waiting import eventually
 
 from .conftest import COMMAND_SECONDS, Inside
@@ -54,6 +55,7 @@ with Lab("vagrant", start_timeout=600, load_from="host").serve("tornado") as sit
 """
 
 
+@begun_first
 def test_a_machine_serves(inside: Inside, tmp_path: Path) -> None:
     """One test, as there is to be one machine at a time, whose start takes minutes. Each step
     builds on the one before."""

@@ -19,6 +19,7 @@ from tests.hosts.wine.conftest import COMMAND_SECONDS, OwnWine
 from tests.kit.accounts import STEPS, journey
 from tests.kit.apps import accounts
 from tests.kit.components import needs
+from tests.kit.order import begun_first
 from tests.kit.ports import free_row
 from tests.kit.processes import ended
 from tests.kit.traces import answered
@@ -297,6 +298,7 @@ def loaded_during(windows: Windows, path: Path, url: str) -> tuple[Progress, str
     return seen[-1], said
 
 
+@begun_first
 @pytest.mark.parametrize("site", [4], indirect=True)
 def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, site: Site) -> None:
     site.all_are(NOT_INSTALLED)
@@ -360,6 +362,7 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     assert logs == [*(f"shop-backend-{n}.log" for n in backends), "shop-front.log"]
 
 
+@begun_first
 @pytest.mark.parametrize("site", [1], indirect=True)
 def test_what_was_interrupted_is_run_again(site: Site) -> None:
     for command, then in (
@@ -372,6 +375,7 @@ def test_what_was_interrupted_is_run_again(site: Site) -> None:
     site.nothing_runs()
 
 
+@begun_first
 @pytest.mark.parametrize("site", [1], indirect=True)
 def test_what_is_stopped_or_removed_leaves_nothing(site: Site) -> None:
     site.does("install")

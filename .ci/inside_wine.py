@@ -49,9 +49,10 @@ def main(number: str, *arguments: str) -> int:
                     lost.set()
                     layout.end_users(prefix)
 
-            for number_of_line, line in enumerate(process.stdout):
-                if not number_of_line:  # so the server runs by now
-                    threading.Thread(target=watch, daemon=True).start()
+            watcher = threading.Thread(target=watch, daemon=True)
+            for line in process.stdout:
+                if watcher.ident is None:  # not begun: before the first line there may be no server
+                    watcher.start()
                 sys.stdout.buffer.write(line)
                 sys.stdout.buffer.flush()
         subprocess.run(["wineserver", "-k"], env=environment, check=False)

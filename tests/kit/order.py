@@ -20,7 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """When what is not to run is left out."""
+    """Put each at the begin of a share. The last of these hooks: of the tests that are to run."""
     long = [item for item in items if item.get_closest_marker("begun_first")]
     ordered = [item for item in items if item not in long]
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

@@ -22,5 +22,8 @@ def not_on_wine(reason: str) -> pytest.MarkDecorator:
 windows_only = pytest.mark.skipif(
     sys.platform != "win32", reason="platform: about Windows' own process control"
 )
+calls_it_a_zombie = pytest.mark.skipif(
+    sys.platform != "linux", reason="platform: Linux calls a process without its first thread so"
+)
 shows_resets = not_on_wine("shows a client a reset that follows data as an orderly end")
 tells_who_listens = not_on_wine("does not tell which process listens on a port")

@@ -9,14 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-import pytest
 
 from pytest_winserve.system.process_tree import kill
 from tests.kit.waiting import eventually
 
-linux_calls_it_a_zombie = pytest.mark.skipif(
-    sys.platform != "linux", reason="platform: Linux calls a process without its first thread so"
-)
 FIRST_THREAD_ENDS = """
 import ctypes, threading, time
 threading.Thread(target=time.sleep, args=(600,)).start()

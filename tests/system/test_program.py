@@ -24,8 +24,8 @@ from pytest_winserve.system.keeper import Keeper, new_keeper
 from pytest_winserve.system.process_tag import TAG_VARIABLE
 from pytest_winserve.system.process_tree import alive, describe, kill, members
 from pytest_winserve.system.program import Deadline, Program, describe_exit, indent, tail
-from tests.kit.platforms import not_on_windows
-from tests.kit.programs import linux_calls_it_a_zombie, without_first_thread
+from tests.kit.platforms import calls_it_a_zombie, not_on_windows
+from tests.kit.programs import without_first_thread
 from tests.kit.waiting import eventually
 
 
@@ -238,7 +238,7 @@ def test_members_are_found_by_tag_session_or_descent(arguments: tuple[str, ...])
         assert members(tag, [leader.pid]) == []
 
 
-@linux_calls_it_a_zombie
+@calls_it_a_zombie
 def test_a_process_whose_first_thread_has_ended_is_found_and_ended() -> None:
     tag = secrets.token_hex(8)
     with without_first_thread({**os.environ, TAG_VARIABLE: tag}) as process:

@@ -14,8 +14,8 @@ from pytest_winserve.hosts.wine import layout as wine_layout
 from pytest_winserve.hosts.wine.layout import Layout
 from pytest_winserve.hosts.wine.machine import WineMachine
 from pytest_winserve.system.process_tree import alive
-from tests.kit.platforms import not_on_windows
-from tests.kit.programs import linux_calls_it_a_zombie, without_first_thread
+from tests.kit.platforms import calls_it_a_zombie, not_on_windows
+from tests.kit.programs import without_first_thread
 from tests.kit.waiting import eventually
 
 pytestmark = not_on_windows("the host wine is for Linux")
@@ -68,7 +68,7 @@ def user_of(prefix: Path) -> Iterator[psutil.Process]:
         yield psutil.Process(process.pid)
 
 
-@linux_calls_it_a_zombie
+@calls_it_a_zombie
 def test_a_program_of_which_the_first_thread_has_ended_is_ended_too(layout: Layout) -> None:
     # As Windows programs do whose server was killed: their threads wait for it, or have ended.
     with without_first_thread({"WINEPREFIX": str(layout.prefix)}) as program:

@@ -1,5 +1,6 @@
 """What is noted of a process when its app is loaded, since the app's and the server's could not be
-told apart later: the threads that are there, and on Linux the child processes."""
+told apart later: the threads that are there, and on Linux the child processes. And what could not
+be asked later: whether a connection is to a database in memory."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pytest_winserve.backend.databases import connection_in_memory
 
 if TYPE_CHECKING:
     from pytest_winserve.system.ports import Address
@@ -29,6 +32,9 @@ class Noted:
         self.own_addresses = own_addresses
         self.threads = set(made_threads())
         self.children = self.children_of_server = children_of(os.getpid())
+        self.connection_in_memory: bool | None = None
+        with suppress(Exception):  # whatever an app has made of Python, it is served
+            self.connection_in_memory = connection_in_memory()
 
 
 def made_threads() -> list[threading.Thread]:

@@ -6,7 +6,6 @@ Of a key only a digest leaves the process, salted with what the lab makes for ea
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import hmac
 import importlib
@@ -22,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_winserve.backend.databases import engine_in_memory
 from pytest_winserve.backend.noted import Noted, children_of, made_threads
 from pytest_winserve.backend.wrapped import is_flask, objects_in
 from pytest_winserve.system.listeners import listeners_of
@@ -63,7 +63,7 @@ class OwnState:
     threads: tuple[Thread, ...]
     children: tuple[str, ...] | None
     listens: tuple[str, ...] | None
-    memory_database: bool
+    memory_database: bool | None
     logs: tuple[Log, ...]
 
     @classmethod
@@ -86,7 +86,7 @@ def look(noted: Noted) -> OwnState:
         tuple(sorted(own_threads(noted), key=lambda each: (each.of, each.name))),
         own_children(noted),
         None if listens is None else tuple(f"{host}:{port}" for host, port in sorted(listens)),
-        has_memory_database(),
+        engine_in_memory() or noted.connection_in_memory,
         tuple(sorted(logs(), key=lambda log: log.path)),
     )
 
@@ -222,31 +222,3 @@ def _written() -> Iterator[str]:
             flags = int(info.partition("flags:")[2].split()[0], 8)
             if flags & os.O_APPEND and path not in standard and Path(path).is_file():
                 yield path
-
-
-def has_memory_database() -> bool:
-    """Whether this process has an SQLite database in memory, by `sqlite3` or by SQLAlchemy.
-
-    A connection that only its own thread may use cannot be asked, and does not count.
-    """
-    sqlite, sqlalchemy = sys.modules.get("sqlite3"), sys.modules.get("sqlalchemy.engine")
-    if sqlite is None and sqlalchemy is None:
-        return False
-    found = False
-    for each in gc.get_objects():
-        kind = type(each)  # not isinstance, which asks a proxy
-        if sqlite is not None and issubclass(kind, sqlite.Connection):
-            with suppress(sqlite.Error):
-                # A cursor of its own: the app's may make other rows.
-                rows = sqlite.Cursor(each).execute("PRAGMA database_list").fetchall()
-                found |= any(row[1] in ("main", b"main") and not row[2] for row in rows)
-        elif sqlalchemy is not None and kind is getattr(sqlalchemy, "Engine", None):
-            url = getattr(each, "url", None)  # not there yet while another thread makes it
-            if url is not None and url.drivername.startswith("sqlite"):
-                found |= in_memory(url.database)
-    return found
-
-
-def in_memory(database: str | None) -> bool:
-    """Whether SQLAlchemy's name of an SQLite database is that of one in memory."""
-    return not database or ":memory:" in database or "mode=memory" in database

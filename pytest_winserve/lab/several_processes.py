@@ -209,7 +209,7 @@ def _apart(states: Sequence[OwnState]) -> Iterator[str]:
                 f"{_each(count, states)} runs the scheduler thread {thread.name!r} ({thread.of}): "
                 f"its jobs run {count} times"
             )
-    count = sum(state.memory_database for state in states)
+    count = sum(state.memory_database is True for state in states)
     if count > 1:
         yield (
             f"{_each(count, states)} has an SQLite database in memory: what one writes the others "
@@ -233,6 +233,12 @@ def _own(states: Sequence[OwnState]) -> Iterator[str]:
     for what, lists in parts.items():
         for name, count in Counter(name for names in lists for name in set(names)).items():
             yield f"{_each(count, states)} {what} {name}"
+    count = sum(state.memory_database is None for state in states)
+    if count:
+        yield (
+            f"it is not known whether {_each(count, states)} has an SQLite database in memory: a "
+            "connection was open when the app was loaded, and one of its threads was at work"
+        )
     listening = [address for state in states for address in state.listens or ()]
     if listening:
         yield f"the app listens by itself at {', '.join(dict.fromkeys(listening))}"

@@ -22,6 +22,7 @@ NEEDED = {
     "pytest_winserve.backend.app_names",
     "pytest_winserve.backend.apps",
     "pytest_winserve.backend.counters",
+    "pytest_winserve.backend.databases",
     "pytest_winserve.backend.instrument",
     "pytest_winserve.backend.job",
     "pytest_winserve.backend.not_run",

@@ -1,16 +1,13 @@
-"""What is found in an app and its process: keys within middleware, databases in memory, logs."""
+"""What is found in an app and its process: keys within middleware, threads, logs."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import logging.handlers
-import sqlite3
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import flask
@@ -18,7 +15,6 @@ import pytest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from pytest_winserve.backend import own_state
 from pytest_winserve.backend.noted import Noted
 from pytest_winserve.backend.own_state import digest, flask_apps, keys_of, logs, own_threads
 
@@ -98,42 +94,6 @@ def test_of_a_key_a_salted_digest_is_told() -> None:
     assert digest("key", "salt") == digest(b"key", "salt")
     assert digest("key", "salt") != digest("key", "another")
     assert "key" not in digest("key", "salt")
-
-
-def test_a_database_in_memory(tmp_path: Path) -> None:
-    before = own_state.has_memory_database()
-    file = sqlite3.connect(tmp_path / "file.db")
-    try:
-        assert own_state.has_memory_database() is before is False
-        memory = sqlite3.connect(":memory:")
-        # What the app has made of its rows and texts does not matter.
-        memory.row_factory, memory.text_factory = sqlite3.Row, bytes
-        assert own_state.has_memory_database()
-        memory.close()
-        assert not own_state.has_memory_database()
-    finally:
-        file.close()
-
-
-def test_a_database_of_an_engine_that_is_being_made_is_not_known_yet(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Engine:
-        """As SQLAlchemy's, which another thread has begun to make."""
-
-    monkeypatch.setitem(sys.modules, "sqlalchemy.engine", SimpleNamespace(Engine=Engine))
-    engine: Any = Engine()
-    assert not own_state.has_memory_database()
-    engine.url = SimpleNamespace(drivername="sqlite+pysqlite", database=None)
-    assert own_state.has_memory_database()
-
-
-@pytest.mark.parametrize(
-    ("name", "memory"),
-    [(None, True), ("", True), (":memory:", True), ("file:x?mode=memory", True), ("x.db", False)],
-)
-def test_sqlalchemys_names_of_databases(name: str | None, memory: bool) -> None:
-    assert own_state.in_memory(name) is memory
 
 
 @pytest.fixture

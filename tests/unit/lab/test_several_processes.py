@@ -45,6 +45,17 @@ def test_what_one_process_alone_has_is_no_reason_for_one_process() -> None:
     )
 
 
+def test_databases_in_memory() -> None:
+    memory, unknown = (replace(NOTHING, memory_database=found) for found in (True, None))
+    found = judged(processes(memory, memory), (), keeps_users=False, processes=2)
+    assert found.told == ()
+    assert found.apart[0].startswith("each of 2 processes has an SQLite database in memory: what")
+    found = judged(processes(unknown, unknown), (), keeps_users=False, processes=2)
+    assert found.apart == ()
+    (text,) = found.told
+    assert text.startswith("it is not known whether each of 2 processes has an SQLite database in")
+
+
 def test_logs() -> None:
     turning, plain = Log("/a/turning.log", rotates=True), Log("/a/plain.log", rotates=False)
     state = replace(NOTHING, logs=(turning, plain))

@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.kit.components",
     "tests.kit.fixtures",
     "tests.kit.order",
+    "tests.kit.passed",
     "tests.kit.raw_server",
     "tests.kit.results",
     "tests.kit.strictness",

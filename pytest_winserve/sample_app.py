@@ -15,7 +15,8 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,7 @@ def sleep() -> Response:
 def misbehave() -> Response:
     orders = Orders.from_query()
     # Now, because a body is made when the request's context is gone, on any thread.
-    client = (request.environ["REMOTE_ADDR"], int(request.environ.get("REMOTE_PORT") or 0))
+    client = Client.of(request.environ)
     time.sleep(orders.delay)
     if orders.crash is not None:
         os._exit(orders.crash)
@@ -108,24 +109,44 @@ def misbehave() -> Response:
     return response
 
 
-def reset_connection(client: tuple[str, int]) -> None:
-    """Cut the connection to `client` so that it sees a reset, not an end.
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who made a request: by the server's socket for it where the server hands that over, which is
+    more than WSGI asks for, else by the client's address."""
 
-    The server's socket is found by the client's address, since WSGI does not hand it over.
-    """
-    for thing in _all_of(socket.socket):
+    sock: socket.socket | None
+    address: tuple[str, int]
+
+    @classmethod
+    def of(cls, environ: Mapping[str, Any]) -> Client:
+        sock = environ.get("werkzeug.socket") or environ.get("gunicorn.socket")
+        return cls(sock, (environ["REMOTE_ADDR"], int(environ.get("REMOTE_PORT") or 0)))
+
+    def sockets(self) -> Iterator[socket.socket]:
+        """All are asked for their address only where it must be: Wine 10's server has ended when
+        one was asked that another thread was closing ("sock_poll_event")."""
+        if self.sock is not None:
+            yield self.sock
+            return
+        for thing in _all_of(socket.socket):
+            with suppress(OSError):
+                if thing.getpeername() == self.address:
+                    yield thing
+
+
+def reset_connection(client: Client) -> None:
+    """Cut the connection to `client` so that it sees a reset, not an end."""
+    for sock in client.sockets():
         try:
-            if thing.getpeername() != client:
-                continue
             # Linger on, for no time: closing discards what is unsent and sends RST.
-            thing.setsockopt(
+            sock.setsockopt(
                 socket.SOL_SOCKET,
                 socket.SO_LINGER,
                 struct.pack("hh" if os.name == "nt" else "ii", 1, 0),
             )
         except OSError:
             continue
-        _close_under(thing)
+        _close_under(sock)
         return
     abort(501, "this server does not say which connection a request came by")
 
@@ -185,7 +206,7 @@ def _waitress_closes(channel: Any) -> None:
         time.sleep(0.001)
 
 
-def _in_parts(orders: Orders, client: tuple[str, int]) -> Iterator[bytes]:
+def _in_parts(orders: Orders, client: Client) -> Iterator[bytes]:
     parts = max(orders.chunks, 2 if orders.hang or orders.reset else 1)
     size, rest = divmod(orders.size, parts)
     for part in range(parts):

@@ -38,6 +38,7 @@ def connection_in_memory() -> bool | None:
             return any(_is_in_memory(each, sqlite) for each in connections)
         if time.monotonic() > end:
             return None
+        connections.clear()  # what is kept here is not closed when the app has left it
         time.sleep(SECONDS_TO_SETTLE / 20)
     return False
 

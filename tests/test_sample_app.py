@@ -230,6 +230,30 @@ def test_a_connection_that_is_being_made_keeps_no_other_from_being_reset(
         assert misbehave(site, "reset=headers").ended == "reset"
 
 
+OTHER = """
+import atexit, os, socket
+from pytest_winserve.sample_app import app
+
+class Other(socket.socket):
+    def getpeername(self):
+        os._exit(1)  # as what runs under Wine 10 has ended when it was asked
+
+held = Other()
+atexit.register(held.close)
+"""
+
+
+@pytest.mark.parametrize("server", [name for name in ("flask", "gunicorn") if name in SERVERS])
+def test_a_reset_asks_no_connection_of_others_where_the_server_says_which_it_is(
+    lab: Lab, tmp_path: Path, server: str
+) -> None:
+    (tmp_path / "other.py").write_text(OTHER)
+    with lab.serve(server, app=f"{tmp_path / 'other.py'}:app", fast="/test") as site:
+        before = site.get("/test").json()["pid"]
+        assert misbehave(site, "reset=headers").ended == "reset"
+        assert site.get("/test").json()["pid"] == before
+
+
 def test_a_reset_where_the_connection_is_unknown_says_so() -> None:
     answer = app.test_client().get("/misbehave?reset=headers")
     assert answer.status_code == 501

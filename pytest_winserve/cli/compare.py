@@ -147,10 +147,10 @@ def one_run(
     from pytest_winserve.report import findings
 
     record, result, lost = load_site(NAME, site, plan, settings, before)
+    results.add(replace(record, side=turn.side, pair=turn.pair))
     click.echo(f"{before}{site.topology}: {findings.load_counts(result).text}")
     for warning in findings.load_warnings(result):
         click.echo(f"  {warning.text}")
-    results.add(replace(record, side=turn.side, pair=turn.pair))
     show_unmet(result, settings)
     if lost is not None:
         raise lost

@@ -48,7 +48,9 @@ def engine_in_memory() -> bool:
     sqlalchemy = sys.modules.get("sqlalchemy.engine")
     # What is not there yet, another thread makes at the moment.
     engine = getattr(sqlalchemy, "Engine", None)
-    urls = [] if engine is None else [getattr(each, "url", None) for each in _all_of(engine)]
+    if engine is None:
+        return False
+    urls = (getattr(each, "url", None) for each in _all_of(engine))
     return any(
         url is not None and url.drivername.startswith("sqlite") and in_memory(url.database)
         for url in urls

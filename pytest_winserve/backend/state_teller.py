@@ -1,8 +1,8 @@
 """Tells what this process has for itself (`own_state.py`), when the lab asks for it by a request of
 its own, whose tag is `STATE_TAG`.
 
-Until then nothing is looked at and nothing imported for it, so that what is measured is what is
-deployed.
+Until then nothing is looked at but what `noted.py` says, when the app is loaded, and nothing
+imported for it, so that what is measured is what is deployed.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put each at the begin of a share. The last of these hooks: of the tests that are to run."""
+    """Put each at the begin of a share. It is the last of these hooks, so that those tests are left
+    which are to run."""
     long = [item for item in items if item.get_closest_marker("begun_first")]
     ordered = [item for item in items if item not in long]
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

@@ -145,7 +145,9 @@ def _as_nobody() -> list[str]:
             "run this as another user"
         )
     who = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    return [setpriv, *who, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    # access(2), by which mod_wsgi looks for pyvenv.cfg, knows of the right only with the last one.
+    right = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    return [setpriv, *who, *right, "--securebits=+no_setuid_fixup"]
 
 
 def complaint(line: str) -> tuple[str, bool] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,14 +14,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pytest_winserve import Lab
 from pytest_winserve.errors import MissingComponent, StartError, StopError
 from pytest_winserve.servers import get_server, mod_wsgi, require_server
 from pytest_winserve.tags import TOTALS
 from pytest_winserve.webservers import apache
 from tests.kit.commands import Start, winserve
 from tests.kit.components import needs
+from tests.kit.environments import make_environment
 from tests.kit.loads import killed, load_and, notes
-from tests.kit.processes import up_until
+from tests.kit.processes import kill_each, up_until
 from tests.kit.programs import script
 from tests.kit.traces import Serve, Traces
 from tests.kit.waiting import eventually
@@ -240,13 +243,23 @@ def test_a_program_that_is_only_kept(serve: Serve, topology: str) -> None:
         family = [kept, *kept.children()]
 
         def strike() -> None:
-            for process in family:
-                process.kill()
+            kill_each(family)
 
         result = load_and(site, strike)
         (note,) = notes(result)
         assert note.startswith("died during the load: backend-0 ")
         assert f"(pid {kept.pid}) was killed by signal 9 (SIGKILL) unasked" in site.backends[0].log
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize("topology", ["mod_wsgi"])
+def test_an_environment_that_only_root_may_enter(topology: str, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)  # as /root is, where a container's app often has its own
+    python = make_environment(tmp_path / "venv")
+    (site,) = (tmp_path / "venv").rglob("site-packages")
+    (site / "all.pth").write_text(sysconfig.get_path("purelib"))
+    with Lab(python=str(python)).serve(topology) as served:
+        assert served.get("/test").ok
 
 
 def test_requests_that_still_run_at_the_end(httpd: apache.Httpd, serve: Serve) -> None:

@@ -50,7 +50,12 @@ def load_on_four(lab: Lab, engine: str, keepalive: bool) -> Result:
     assert len(sides) == 4
     assert sum(sides.values()) == result.sent == sum(answers(result).values())
     assert set(result.by_backend) == {"0", "1", "2", "3"}
-    assert result.connect.count == (5 if keepalive else result.sent)
+    if keepalive:
+        # A fast machine sends more than nginx takes on one connection: the lab's configuration has
+        # keepalive_requests 1000.
+        assert 5 <= result.connect.count <= 5 + result.sent // 1000
+    else:
+        assert result.connect.count == result.sent
     row = result.tsung_tables()["rows"]["request"]
     assert row["count"] == result.sent
     assert row["mean"] == pytest.approx(result.total.mean)

@@ -164,7 +164,8 @@ def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
         traces.gone()
     finally:
         for process in traces.processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # ended by the end of another
+                process.kill()
 
 
 Serve = Callable[..., Site]

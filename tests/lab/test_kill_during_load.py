@@ -14,6 +14,7 @@ from tests.kit.commands import run_pytest
 from tests.kit.components import needs
 from tests.kit.loads import SECONDS, USERS, killed, load_and, notes
 from tests.kit.platforms import not_on_windows
+from tests.kit.processes import kill_each
 from tests.kit.traces import Serve
 
 pytestmark = [
@@ -139,8 +140,7 @@ def test_everything(serve: Serve) -> None:
         processes += processes[0].children()
 
         def strike() -> None:
-            for process in processes:
-                process.kill()
+            kill_each(processes)
 
         result = load_and(site, strike)
         assert len(notes(result)) == 3

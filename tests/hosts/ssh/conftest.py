@@ -22,6 +22,7 @@ from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.ports import ADDRESS, claim_port
 from pytest_winserve.system.process_tree import alive
 from tests.kit.fixtures import run_folder
+from tests.kit.processes import kill_each
 from tests.kit.traces import MARK
 from tests.kit.waiting import eventually
 
@@ -132,8 +133,7 @@ class Server:
     def stop(self) -> None:
         if self.process is None:
             return
-        for each in [*self.processes(), psutil.Process(self.process.pid)]:
-            each.kill()
+        kill_each([*self.processes(), psutil.Process(self.process.pid)])
         self.process.wait()
         self.process = None
 

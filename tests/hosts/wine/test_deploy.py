@@ -21,7 +21,7 @@ from tests.kit.apps import accounts
 from tests.kit.components import needs
 from tests.kit.order import begun_first
 from tests.kit.ports import free_row
-from tests.kit.processes import ended
+from tests.kit.processes import ended, kill_each
 from tests.kit.traces import answered
 from tests.kit.waiting import eventually
 
@@ -143,11 +143,7 @@ class Site:
         with self._windows.started(self.folder / f"{command}.cmd"):
             # The launcher of the app's environment, and the Python that it starts.
             eventually(lambda: len(self.control()) == 2 and when(), seconds=COMMAND_SECONDS)
-            first, *others = self.control()
-            first.kill()
-            for process in others:
-                with suppress(psutil.NoSuchProcess):  # ended by the first one's end
-                    process.kill()
+            kill_each(self.control())
 
     def refuses(self, command: str) -> str:
         """What a batch file says that fails."""
@@ -326,8 +322,7 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     eventually(lambda: site.logged() - before == result.sent)
 
     killed = site.backend(1)
-    for process in killed:
-        process.kill()
+    kill_each(killed)
     eventually(lambda: set(site.backend(1)) - set(killed) and answered(site.port + 1), seconds=60)
     # nginx's worker goes on serving when its master is killed; it must not.
     killed = site.front()

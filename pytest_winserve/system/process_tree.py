@@ -23,11 +23,18 @@ def members(tag: str, leaders: Iterable[int]) -> list[psutil.Process]:
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         if process.pid != os.getpid() and _belongs(process, tag, sessions):
-            found[process.pid] = process
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                found |= {child.pid: child for child in process.children(recursive=True)}
+                found[process.pid] = now = of_now(process)
+                found |= {child.pid: child for child in now.children(recursive=True)}
     found.pop(os.getpid(), None)
     return [process for process in found.values() if alive(process)]
+
+
+def of_now(process: psutil.Process) -> psutil.Process:
+    """The process that has this one's number now. `psutil.process_iter` keeps what it made of a
+    number, and that one psutil does not end when it is another process's by now (psutil 6 and
+    later). Raises psutil.NoSuchProcess."""
+    return psutil.Process(process.pid)
 
 
 def kill(processes: Iterable[psutil.Process], seconds: float = 2.0) -> list[psutil.Process]:

@@ -134,14 +134,15 @@ class Layout:
         """End the programs of a prefix that have run for so many seconds."""
         import psutil
 
-        from pytest_winserve.system.process_tree import environment, kill
+        from pytest_winserve.system.process_tree import environment, kill, of_now
 
         users = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                old = time.time() - process.create_time() >= seconds
-                if old and environment(process).get("WINEPREFIX") == str(prefix):
-                    users.append(process)
+                if environment(process).get("WINEPREFIX") == str(prefix):
+                    user = of_now(process)
+                    if time.time() - user.create_time() >= seconds:
+                        users.append(user)
         kill(users)
 
     @contextmanager

@@ -65,7 +65,10 @@ def user_of(prefix: Path) -> Iterator[psutil.Process]:
     with subprocess.Popen(
         ["sh", "-c", "read word"], stdin=subprocess.PIPE, env={"WINEPREFIX": str(prefix)}
     ) as process:
-        yield psutil.Process(process.pid)
+        program = psutil.Process(process.pid)
+        # When Popen returns, Linux may not show a program's environment yet.
+        eventually(program.environ)
+        yield program
 
 
 @calls_it_a_zombie

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from pytest_winserve.errors import AppError
@@ -24,6 +26,14 @@ def _can_be_measured(request: pytest.FixtureRequest) -> None:
     except AppError:
         request.session.shouldstop = "nothing can be measured of this app"
         raise
+
+
+@pytest.fixture(autouse=True)
+def _nothing_dies(_can_be_measured: None, winserve: Site) -> Iterator[None]:
+    """No process of the site ends by itself, however well the others go on."""
+    yield
+    if deaths := winserve.deaths():
+        pytest.fail("\n".join(["died unasked:", *deaths]), pytrace=False)
 
 
 def test_answers(winserve: Site) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pytest_winserve.errors import AppError
@@ -28,18 +26,11 @@ def _can_be_measured(request: pytest.FixtureRequest) -> None:
         raise
 
 
-@pytest.fixture(autouse=True)
-def _nothing_dies(_can_be_measured: None, winserve: Site) -> Iterator[None]:
-    """No process of the site ends by itself, however well the others go on."""
-    yield
-    if deaths := winserve.deaths():
-        pytest.fail("\n".join(["died unasked:", *deaths]), pytrace=False)
-
-
 def test_answers(winserve: Site) -> None:
     """The fast path is answered, and by this run's backend."""
     answer = winserve.get(winserve.fast, timeout=30)
     assert is_good(str(answer.status_code)), f"{winserve.fast} answered {answer.status_code}"
+    nothing_died(winserve)
 
 
 def test_concurrency(winserve: Site) -> None:
@@ -51,6 +42,7 @@ def test_concurrency(winserve: Site) -> None:
             f"{winserve.topology} should block {expected:.0%} of the fast requests.\n"
             f"{verdict.summary()}"
         )
+    nothing_died(winserve)
 
 
 def test_capacity(winserve: Site) -> None:
@@ -60,6 +52,7 @@ def test_capacity(winserve: Site) -> None:
         f"{winserve.topology} {capacity.summary()}: either the app makes requests wait for each "
         "other, or the server does not do what it declares"
     )
+    nothing_died(winserve)
 
 
 def test_load(winserve: Site, pytestconfig: pytest.Config) -> None:
@@ -75,6 +68,7 @@ def test_load(winserve: Site, pytestconfig: pytest.Config) -> None:
     assert not result.broken, result.summary()
     assert result.ledger is not None
     assert not result.ledger.unaccounted, "\n".join(result.ledger.lines())
+    nothing_died(winserve)
 
 
 @only_with_several_processes
@@ -86,6 +80,13 @@ def test_several_processes(winserve: Site) -> None:
     found = winserve.several_processes()
     if found.lost:
         pytest.fail("\n".join(["users are lost between processes:", *found.lost]), pytrace=False)
+    nothing_died(winserve)
+
+
+def nothing_died(site: Site) -> None:
+    """No process of the site has ended by itself, however well the others went on."""
+    if deaths := site.deaths():
+        pytest.fail("\n".join(["died unasked:", *deaths]), pytrace=False)
 
 
 def expected_blocked_fraction(site: Site) -> float | None:

@@ -144,10 +144,16 @@ def _as_nobody() -> list[str]:
             "Apache does not serve as root, and there is no program setpriv to run it as nobody: "
             "run this as another user"
         )
-    who = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    # access(2), by which mod_wsgi looks for pyvenv.cfg, knows of the right only with the last one.
-    right = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-    return [setpriv, *who, *right, "--securebits=+no_setuid_fixup"]
+    return [
+        setpriv,
+        f"--reuid={NOBODY}",
+        f"--regid={NOBODY}",
+        "--clear-groups",
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+        # Without it access(2), by which mod_wsgi looks for pyvenv.cfg, does not see the right.
+        "--securebits=+no_setuid_fixup",
+    ]
 
 
 def complaint(line: str) -> tuple[str, bool] | None:

@@ -30,8 +30,10 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
 
 
 def kill_each(processes: Iterable[psutil.Process]) -> None:
-    """Kill processes of which some may end by the end of another."""
-    for process in processes:
+    """Kill the first, which must be there, and the others, which may end by its end."""
+    first, *others = processes
+    first.kill()
+    for process in others:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 

@@ -9,13 +9,14 @@ import psutil
 import pytest
 
 from pytest_winserve import Site
-from pytest_winserve.tags import TOTALS
+from pytest_winserve.tags import load_tag
 from tests.kit.commands import run_pytest
 from tests.kit.components import needs
 from tests.kit.loads import SECONDS, USERS, killed, load_and, notes
 from tests.kit.platforms import not_on_windows
 from tests.kit.processes import kill_each
 from tests.kit.traces import Serve
+from tests.kit.waiting import eventually
 
 pytestmark = [
     needs("minutes"),
@@ -102,13 +103,13 @@ def test_a_worker_of_a_server_that_forks(serve: Serve, topology: str) -> None:
     with serve(topology) as site:
         worker = psutil.Process(serving(site)[0])
         result = load_and(site, worker.kill)
-        # Its master lives and has started another one; what the dead one ran is over.
+        # Its master lives and has started another one.
         assert notes(result) == []
         assert site.deaths() == []
         assert worker.pid not in serving(site)
-        assert site.deployment.in_flight(TOTALS) == 0
-        assert result.ledger is not None
-        assert not any("still run" in note for note in result.ledger.notes)
+        # What the dead one ran is over when the other one has its place, which may be after the
+        # load: in all, and in each run.
+        eventually(lambda: not any(site.deployment.in_flight(load_tag(run)) for run in range(9)))
         assert site.capacity(slow="/sleep?seconds=0.4").as_declared
 
 

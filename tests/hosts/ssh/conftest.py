@@ -133,7 +133,7 @@ class Server:
     def stop(self) -> None:
         if self.process is None:
             return
-        kill_each([*self.processes(), psutil.Process(self.process.pid)])
+        kill_each([psutil.Process(self.process.pid), *self.processes()])
         self.process.wait()
         self.process = None
 

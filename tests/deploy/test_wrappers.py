@@ -41,7 +41,8 @@ from service_control import windows
 said = [windows.run(sys.executable, "-c", "print('done'); raise SystemExit(3)")]
 windows.COMMAND_SECONDS = 0.5
 said.append(windows.run(sys.executable, "-c", "import time; time.sleep(600)"))
-print(json.dumps([*said, windows.TOO_LONG]))
+said.append(windows.run(sys.argv[1]))
+print(json.dumps([*said, windows.TOO_LONG, windows.NOT_STARTED]))
 """
 
 
@@ -85,11 +86,12 @@ def files(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("deployed", WRAPPERS, indirect=True)
-def test_a_command_that_does_not_end_is_ended(deployed: Path) -> None:
+def test_a_command_that_does_not_end_or_does_not_start(deployed: Path) -> None:
     done = by_python(RUN, deployed)
     assert done.returncode == 0, done.stderr
-    *said, too_long = json.loads(done.stdout)
+    *said, (status, why), too_long, not_started = json.loads(done.stdout)
     assert said == [[3, "done"], [too_long, "it did not end in 0.5 s"]]
+    assert (status, why.partition(": ")[0]) == (not_started, "it could not be started")
 
 
 def test_no_nssm_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,10 @@ SERVICES = r"SYSTEM\CurrentControlSet\Services"
 STARTED = ("running", "starting", "paused")
 TOO_LONG = 1460
 """What `run` gives as the status of a command that did not end: Windows' number for that."""
-BUSY = (1, 1053, 1055, TOO_LONG)
+NOT_STARTED = 1359
+"""What it gives for one that Windows did not start: its number for an internal error, which is what
+Wine says of it on a busy machine."""
+BUSY = (1, 1053, 1055, TOO_LONG, NOT_STARTED)
 """How `sc` ends when Windows' service manager did not get to it in time; 1 is Wine's."""
 COMMAND_SECONDS = 120.0
 """How long a command of Windows or of the wrapper may take."""
@@ -48,6 +51,8 @@ def run(*command: str) -> tuple[int, str]:
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return TOO_LONG, f"it did not end in {COMMAND_SECONDS:g} s"
+        except OSError as error:
+            return NOT_STARTED, f"it could not be started: {error}"
         output.seek(0)
         said = output.read().replace(b"\0", b"")
     return done.returncode, said.decode("utf-8", "replace").strip()

@@ -250,39 +250,27 @@ def test_a_process_whose_first_thread_has_ended_is_found_and_ended() -> None:
         assert members(tag, [process.pid]) == []
 
 
-LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+class Earlier(psutil.Process):
+    """What psutil.process_iter has kept of a number that another process was given meanwhile."""
+
+    def is_running(self) -> bool:
+        return False
+
+    def kill(self) -> None:
+        raise psutil.NoSuchProcess(self.pid)
 
 
-@contextmanager
-def sleeper(tag: str) -> Iterator[psutil.Process]:
-    environment = {**os.environ, TAG_VARIABLE: tag}
-    with subprocess.Popen([sys.executable, "-c", CHILD], env=environment) as process:
-        try:
-            yield psutil.Process(process.pid)
-        finally:
-            process.kill()
-
-
-@pytest.mark.skipif(
-    not os.access(LAST_PID, os.W_OK), reason="platform: here nobody may choose a process's number"
-)
-def test_a_process_with_the_number_of_an_earlier_one_is_found_and_ended() -> None:
+def test_a_process_with_the_number_of_an_earlier_one_is_found_and_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tag = secrets.token_hex(8)
-    with sleeper("none") as earlier:
-        begun = earlier.create_time()
-        assert members(tag, []) == []
-    for _ in range(1000):  # others may be given the number first
-        LAST_PID.write_text(str(earlier.pid - 1))
-        with sleeper(tag) as process:
-            # Nobody tells them apart who were begun in the same hundredth of a second.
-            if process.pid != earlier.pid or process.create_time() == begun:
-                continue
-            eventually(process.environ)  # Linux may not show it yet when Popen returns
-            (found,) = members(tag, [])
-            assert kill([found]) == []
-            assert not alive(process)
-            return
-    pytest.fail(f"the number {earlier.pid} was never given again")
+    with family(tag, "tagged", "same", "leave") as (leader, child):
+        leader.wait()
+        monkeypatch.setattr(psutil, "process_iter", lambda: [Earlier(child.pid)])
+        (found,) = members(tag, [])
+        assert found == child
+        assert kill([found]) == []
+        assert not alive(child)
 
 
 def test_this_process_is_never_a_member(monkeypatch: pytest.MonkeyPatch) -> None:

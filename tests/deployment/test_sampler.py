@@ -214,6 +214,9 @@ def test_each_part_of_a_site_is_told(lab: Lab) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: gunicorn does not run on Windows")
 def test_the_workers_of_a_server_count(lab: Lab) -> None:
     with lab.serve("gunicorn:workers=3") as site:
+        # It starts one after the other, and the first one serves.
+        master = psutil.Process(site.backends[0].pid)
+        eventually(lambda: len(master.children()) == 3)
         usage = used(site.load(users=4, count=200).site)
     assert usage.processes == 4
 

@@ -17,13 +17,14 @@ import pytest
 from pytest_winserve import Lab
 from pytest_winserve.errors import MissingComponent, StartError, StopError
 from pytest_winserve.servers import get_server, mod_wsgi, require_server
+from pytest_winserve.system.process_tree import kill
 from pytest_winserve.tags import TOTALS
 from pytest_winserve.webservers import apache
 from tests.kit.commands import Start, winserve
 from tests.kit.components import needs
 from tests.kit.environments import make_environment
 from tests.kit.loads import killed, load_and, notes
-from tests.kit.processes import kill_each, up_until
+from tests.kit.processes import up_until
 from tests.kit.programs import script
 from tests.kit.traces import Serve, Traces
 from tests.kit.waiting import eventually
@@ -243,7 +244,7 @@ def test_a_program_that_is_only_kept(serve: Serve, topology: str) -> None:
         family = [kept, *kept.children()]
 
         def strike() -> None:
-            kill_each(family)
+            kill(family)
 
         result = load_and(site, strike)
         (note,) = notes(result)

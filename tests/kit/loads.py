@@ -83,7 +83,7 @@ def load_and(site: Site, strike: Callable[[], None], **plan: object) -> Result:
     """Load the site, and strike once it has served a hundred requests of the load."""
     striker = strike_in_load(site, strike)
     try:
-        result = site.load(users=USERS, duration=SECONDS, **plan)  # type: ignore[arg-type]
+        result = site.load(**{"users": USERS, "duration": SECONDS} | plan)  # type: ignore[arg-type]
     finally:
         striker.join()
     assert result.sent == sum(result.outcomes.values())

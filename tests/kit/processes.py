@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -27,15 +27,6 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
         if process.poll() is None:
             process.kill()
         process.communicate()
-
-
-def kill_each(processes: Iterable[psutil.Process]) -> None:
-    """Kill the first, which must be there, and the others, which may end by its end."""
-    first, *others = processes
-    first.kill()
-    for process in others:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from pytest_winserve import Lab, Site
 from pytest_winserve.settings import SETTINGS
 from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.ports import ADDRESS
-from pytest_winserve.system.process_tree import alive, describe, environment
+from pytest_winserve.system.process_tree import alive, describe, environment, kill
 from tests.kit.platforms import WINE
 from tests.kit.waiting import eventually
 
@@ -163,9 +163,7 @@ def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
     try:
         traces.gone()
     finally:
-        for process in traces.processes():
-            with suppress(psutil.NoSuchProcess):  # ended by the end of another
-                process.kill()
+        kill(traces.processes())
 
 
 Serve = Callable[..., Site]

@@ -9,12 +9,12 @@ import psutil
 import pytest
 
 from pytest_winserve import Site
+from pytest_winserve.system.process_tree import kill
 from pytest_winserve.tags import load_tag
 from tests.kit.commands import run_pytest
 from tests.kit.components import needs
 from tests.kit.loads import SECONDS, USERS, killed, load_and, notes
 from tests.kit.platforms import not_on_windows
-from tests.kit.processes import kill_each
 from tests.kit.traces import Serve
 from tests.kit.waiting import eventually
 
@@ -102,14 +102,16 @@ def test_the_worker_of_nginx(serve: Serve) -> None:
 def test_a_worker_of_a_server_that_forks(serve: Serve, topology: str) -> None:
     with serve(topology) as site:
         worker = psutil.Process(serving(site)[0])
-        result = load_and(site, worker.kill)
+        # Long enough for another one to take its place.
+        result = load_and(site, worker.kill, duration=2 * SECONDS)
         # Its master lives and has started another one.
         assert notes(result) == []
         assert site.deaths() == []
         assert worker.pid not in serving(site)
-        # What the dead one ran is over when the other one has its place, which may be after the
-        # load: in all, and in each run.
+        # What the dead one ran is over, in all and in each run.
         eventually(lambda: not any(site.deployment.in_flight(load_tag(run)) for run in range(9)))
+        assert result.ledger is not None
+        assert not any("still run" in note for note in result.ledger.notes)
         assert site.capacity(slow="/sleep?seconds=0.4").as_declared
 
 
@@ -141,7 +143,7 @@ def test_everything(serve: Serve) -> None:
         processes += processes[0].children()
 
         def strike() -> None:
-            kill_each(processes)
+            kill(processes)
 
         result = load_and(site, strike)
         assert len(notes(result)) == 3

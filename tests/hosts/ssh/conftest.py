@@ -20,9 +20,8 @@ import pytest
 
 from pytest_winserve.system.locks import shared_folder
 from pytest_winserve.system.ports import ADDRESS, claim_port
-from pytest_winserve.system.process_tree import alive
+from pytest_winserve.system.process_tree import alive, kill
 from tests.kit.fixtures import run_folder
-from tests.kit.processes import kill_each
 from tests.kit.traces import MARK
 from tests.kit.waiting import eventually
 
@@ -133,7 +132,7 @@ class Server:
     def stop(self) -> None:
         if self.process is None:
             return
-        kill_each([psutil.Process(self.process.pid), *self.processes()])
+        kill([*self.processes(), psutil.Process(self.process.pid)])
         self.process.wait()
         self.process = None
 

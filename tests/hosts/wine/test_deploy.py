@@ -15,13 +15,14 @@ from pytest_winserve.deploy import shipped
 from pytest_winserve.deploy.services.nssm import get_nssm
 from pytest_winserve.hosts.wine.layout import Layout, find_wine, windows_path
 from pytest_winserve.load import Plan, Progress, Target, get_engine
+from pytest_winserve.system.process_tree import kill
 from tests.hosts.wine.conftest import COMMAND_SECONDS, OwnWine
 from tests.kit.accounts import STEPS, journey
 from tests.kit.apps import accounts
 from tests.kit.components import needs
 from tests.kit.order import begun_first
 from tests.kit.ports import free_row
-from tests.kit.processes import ended, kill_each
+from tests.kit.processes import ended
 from tests.kit.traces import answered
 from tests.kit.waiting import eventually
 
@@ -143,7 +144,9 @@ class Site:
         with self._windows.started(self.folder / f"{command}.cmd"):
             # The launcher of the app's environment, and the Python that it starts.
             eventually(lambda: len(self.control()) == 2 and when(), seconds=COMMAND_SECONDS)
-            kill_each(self.control())
+            first, *others = self.control()
+            first.kill()
+            kill(others)  # unless they have ended by the first one's end
 
     def refuses(self, command: str) -> str:
         """What a batch file says that fails."""
@@ -322,7 +325,8 @@ def test_services_are_installed_killed_upgraded_and_removed(windows: Windows, si
     eventually(lambda: site.logged() - before == result.sent)
 
     killed = site.backend(1)
-    kill_each(killed)
+    killed[0].kill()
+    kill(killed[1:])  # unless they have ended by the first one's end
     eventually(lambda: set(site.backend(1)) - set(killed) and answered(site.port + 1), seconds=60)
     # nginx's worker goes on serving when its master is killed; it must not.
     killed = site.front()
